@@ -1,0 +1,150 @@
+//! The only way into the engine: a [`Handle`] sends a message and awaits the reply.
+//!
+//! Cheap to clone. Guarantees: every request is answered (applied, redundant, or a problem that
+//! says why not); an answer is the engine's own, never a guess; a handle that outlives the engine
+//! answers [`ProblemCode::ShuttingDown`]. A caller that goes away cancels nothing: what was
+//! asked for is still done.
+
+use std::time::Duration;
+
+use tokio::sync::{mpsc, oneshot};
+
+use crate::{
+    model::{OperationId, Origin, RunId},
+    wire::{
+        Acceptance, ComponentStatus, Explanation, Operation, Problem, ProblemCode, Readiness,
+        ReloadReport, Status, Verb,
+    },
+};
+
+/// A way to ask the engine.
+#[derive(Debug, Clone)]
+pub struct Handle {
+    messages: mpsc::Sender<Message>,
+}
+
+/// What a command is about.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Targets {
+    /// Every component.
+    All,
+    /// These, by id as the client wrote them; unknown ones make the whole request fail.
+    Ids(Vec<String>),
+}
+
+/// A command to components.
+#[derive(Debug, Clone)]
+pub struct Request {
+    /// `Start`, `Stop`, `Restart` or `Kill`; the others have calls of their own.
+    pub verb: Verb,
+    pub targets: Targets,
+    /// Refuse when this is no longer the current run (`If-Match`); for one target only.
+    pub if_run: Option<RunId>,
+    pub origin: Origin,
+}
+
+type Reply<T> = oneshot::Sender<Result<T, Problem>>;
+
+/// What a handle sends: handled by the driver alone. Public for tests that stand in for it.
+#[derive(Debug)]
+pub enum Message {
+    Command {
+        request: Request,
+        reply: Reply<Acceptance>,
+    },
+    Status {
+        reply: Reply<Status>,
+    },
+    Component {
+        id: String,
+        reply: Reply<ComponentStatus>,
+    },
+    Explain {
+        id: String,
+        reply: Reply<Explanation>,
+    },
+    Operation {
+        id: OperationId,
+        reply: Reply<Operation>,
+    },
+    /// Replied to when the operation has ended.
+    OperationEnd {
+        id: OperationId,
+        reply: Reply<Operation>,
+    },
+    Reload {
+        dry_run: bool,
+        origin: Origin,
+        reply: Reply<ReloadReport>,
+    },
+    /// Stops every component, then the Supervisor; with `restart` it then executes itself anew.
+    Shutdown {
+        restart: bool,
+        origin: Origin,
+        reply: Reply<Acceptance>,
+    },
+    Readiness {
+        reply: Reply<Readiness>,
+    },
+}
+
+impl Handle {
+    /// Messages that wait for the driver; when full, the caller waits.
+    pub const CAPACITY: usize = 64;
+
+    /// A handle, and the end that the driver reads.
+    pub fn channel() -> (Self, mpsc::Receiver<Message>) {
+        let (messages, receiver) = mpsc::channel(Self::CAPACITY);
+        (Self { messages }, receiver)
+    }
+
+    pub async fn command(&self, request: Request) -> Result<Acceptance, Problem> {
+        self.ask(|reply| Message::Command { request, reply }).await
+    }
+
+    pub async fn status(&self) -> Result<Status, Problem> {
+        self.ask(|reply| Message::Status { reply }).await
+    }
+
+    pub async fn component(&self, id: impl Into<String>) -> Result<ComponentStatus, Problem> {
+        let id = id.into();
+        self.ask(|reply| Message::Component { id, reply }).await
+    }
+
+    pub async fn explain(&self, id: impl Into<String>) -> Result<Explanation, Problem> {
+        let id = id.into();
+        self.ask(|reply| Message::Explain { id, reply }).await
+    }
+
+    pub async fn operation(&self, id: OperationId) -> Result<Operation, Problem> {
+        self.ask(|reply| Message::Operation { id, reply }).await
+    }
+
+    /// The operation when it has ended, or as it stands after `timeout`.
+    pub async fn wait(&self, id: OperationId, timeout: Duration) -> Result<Operation, Problem> {
+        let ended = self.ask(|reply| Message::OperationEnd { id, reply });
+        match tokio::time::timeout(timeout, ended).await {
+            Ok(operation) => operation,
+            Err(_elapsed) => self.operation(id).await,
+        }
+    }
+
+    pub async fn reload(&self, dry_run: bool, origin: Origin) -> Result<ReloadReport, Problem> {
+        self.ask(|reply| Message::Reload { dry_run, origin, reply }).await
+    }
+
+    pub async fn shutdown(&self, restart: bool, origin: Origin) -> Result<Acceptance, Problem> {
+        self.ask(|reply| Message::Shutdown { restart, origin, reply }).await
+    }
+
+    pub async fn readiness(&self) -> Result<Readiness, Problem> {
+        self.ask(|reply| Message::Readiness { reply }).await
+    }
+
+    async fn ask<T>(&self, message: impl FnOnce(Reply<T>) -> Message) -> Result<T, Problem> {
+        let (reply, answer) = oneshot::channel();
+        let gone = || Problem::new(ProblemCode::ShuttingDown, "the Supervisor has ended");
+        self.messages.send(message(reply)).await.map_err(|_closed| gone())?;
+        answer.await.map_err(|_closed| gone())?
+    }
+}

@@ -1,0 +1,193 @@
+//! `GET /v1/status` and `s7supervisor status --json`: one object, stable.
+
+use std::fmt;
+
+use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
+
+/// Everything an operator sees at one moment.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
+pub struct Status {
+    pub supervisor: SupervisorStatus,
+    /// In the order of the registry.
+    pub components: Vec<ComponentStatus>,
+}
+
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
+pub struct SupervisorStatus {
+    pub pid: u32,
+    pub version: String,
+    pub uptime_s: f64,
+    /// Path of the registry file.
+    pub registry: String,
+    /// Grows by one with every registry that came into force, from 1.
+    pub generation: u64,
+    /// Per cent of one core over the last sample.
+    pub cpu_percent: f64,
+    /// Resident bytes of the Supervisor's own processes.
+    pub memory_bytes: u64,
+    /// How surely whole process trees are ended.
+    pub containment: ContainmentLevel,
+    /// The Supervisor is on its way out: everything is being stopped.
+    pub shutting_down: bool,
+}
+
+/// The means by which a component's whole process tree is known.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum ContainmentLevel {
+    /// One cgroup v2 per component: nothing escapes.
+    Cgroup,
+    /// Sessions, subreaper and remembered descendants: a determined daemon could escape.
+    Subreaper,
+    /// A Windows job object per component.
+    JobObject,
+}
+
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
+pub struct ComponentStatus {
+    pub id: String,
+    pub description: String,
+    pub state: ComponentState,
+    pub health: Health,
+    /// What the last probe, or the component itself (`STATUS=`), said.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub health_detail: Option<String>,
+    /// The leader's pid; null where no process lives.
+    pub pid: Option<u32>,
+    /// The current run, or the last one; null before the first.
+    pub run: Option<u64>,
+    /// Since the start of the process; null where no process lives.
+    pub uptime_s: Option<f64>,
+    /// Per cent of one core over the last sample, of the whole tree.
+    pub cpu_percent: Option<f64>,
+    /// Resident bytes of the whole tree.
+    pub memory_bytes: Option<u64>,
+    /// Processes of the tree.
+    pub processes: u32,
+    /// Starts without request since the Supervisor (or an operator) last started it.
+    pub restarts: u32,
+    pub last_exit: Option<LastExit>,
+    pub intent: Intent,
+    /// What holds it back, in words: `is (starting)`.
+    pub waiting_for: Option<String>,
+    /// Seconds until the next attempt, while in back-off.
+    pub next_attempt_s: Option<f64>,
+    /// Which attempt in a row the current or next start is; 0 when stable.
+    pub attempt: u32,
+    pub enabled: bool,
+    /// Why it failed or what went wrong last, in words.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reason: Option<String>,
+}
+
+/// The state of a component. `stopped` means that its whole process tree is gone.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum ComponentState {
+    Stopped,
+    Waiting,
+    Starting,
+    Running,
+    Stopping,
+    Backoff,
+    Exited,
+    Failed,
+    Unkillable,
+}
+
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Health {
+    /// No health check is configured, or no process lives.
+    #[default]
+    None,
+    /// Configured, and no verdict yet.
+    Unknown,
+    Ok,
+    Failing,
+}
+
+/// What is wished for the component, apart from what it is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Intent {
+    Running,
+    Stopped,
+}
+
+/// How the last run ended: one of `code` and `signal`, or neither where it is unknown.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
+pub struct LastExit {
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub code: Option<i32>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub signal: Option<i32>,
+    /// RFC 3339, UTC.
+    pub at: String,
+    /// A core file was written.
+    pub core: bool,
+    /// Ended by the kernel's out-of-memory killer.
+    pub oom: bool,
+    /// A stop or restart had been asked for.
+    pub expected: bool,
+}
+
+/// `GET /healthz` and `/readyz`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct Readiness {
+    pub ready: bool,
+    /// Ids of components that are wished to run and do not, or whose health fails.
+    pub not_ready: Vec<String>,
+}
+
+impl ComponentState {
+    pub const ALL: [Self; 9] = [
+        Self::Stopped,
+        Self::Waiting,
+        Self::Starting,
+        Self::Running,
+        Self::Stopping,
+        Self::Backoff,
+        Self::Exited,
+        Self::Failed,
+        Self::Unkillable,
+    ];
+
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Stopped => "stopped",
+            Self::Waiting => "waiting",
+            Self::Starting => "starting",
+            Self::Running => "running",
+            Self::Stopping => "stopping",
+            Self::Backoff => "backoff",
+            Self::Exited => "exited",
+            Self::Failed => "failed",
+            Self::Unkillable => "unkillable",
+        }
+    }
+}
+
+impl fmt::Display for ComponentState {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(self.as_str())
+    }
+}
+
+impl Health {
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::None => "none",
+            Self::Unknown => "unknown",
+            Self::Ok => "ok",
+            Self::Failing => "failing",
+        }
+    }
+}
+
+impl fmt::Display for Health {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(self.as_str())
+    }
+}
