@@ -261,10 +261,10 @@ impl Default for RestartPolicy {
         Self {
             when: RestartWhen::Always,
             delay: Duration::from_millis(100),
-            max_delay: Duration::from_secs(60),
-            reset_after: Duration::from_secs(60),
+            max_delay: Duration::from_mins(1),
+            reset_after: Duration::from_mins(1),
             max_restarts: Some(10),
-            window: Duration::from_secs(600),
+            window: Duration::from_mins(10),
             success_codes: Vec::new(),
         }
     }
@@ -272,7 +272,7 @@ impl Default for RestartPolicy {
 
 impl Default for StopPolicy {
     fn default() -> Self {
-        Self { timeout: Duration::from_secs(60), signal: StopSignal::Term, command: None }
+        Self { timeout: Duration::from_mins(1), signal: StopSignal::Term, command: None }
     }
 }
 
