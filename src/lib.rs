@@ -4,7 +4,10 @@
 //! The rooms and who may know whom are drawn in `docs/architecture.md`; the test
 //! `tests/architecture.rs` holds the table.
 
+pub mod machine;
 pub mod model;
+pub mod plan;
 pub mod registry;
 pub mod runtime;
+pub mod supervisor;
 pub mod wire;
