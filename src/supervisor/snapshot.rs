@@ -176,9 +176,9 @@ impl Supervisor {
             let entry = self.entry(slot);
             format!("{} {}", entry.id, word(entry.machine.state().name()))
         });
-        let mut text = named.collect::<Vec<_>>().join(", ");
+        let text = named.collect::<Vec<_>>().join(", ");
         if slots.len() > SHOWN {
-            text += &format!(" and {} more", slots.len() - SHOWN);
+            return format!("{text} and {} more", slots.len() - SHOWN);
         }
         text
     }
