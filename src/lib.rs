@@ -5,6 +5,8 @@
 //! `tests/architecture.rs` holds the table.
 
 pub mod model;
+pub mod process;
 pub mod registry;
 pub mod runtime;
+pub mod sampler;
 pub mod wire;
