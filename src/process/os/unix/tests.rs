@@ -67,11 +67,7 @@ fn end_of(child: &Child) -> Exit {
 }
 
 fn await_readable(descriptor: &impl AsFd) {
-    await_events(descriptor, PollFlags::IN);
-}
-
-fn await_events(descriptor: &impl AsFd, events: PollFlags) {
-    let mut descriptors = [PollFd::new(descriptor, events)];
+    let mut descriptors = [PollFd::new(descriptor, PollFlags::IN)];
     let timeout = Timespec::try_from(LIMIT).expect("it is small");
     let ready = poll(&mut descriptors, Some(&timeout)).expect("we may wait");
     assert_eq!(ready, 1, "nothing happened within {LIMIT:?}");

@@ -2,7 +2,7 @@
 
 use std::io::{BufRead, BufReader};
 
-use super::*;
+use super::{super::stat::Stat, *};
 use crate::process::{Delivery, Notice, Signal, Watcher, start_time};
 
 #[test]
@@ -49,47 +49,47 @@ fn adoption_believes_a_pid_only_with_its_start_time() {
     assert!(Child::adopt(pid, since).expect("an answer").is_none(), "it is gone");
 }
 
-/// A grandchild that its parent reaps, and how it ended as the parent saw it.
 #[test]
 fn the_exit_of_anothers_child_is_told_before_and_after_its_reap() {
-    // The shell's own child waits for a line, then exits with 42; the shell waits for another
-    // line before it reaps: `wait` is what reaps in a non-interactive shell with a running job.
-    let (reader, writer) = std::io::pipe().expect("a pipe");
-    let mut parent = launch(
-        "/usr/bin/perl",
-        &[
-            "-e",
-            "$|=1; my $p=fork; if(!$p){ $SIG{TERM}=sub{exit 42}; sleep 1000 while 1 } \
-             print \"$p\\n\"; $SIG{USR1}=sub{waitpid $p,0; print \"reaped\\n\"}; sleep 1000 while 1",
-        ],
-    );
-    parent.stdout = writer.into();
-    let parent_process = spawn(&parent, None).expect("it starts");
-    drop(parent);
-    let mut lines = BufReader::new(reader).lines().map(|line| line.expect("text"));
-    let pid: i32 = lines.next().expect("a line").parse().expect("a pid");
-    let since = start_time(pid).expect("readable").expect("it lives");
+    let ends = [
+        ("exec sleep 1000", Signal::Term, Exit::Signal { signal: 15, core: false }),
+        ("kill -STOP $$; exit 42", Signal::Cont, Exit::Code(42)),
+    ];
+    for (script, signal, expected) in ends {
+        let (reader, writer) = std::io::pipe().expect("a pipe");
+        let shell = shell(&format!("sh -c '{script}' & echo $!; wait $!; echo reaped"));
+        let shell = Launch { stdout: writer.into(), ..shell };
+        let parent = spawn(&shell, None).expect("it starts");
+        drop(shell);
+        let mut lines = BufReader::new(reader).lines().map(|line| line.expect("text"));
+        let pid: i32 = lines.next().expect("a line").parse().expect("a pid");
+        let since = start_time(pid).expect("readable").expect("it lives");
+        let adopt = || Child::adopt(pid, since).expect("an answer").expect("it is that process");
+        let (before, after) = (adopt(), adopt());
+        assert_eq!(before.reap().expect("we may ask"), None, "it lives");
 
-    let before = Child::adopt(pid, since).expect("an answer").expect("it is that process");
-    let after = Child::adopt(pid, since).expect("an answer").expect("it is that process");
-    assert_eq!(before.reap().expect("we may ask"), None, "it lives");
+        // A parent that is stopped does not reap.
+        parent.signal(Signal::Stop).expect("ours");
+        if signal == Signal::Cont {
+            await_state(pid, b'T');
+        }
+        assert_eq!(before.signal(signal).expect("ours"), Delivery::Delivered);
+        await_readable(&before);
+        assert_eq!(before.reap().expect("we may ask"), Some(expected), "as a zombie");
 
-    // Its handler may not be set yet, then it ends by the signal: both are told exactly.
-    assert_eq!(before.signal(Signal::Term).expect("ours"), Delivery::Delivered);
-    await_readable(&before);
-    let told = before.reap().expect("we may ask").expect("it has ended");
-    let exact = [Exit::Code(42), Exit::Signal { signal: 15, core: false }];
-    assert!(exact.contains(&told), "as a zombie: {told:?}");
+        parent.signal(Signal::Cont).expect("ours");
+        assert_eq!(lines.next().as_deref(), Some("reaped"));
+        let remembered = after.reap().expect("we may ask").expect("it has ended");
+        // Linux 6.15 and later remember; before, it cannot be known, and is said to be unknown.
+        assert!(remembered == expected || (remembered == Exit::Unknown && !kernel_remembers()));
+        end_of(&parent);
+    }
+}
 
-    assert_eq!(parent_process.signal(Signal::Usr1).expect("ours"), Delivery::Delivered);
-    assert_eq!(lines.next().as_deref(), Some("reaped"));
-    await_events(&after, PollFlags::IN);
-    let remembered = after.reap().expect("we may ask").expect("it has ended");
-    // Linux 6.15 and later remember; before, it cannot be known, and is said to be unknown.
-    assert!(remembered == told || (remembered == Exit::Unknown && !kernel_remembers()));
-
-    parent_process.signal(Signal::Kill).expect("ours");
-    end_of(&parent_process);
+fn await_state(pid: i32, state: u8) {
+    while Stat::of(pid).expect("readable").expect("it lives").state != state {
+        std::thread::yield_now();
+    }
 }
 
 fn kernel_remembers() -> bool {
