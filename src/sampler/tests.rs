@@ -69,7 +69,7 @@ const BURN: &str = "i=0; while [ $i -lt 400000 ]; do i=$((i+1)); done; echo burn
 
 #[test]
 fn processor_time_and_memory_of_a_process_are_counted() {
-    let mut running = Running::new(&format!("{BURN}; exec sleep 1000"), None);
+    let mut running = Running::new(&format!("{BURN}; kill -STOP $$"), None);
     running.line();
     let mut sampler = Sampler::new();
     let trees = [(RUN, running.source())];
@@ -77,7 +77,7 @@ fn processor_time_and_memory_of_a_process_are_counted() {
     let [(run, usage)] = usage.as_slice() else { panic!("one entry: {usage:?}") };
     assert_eq!(*run, RUN);
     assert!(usage.cpu_time > Duration::from_millis(50), "{usage:?}");
-    assert!(usage.cpu_percent > 10.0, "since its start it did nothing else: {usage:?}");
+    assert!(usage.cpu_percent > 1.0, "since its start it did nothing else: {usage:?}");
     assert!(usage.memory_bytes > 100_000, "{usage:?}");
     assert_eq!((usage.processes, usage.threads), (1, 1));
     running.end();
@@ -127,7 +127,7 @@ fn a_run_in_a_used_cgroup_starts_from_nothing() {
     }
     let mut tree = containment.tree(&id, RunId(2)).expect("a tree");
     assert_eq!(tree.folder(), first_tree.folder());
-    let mut second = Running::new("echo up; exec sleep 1000", Some(&mut tree));
+    let mut second = Running::new("echo up; kill -STOP $$", Some(&mut tree));
     second.line();
     let source = Source::Cgroup(tree.folder().expect("a cgroup").into());
     let mut sampler = Sampler::new();
