@@ -7,7 +7,9 @@
 pub mod machine;
 pub mod model;
 pub mod plan;
+pub mod process;
 pub mod registry;
 pub mod runtime;
+pub mod sampler;
 pub mod supervisor;
 pub mod wire;
