@@ -3,7 +3,7 @@
 //!
 //! ```text
 //!            write fails, cannot open
-//!   storing ─────────────────────────► losing: bytes and lines are counted
+//!   storing ─────────────────────────► losing
 //!      ▲                                  │ next output after RETRY
 //!      └──────────────────────────────────┘ at the beginning of a line
 //! ```
@@ -18,7 +18,7 @@ use std::{
 };
 
 use jiff::civil::Date;
-use memchr::{memchr, memchr_iter, memrchr};
+use memchr::{memchr, memrchr};
 
 use super::{
     name::{Form, Names, Part},
@@ -52,8 +52,6 @@ struct OpenFile {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Outage {
     pub error: String,
-    pub lost_bytes: u64,
-    pub lost_lines: u64,
     retry_at: Instant,
     /// The last byte that was lost was no newline.
     mid_line: bool,
@@ -68,7 +66,7 @@ pub(super) struct Written {
     pub mended: bool,
     /// An outage began.
     pub failed: Option<String>,
-    /// An outage ended: its figures.
+    /// An outage ended.
     pub resumed: Option<Outage>,
     /// A part was completed, or a day.
     pub changed_file: bool,
@@ -115,7 +113,7 @@ impl Daily {
         self.outage.as_ref().filter(|outage| now >= outage.retry_at)
     }
 
-    /// Appends `bytes` to the file of `today`, or counts them as lost.
+    /// Appends `bytes` to the file of `today`, as far as that is possible.
     pub fn write(&mut self, store: &dyn Store, bytes: &[u8], today: Date, now: Instant) -> Written {
         let mut written = Written::default();
         if bytes.is_empty() {
@@ -258,7 +256,7 @@ impl Daily {
         }
         let error = error.to_string();
         written.failed = Some(error.clone());
-        let mut outage = Outage { error, lost_bytes: 0, lost_lines: 0, retry_at, mid_line: false };
+        let mut outage = Outage { error, retry_at, mid_line: false };
         outage.lose(lost);
         self.outage = Some(outage);
     }
@@ -266,11 +264,7 @@ impl Daily {
 
 impl Outage {
     fn lose(&mut self, bytes: &[u8]) {
-        if let Some(last) = bytes.last() {
-            self.lost_bytes += bytes.len() as u64;
-            self.lost_lines += memchr_iter(b'\n', bytes).count() as u64;
-            self.mid_line = *last != b'\n';
-        }
+        self.mid_line = bytes.last().map_or(self.mid_line, |last| *last != b'\n');
     }
 }
 
@@ -289,5 +283,140 @@ fn fit(file: &OpenFile, bytes: &[u8], today: Date, max_size: u64) -> Option<usiz
         // A line that is longer than a whole file still stands in one.
         None if !file.at_line_start || file.size == 0 => Some(first_line()),
         None => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::{Arc, Mutex};
+
+    use jiff::civil::date;
+    use proptest::prelude::*;
+
+    use super::{super::clock::monotonic, *};
+
+    /// A disk in memory with so many bytes of room; files by name.
+    #[derive(Clone, Default)]
+    struct Limited {
+        room: Arc<Mutex<usize>>,
+        files: Arc<Mutex<std::collections::BTreeMap<PathBuf, Vec<u8>>>>,
+    }
+
+    struct LimitedFile(Limited, PathBuf);
+
+    impl Store for Limited {
+        fn open(&self, path: &Path) -> std::io::Result<(Box<dyn Sink>, u64)> {
+            let size = self.files.lock().expect("no panic").entry(path.into()).or_default().len();
+            Ok((Box::new(LimitedFile(self.clone(), path.into())), size as u64))
+        }
+    }
+
+    impl Sink for LimitedFile {
+        fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+            let mut room = self.0.room.lock().expect("no panic");
+            let count = bytes.len().min(*room);
+            if count == 0 {
+                return Err(rustix::io::Errno::NOSPC.into());
+            }
+            *room -= count;
+            let mut files = self.0.files.lock().expect("no panic");
+            files.entry(self.1.clone()).or_default().extend_from_slice(&bytes[..count]);
+            Ok(count)
+        }
+    }
+
+    impl Limited {
+        fn text(&self) -> String {
+            let files = self.files.lock().expect("no panic");
+            String::from_utf8(files.values().flatten().copied().collect()).expect("text")
+        }
+    }
+
+    const TODAY: Date = date(2026, 11, 22);
+
+    #[test]
+    fn a_full_disk_is_told_once_and_storing_resumes_with_a_whole_line() {
+        let disk = Limited::default();
+        *disk.room.lock().expect("no panic") = 6;
+        let mut daily = Daily::new(Path::new("x/a.log"), 1000);
+        let start = monotonic();
+        let mut write = |text: &str, after: u32| {
+            daily.write(&disk, text.as_bytes(), TODAY, start + RETRY * after)
+        };
+        let first = write("one\ntwo\nthr", 0);
+        assert_eq!(first.stored, 0..6);
+        assert!(first.failed.is_some_and(|error| error.contains("No space left")));
+        // Told once, however long it takes.
+        assert_eq!(write("ee\nfour\n", 0), Written::default());
+        assert_eq!(write("five\nsi", 1), Written { stored: 0..0, ..Written::default() });
+        *disk.room.lock().expect("no panic") = 1000;
+        let last = write("x\nseven\n", 2);
+        assert_eq!((last.stored, last.mended), (2..8, true));
+        assert!(last.resumed.is_some());
+        assert_eq!(disk.text(), "one\ntw\nseven\n");
+    }
+
+    proptest! {
+        /// Whatever the disk does: what is reported as stored is what the files hold, and the
+        /// rest is what the outages count.
+        #[test]
+        fn stored_and_lost_are_all(
+            steps in prop::collection::vec(("[ab\n]{0,30}", 0..40_usize, any::<bool>()), 1..40)
+        ) {
+            let disk = Limited::default();
+            let mut daily = Daily::new(Path::new("x/a.log"), u64::MAX);
+            let mut now = monotonic();
+            let (mut produced, mut stored, mut lost) = (0, 0, 0);
+            let mut torn = 0;
+            for (text, room, later) in steps {
+                *disk.room.lock().expect("no panic") = room;
+                if later {
+                    now += RETRY;
+                }
+                let written = daily.write(&disk, text.as_bytes(), TODAY, now);
+                produced += text.len();
+                stored += written.stored.len() + usize::from(written.mended);
+                lost += text.len() - written.stored.len();
+                torn += usize::from(written.mended);
+            }
+            prop_assert_eq!(disk.text().len(), stored);
+            prop_assert_eq!(produced, stored + lost - torn);
+        }
+    }
+
+    #[test]
+    fn parts_end_at_line_ends_within_their_size() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let mut daily = Daily::new(&folder.path().join("a.log"), 10);
+        let now = monotonic();
+        for chunk in ["1234\n56", "78\n9", "\nabcdefghijklmno\np\n"] {
+            let written = daily.write(&super::super::store::Disk, chunk.as_bytes(), TODAY, now);
+            assert_eq!(written.stored, 0..chunk.len());
+        }
+        let read = |name: &str| std::fs::read_to_string(folder.path().join(name)).expect(name);
+        assert_eq!(read("a-2026-11-22.001.log"), "1234\n5678\n");
+        assert_eq!(read("a-2026-11-22.002.log"), "9\n");
+        assert_eq!(read("a-2026-11-22.003.log"), "abcdefghijklmno\n");
+        assert_eq!(read("a-2026-11-22.log"), "p\n");
+        // A restart of the Supervisor goes on behind what is there.
+        let mut daily = Daily::new(&folder.path().join("a.log"), 10);
+        daily.write(&super::super::store::Disk, b"q\n12345678\n", TODAY, now);
+        assert_eq!(read("a-2026-11-22.004.log"), "p\nq\n");
+        assert_eq!(read("a-2026-11-22.log"), "12345678\n");
+    }
+
+    #[test]
+    fn a_new_day_begins_with_a_whole_line() {
+        let disk = Limited::default();
+        *disk.room.lock().expect("no panic") = 1000;
+        let mut daily = Daily::new(Path::new("x/a.log"), 1000);
+        let now = monotonic();
+        daily.write(&disk, b"old\nbegun ", TODAY, now);
+        assert!(!daily.close_old(date(2026, 11, 23)));
+        let written = daily.write(&disk, b"yesterday\nnew\n", date(2026, 11, 23), now);
+        assert!(written.changed_file);
+        let files = disk.files.lock().expect("no panic");
+        let texts: Vec<_> = files.values().map(|text| String::from_utf8_lossy(text)).collect();
+        assert_eq!(texts, ["old\nbegun yesterday\n", "new\n"]);
     }
 }

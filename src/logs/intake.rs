@@ -2,7 +2,11 @@
 
 use std::{
     collections::VecDeque,
-    sync::{Arc, atomic::Ordering},
+    ops::{Add, Sub},
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
     time::{Duration, Instant},
 };
 
@@ -26,6 +30,12 @@ use crate::{
 /// An unfinished line is given out after this time.
 pub(super) const PATIENCE: Duration = Duration::from_millis(200);
 
+/// What stands in the place of a stream's name before a line of the Supervisor.
+const COMPONENT_REMARK: &str = "supervisor";
+
+/// As events in the trace log begin.
+const TRACE_REMARK: &str = "WARN  logs:";
+
 /// What every intake uses, one at a time.
 pub(super) struct Tools {
     pub store: Arc<dyn Store>,
@@ -41,8 +51,8 @@ pub(super) struct Tools {
 #[derive(Debug, Default)]
 struct Stamped {
     text: Vec<u8>,
-    /// End in `text`, and bytes and lines of the component until there.
-    marks: Vec<(usize, u64, u64)>,
+    /// Ends of lines in `text`, and what all lines until there are worth.
+    marks: Vec<(usize, Worth)>,
 }
 
 pub(super) struct Intake {
@@ -59,6 +69,15 @@ pub(super) struct Intake {
     /// The first line after the end of the run before.
     run_begin: u64,
     watch: Option<(RunId, Regex)>,
+    /// Of the present outage.
+    lost: Worth,
+}
+
+/// Bytes and newlines of the component.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+struct Worth {
+    bytes: u64,
+    lines: u64,
 }
 
 impl Tools {
@@ -83,6 +102,7 @@ impl Intake {
             open_since: [None; 2],
             run_begin,
             watch: None,
+            lost: Worth::default(),
         }
     }
 
@@ -221,16 +241,18 @@ impl Intake {
             }
         };
         let lines = self.lines[0].push(text, &mut emit);
+        tools.batch.add_as_is(text);
         if lost > 0 {
+            // They were dropped when the queue was full of what has just been taken.
             let remark = format!("{lost} events were dropped: too many at once");
             ring.remark(at, None, &remark);
-            tools.batch.remark(&mut tools.calendar, self.output.timestamps, at, &remark);
+            let stamps = self.output.timestamps;
+            tools.batch.remark(&mut tools.calendar, stamps, at, TRACE_REMARK, &remark);
         }
         drop(ring);
         let counters = &self.shared.counters;
         counters.bytes.fetch_add(text.len() as u64, Ordering::Release);
         counters.lines.fetch_add(lines, Ordering::Release);
-        tools.batch.add_as_is(text);
         self.store_batch(tools, now);
     }
 
@@ -256,21 +278,9 @@ impl Intake {
         let at = tools.calendar.now();
         let today = tools.calendar.today(at);
         let written = self.daily.write(&*tools.store, bytes, today, now);
-        let lines = |bytes: &[u8]| memchr::memchr_iter(b'\n', bytes).count() as u64;
-        let stored = &bytes[written.stored.clone()];
-        let mended = u64::from(written.mended);
-        let counters = &self.shared.counters;
-        counters.stored_bytes.fetch_add(stored.len() as u64 + mended, Ordering::Release);
-        let lost = (bytes.len() - stored.len()) as u64;
-        let lost_lines = lines(bytes) - lines(stored);
-        if lost > 0 {
-            counters.lost_bytes.fetch_add(lost, Ordering::Release);
-            counters.lost_lines.fetch_add(lost_lines, Ordering::Release);
-        }
-        // One of the newlines that were lost has been written after all.
-        counters.lost_bytes.fetch_sub(mended, Ordering::Release);
-        counters.lost_lines.fetch_sub(mended, Ordering::Release);
-        self.tell(tools, written, at);
+        let range = written.stored.clone();
+        let parts = [&bytes[..range.start], &bytes[range.clone()], &bytes[range.end..]];
+        self.account(tools, written, parts.map(Worth::of), at);
     }
 
     /// Stores the lines that were stamped.
@@ -283,54 +293,92 @@ impl Intake {
         if let Some(outage) = self.daily.outage_to_end(now) {
             let mut remark = Stamped::default();
             let stamps = self.output.timestamps;
-            remark.remark(&mut tools.calendar, stamps, at, &resumed_text(outage));
+            let source = if self.id.is_some() { COMPONENT_REMARK } else { TRACE_REMARK };
+            let text = resumed_text(outage, self.lost);
+            remark.remark(&mut tools.calendar, stamps, at, source, &text);
             remark.append(&batch);
             batch = remark;
         }
         let today = tools.calendar.today(at);
         let written = self.daily.write(&*tools.store, &batch.text, today, now);
-        let worth = |until: usize| batch.worth(until);
-        let (all, before) = (worth(batch.text.len()), worth(written.stored.start));
-        let until = worth(written.stored.end);
-        let stored = (until.0 - before.0, until.1 - before.1);
-        let counters = &self.shared.counters;
-        counters.stored_bytes.fetch_add(stored.0, Ordering::Release);
-        counters.lost_bytes.fetch_add(all.0 - stored.0, Ordering::Release);
-        counters.lost_lines.fetch_add(all.1 - stored.1, Ordering::Release);
-        self.tell(tools, written, at);
+        let range = written.stored.clone();
+        let (before, until) = (batch.worth(range.start), batch.worth(range.end));
+        let all = batch.worth(batch.text.len());
+        self.account(tools, written, [before, until - before, all - until], at);
         batch.clear();
         tools.batch = batch;
     }
 
-    /// Tells of an outage that began or ended: once, in the ring, the trace log and a notice.
-    fn tell(&mut self, tools: &mut Tools, written: Written, at: Timestamp) {
+    /// Counts what was lost before, stored, and lost after that; tells of an outage that ended
+    /// or began: once, in the ring, the trace log and a notice.
+    fn account(&mut self, tools: &mut Tools, written: Written, parts: [Worth; 3], at: Timestamp) {
+        let [before, stored, after] = parts;
+        let counters = &self.shared.counters;
+        let add = |counter: &AtomicU64, count| counter.fetch_add(count, Ordering::Release);
+        // A newline that was counted as lost and is written after all to end a torn line.
+        let mended = u64::from(written.mended && self.output.timestamps == Timestamps::None);
+        let lost_bytes = before.bytes + after.bytes;
+        add(&counters.stored_bytes, stored.bytes + mended);
+        if lost_bytes + mended > 0 {
+            add(&counters.lost_bytes, lost_bytes.wrapping_sub(mended));
+            add(&counters.lost_lines, (before.lines + after.lines).wrapping_sub(mended));
+        }
+        self.lost.bytes = (self.lost.bytes + before.bytes).saturating_sub(mended);
+        self.lost.lines = (self.lost.lines + before.lines).saturating_sub(mended);
         tools.upkeep |= written.changed_file;
         if written.resumed.is_none() && written.failed.is_none() {
+            self.lost = self.lost + after;
             return;
         }
         let path = self.daily.path(tools.calendar.today(at));
-        let (id, file) = (self.id.clone(), path.display().to_string());
-        let component = id.as_deref().unwrap_or("Supervisor");
         if let Some(outage) = written.resumed {
-            let text = resumed_text(&outage);
+            let Worth { bytes: lost_bytes, lines: lost_lines } = std::mem::take(&mut self.lost);
+            let text = resumed_text(&outage, Worth { bytes: lost_bytes, lines: lost_lines });
+            let (id, path) = (self.id.clone(), path.clone());
             self.shared.ring().remark(at, None, &text);
-            tracing::warn!(component, file, "output is stored again: {text}");
-            let Outage { lost_bytes, lost_lines, .. } = outage;
-            let (id, path) = (id.clone(), path.clone());
+            let component = id.as_deref().unwrap_or("Supervisor");
+            tracing::warn!(component, file = %path.display(), "output is stored again: {text}");
             tools.notices.push_back(Notice::Resumed { id, path, lost_bytes, lost_lines });
         }
         if let Some(error) = written.failed {
+            let id = self.id.clone();
+            let file = path.display().to_string();
             let text = format!("cannot store output in {file}: {error}; it is counted as lost");
             self.shared.ring().remark(at, None, &text);
+            let component = id.as_deref().unwrap_or("Supervisor");
             tracing::error!(component, file, error, "cannot store output: it is counted as lost");
             tools.notices.push_back(Notice::Lost { id, path, error });
         }
+        self.lost = self.lost + after;
     }
 }
 
-fn resumed_text(outage: &Outage) -> String {
-    let Outage { error, lost_bytes, lost_lines, .. } = outage;
-    format!("{lost_bytes} bytes in {lost_lines} lines were not stored: {error}")
+impl Worth {
+    fn of(bytes: &[u8]) -> Self {
+        let lines = memchr::memchr_iter(b'\n', bytes).count();
+        Self { bytes: bytes.len() as u64, lines: lines as u64 }
+    }
+}
+
+impl Add for Worth {
+    type Output = Self;
+
+    fn add(self, other: Self) -> Self {
+        Self { bytes: self.bytes + other.bytes, lines: self.lines + other.lines }
+    }
+}
+
+impl Sub for Worth {
+    type Output = Self;
+
+    fn sub(self, other: Self) -> Self {
+        Self { bytes: self.bytes - other.bytes, lines: self.lines - other.lines }
+    }
+}
+
+fn resumed_text(outage: &Outage, lost: Worth) -> String {
+    let Worth { bytes, lines } = lost;
+    format!("{bytes} bytes in {lines} lines were not stored: {}", outage.error)
 }
 
 /// The notice for a line that was waited for; ends the watch.
@@ -359,23 +407,27 @@ impl Stamped {
     ) {
         let whole = piece.end == End::Newline;
         self.line(calendar, stamps, at, stream.name(), piece.text, whole);
-        let (_, bytes, lines) = self.last_mark();
-        let worth = piece.text.len() as u64 + u64::from(whole);
-        self.marks.push((self.text.len(), bytes + worth, lines + u64::from(whole)));
+        let bytes = piece.text.len() as u64 + u64::from(whole);
+        self.mark(Worth { bytes, lines: u64::from(whole) });
     }
 
     /// A line of the Supervisor: worth nothing in the component's counters.
-    fn remark(&mut self, calendar: &mut Calendar, stamps: Timestamps, at: Timestamp, text: &str) {
-        self.line(calendar, stamps, at, "supervisor", text.as_bytes(), true);
-        let (_, bytes, lines) = self.last_mark();
-        self.marks.push((self.text.len(), bytes, lines));
+    fn remark(
+        &mut self,
+        calendar: &mut Calendar,
+        stamps: Timestamps,
+        at: Timestamp,
+        source: &str,
+        text: &str,
+    ) {
+        self.line(calendar, stamps, at, source, text.as_bytes(), true);
+        self.mark(Worth::default());
     }
 
     fn add_as_is(&mut self, text: &[u8]) {
         for line in text.split_inclusive(|byte| *byte == b'\n') {
             self.text.extend_from_slice(line);
-            let (_, bytes, lines) = self.last_mark();
-            self.marks.push((self.text.len(), bytes + line.len() as u64, lines + 1));
+            self.mark(Worth { bytes: line.len() as u64, lines: 1 });
         }
     }
 
@@ -409,21 +461,21 @@ impl Stamped {
     }
 
     fn append(&mut self, other: &Self) {
-        let (begin, bytes, lines) = self.last_mark();
+        let (begin, before) = self.marks.last().copied().unwrap_or_default();
         self.text.extend_from_slice(&other.text);
-        let moved = other.marks.iter().map(|mark| (begin + mark.0, bytes + mark.1, lines + mark.2));
-        self.marks.extend(moved);
+        self.marks.extend(other.marks.iter().map(|(end, worth)| (begin + end, before + *worth)));
     }
 
-    fn last_mark(&self) -> (usize, u64, u64) {
-        self.marks.last().copied().unwrap_or_default()
+    /// A line of this worth has been appended.
+    fn mark(&mut self, worth: Worth) {
+        let (_, before) = self.marks.last().copied().unwrap_or_default();
+        self.marks.push((self.text.len(), before + worth));
     }
 
-    /// Bytes and lines of the component that are whole within the first `length` bytes.
-    fn worth(&self, length: usize) -> (u64, u64) {
-        let whole = self.marks.partition_point(|mark| mark.0 <= length);
-        let mark = whole.checked_sub(1).map_or((0, 0, 0), |last| self.marks[last]);
-        (mark.1, mark.2)
+    /// What the lines are worth that are whole within the first `length` bytes.
+    fn worth(&self, length: usize) -> Worth {
+        let whole = self.marks.partition_point(|(end, _)| *end <= length);
+        whole.checked_sub(1).map_or_else(Worth::default, |last| self.marks[last].1)
     }
 
     fn clear(&mut self) {

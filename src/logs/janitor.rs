@@ -197,3 +197,123 @@ fn compress(from: &Path, to: &Path, cancel: &AtomicBool) -> io::Result<()> {
     target.sync_all()?;
     target.set_modified(metadata.modified()?)
 }
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use flate2::read::GzDecoder;
+    use jiff::civil::date;
+
+    use super::*;
+
+    const TODAY: Date = date(2026, 11, 22);
+
+    fn keep(folder: &Path, base: &str, days: u32, files: Option<u32>, compress: bool) -> Keep {
+        Keep { names: Names::new(&folder.join(base)), days, files, compress }
+    }
+
+    fn folder_with(names: &[&str]) -> tempfile::TempDir {
+        let folder = tempfile::tempdir().expect("a folder");
+        for name in names {
+            fs::write(folder.path().join(name), format!("text of {name}\n")).expect("written");
+        }
+        folder
+    }
+
+    fn names(folder: &Path) -> BTreeSet<String> {
+        let entries = fs::read_dir(folder).expect("readable");
+        entries
+            .map(|entry| entry.expect("an entry").file_name().to_string_lossy().into_owned())
+            .collect()
+    }
+
+    fn set(names: &[&str]) -> BTreeSet<String> {
+        names.iter().map(|name| (*name).to_owned()).collect()
+    }
+
+    fn run(keeps: &[Keep]) {
+        pass(keeps, TODAY, &AtomicBool::new(false));
+    }
+
+    #[test]
+    fn only_the_own_old_files_go() {
+        let mine = ["a-2026-11-19.log", "a-2026-11-18.003.log.gz", "a-2020-01-01.log"];
+        let kept = [
+            "a-2026-11-20.log",
+            "a-2026-11-22.log",
+            "a-b-2020-01-01.log",
+            "a-2020-01-01.log.bak",
+            "a-2020-01-01.txt",
+            "aa-2020-01-01.log",
+            "a.log",
+            "a-2020-01-01-2020-01-02.log",
+        ];
+        let folder = folder_with(&[&mine[..], &kept[..]].concat());
+        run(&[keep(folder.path(), "a.log", 2, None, false)]);
+        assert_eq!(names(folder.path()), set(&kept));
+    }
+
+    #[test]
+    fn the_newest_files_are_kept_by_number_and_the_current_one_always() {
+        let folder = folder_with(&[
+            "a-2026-11-21.log",
+            "a-2026-11-22.001.log",
+            "a-2026-11-22.002.log.gz",
+            "a-2026-11-22.log",
+            "b-2026-11-22.log",
+        ]);
+        let few = keep(folder.path(), "a.log", 99, Some(2), false);
+        let none = keep(folder.path(), "b.log", 99, Some(0), false);
+        run(&[few, none]);
+        let kept = ["a-2026-11-22.002.log.gz", "a-2026-11-22.log", "b-2026-11-22.log"];
+        assert_eq!(names(folder.path()), set(&kept));
+    }
+
+    #[test]
+    fn complete_files_are_compressed_and_nothing_is_replaced() {
+        let folder = folder_with(&[
+            "a-2026-11-20.log.gz",
+            "a-2026-11-20.log",
+            "a-2026-11-21.log",
+            "a-2026-11-21.log.gz.tmp",
+            "a-2026-11-22.001.log",
+            "a-2026-11-22.log",
+            "b-2026-11-21.log",
+        ]);
+        run(&[
+            keep(folder.path(), "a.log", 99, None, true),
+            keep(folder.path(), "b.log", 99, None, false),
+        ]);
+        let expected = [
+            "a-2026-11-20.001.log.gz",
+            "a-2026-11-20.log.gz",
+            "a-2026-11-21.log.gz",
+            "a-2026-11-22.001.log.gz",
+            "a-2026-11-22.log",
+            "b-2026-11-21.log",
+        ];
+        assert_eq!(names(folder.path()), set(&expected));
+        let read = |name: &str| {
+            let mut text = String::new();
+            let file = File::open(folder.path().join(name)).expect("there");
+            GzDecoder::new(file).read_to_string(&mut text).expect("whole");
+            text
+        };
+        assert_eq!(read("a-2026-11-21.log.gz"), "text of a-2026-11-21.log\n");
+        assert_eq!(read("a-2026-11-20.001.log.gz"), "text of a-2026-11-20.log\n");
+        let old = fs::read_to_string(folder.path().join("a-2026-11-20.log.gz")).expect("there");
+        assert_eq!(old, "text of a-2026-11-20.log.gz\n");
+    }
+
+    #[test]
+    fn a_pass_that_is_stopped_leaves_the_original() {
+        let folder = folder_with(&["a-2026-11-21.log"]);
+        let path = folder.path().join("a-2026-11-21.log");
+        let temporary = folder.path().join("a-2026-11-21.log.gz.tmp");
+        let stopped = compress(&path, &temporary, &AtomicBool::new(true));
+        assert_eq!(stopped.map_err(|error| error.kind()), Err(io::ErrorKind::Interrupted));
+        run(&[keep(folder.path(), "a.log", 99, None, false)]);
+        assert_eq!(names(folder.path()), set(&["a-2026-11-21.log"]));
+    }
+}

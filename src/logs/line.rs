@@ -239,10 +239,19 @@ mod tests {
     proptest! {
         #[test]
         fn pieces_and_newlines_are_the_bytes_that_came_in(
-            chunks in prop::collection::vec(prop::collection::vec(
-                prop_oneof![4 => any::<u8>(), 1 => Just(b'\n')], 0..40_000), 0..4)
+            runs in prop::collection::vec((0..40_000_usize, any::<bool>(), any::<bool>()), 0..12)
         ) {
             let mut lines = Lines::default();
+            // Runs of bytes, with or without a newline, gathered into chunks at random.
+            let mut chunks = vec![Vec::new()];
+            for (length, newline, next) in runs {
+                let chunk = chunks.last_mut().expect("there is one");
+                chunk.resize(chunk.len() + length, b'x');
+                chunk.extend(newline.then_some(b'\n'));
+                if next {
+                    chunks.push(Vec::new());
+                }
+            }
             let mut joined = Vec::new();
             let mut emit = |piece: Piece<'_>| {
                 assert!(piece.text.len() <= LINE_MAX);

@@ -43,10 +43,25 @@ impl Merge {
             }
             return;
         }
-        write(chunk);
-        self.wrote(stream, chunk);
+        if self.held.is_empty() {
+            write(chunk);
+            self.wrote(stream, chunk);
+            return;
+        }
+        // The line that the other stream waits for may end within the chunk, not at its end.
+        let (lines, rest) = chunk.split_at(memrchr(b'\n', chunk).map_or(0, |newline| newline + 1));
+        if lines.is_empty() {
+            write(chunk);
+            self.wrote(stream, chunk);
+        } else {
+            write(lines);
+            self.let_go(stream.other(), write);
+        }
         if self.owner.is_none() {
             self.let_go(stream.other(), write);
+        }
+        if !lines.is_empty() && !rest.is_empty() {
+            self.push(stream, rest, write);
         }
     }
 
@@ -104,6 +119,18 @@ mod tests {
         assert_eq!(merged(&mut merge, &pushes), "GET /a 200\noops\nag");
         assert!(merge.must_wait(Out));
         assert_eq!(merged(&mut merge, &[(Err, "ain\n")]), "ain\nx\n");
+    }
+
+    #[test]
+    fn a_flood_of_both_streams_is_not_torn_where_chunks_end_within_lines() {
+        let mut merge = Merge::default();
+        let round = [(Out, "ut\nout\no"), (Err, "rr\nerr\ne")].repeat(50_000);
+        let mut pushes = vec![(Out, "o"), (Err, "e")];
+        pushes.extend(round);
+        pushes.extend([(Out, "ut\n"), (Err, "rr\n")]);
+        let file = merged(&mut merge, &pushes);
+        assert!(file.lines().all(|line| line == "out" || line == "err"));
+        assert_eq!(file.len(), pushes.iter().map(|push| push.1.len()).sum::<usize>());
     }
 
     #[test]

@@ -145,11 +145,12 @@ impl Worker {
                 tracing::error!(%error, "cannot wait for output");
                 self.poller.pause(TICK);
             }
-            let crowded = self.read(&ready.pipes);
+            // Messages first: what was written after a call is treated as the call says.
             if ready.woken {
                 self.obey();
                 self.take_trace();
             }
+            let crowded = self.read(&ready.pipes);
             self.keep_time();
             self.announce();
             if !ready.pipes.is_empty() && !crowded && !self.ended {
@@ -404,13 +405,16 @@ fn read_some(intake: &mut Intake, stream: Stream, tools: &mut Tools, buffer: &mu
     let Some(mut pipes) = intake.pipes.take() else { return false };
     let pipe = &mut pipes[stream.index()];
     let mut crowded = false;
-    if !intake.must_wait(stream) || pipe.is_crowded(pipe.waiting()) {
-        for _ in 0..CHUNKS_IN_A_ROW {
-            let count = read_chunk(intake, pipe, stream, tools, buffer);
-            crowded |= pipe.is_crowded(count);
-            if count < buffer.len() {
-                break;
-            }
+    let chunks = match intake.must_wait(stream) {
+        false => CHUNKS_IN_A_ROW,
+        // Held back in memory, where its writer would have to wait otherwise.
+        true => usize::from(pipe.is_crowded(pipe.waiting())),
+    };
+    for _ in 0..chunks {
+        let count = read_chunk(intake, pipe, stream, tools, buffer);
+        crowded |= pipe.is_crowded(count);
+        if count < buffer.len() {
+            break;
         }
     }
     intake.pipes = Some(pipes);
