@@ -23,7 +23,7 @@ use crate::{
 };
 
 /// Long enough for a loaded machine; nothing waits for it when all is well.
-const LONG: Duration = Duration::from_secs(60);
+const LONG: Duration = Duration::from_mins(1);
 
 /// A log thread with folders of its own and a clock that is set by hand.
 struct Bench {

@@ -140,7 +140,7 @@ impl Worker {
     fn serve(&mut self) {
         let mut ready = Ready::default();
         while !self.ended {
-            let timeout = self.timeout();
+            let timeout = Some(self.timeout());
             if let Err(error) = self.poller.wait(timeout, &mut ready) {
                 tracing::error!(%error, "cannot wait for output");
                 self.poller.pause(TICK);
@@ -160,16 +160,16 @@ impl Worker {
     }
 
     /// How long nothing is to be done but to wait.
-    fn timeout(&mut self) -> Option<Duration> {
+    fn timeout(&mut self) -> Duration {
         let now = monotonic();
         let offer = (!self.tools.notices.is_empty()).then(|| now + OFFER_AGAIN);
-        let unfinished = self.intakes.iter().filter_map(|intake| intake.deadline()).min();
+        let unfinished = self.intakes.iter().filter_map(Intake::deadline).min();
         let wall = self.tools.calendar.now();
         // A moment late rather than early: at midnight sharp the date has just changed.
         let midnight = self.tools.calendar.until_tomorrow(wall) + Duration::from_millis(5);
         let set = [offer, unfinished, self.upkeep_at].into_iter().flatten().min();
         let until_set = set.map_or(Duration::MAX, |at| at.saturating_duration_since(now));
-        Some(until_set.min(midnight))
+        until_set.min(midnight)
     }
 
     /// Reads from each of these pipes; whether one was so full that there is no time to rest.
@@ -405,10 +405,11 @@ fn read_some(intake: &mut Intake, stream: Stream, tools: &mut Tools, buffer: &mu
     let Some(mut pipes) = intake.pipes.take() else { return false };
     let pipe = &mut pipes[stream.index()];
     let mut crowded = false;
-    let chunks = match intake.must_wait(stream) {
-        false => CHUNKS_IN_A_ROW,
-        // Held back in memory, where its writer would have to wait otherwise.
-        true => usize::from(pipe.is_crowded(pipe.waiting())),
+    let chunks = if intake.must_wait(stream) {
+        // Held back in memory only where its writer would have to wait otherwise.
+        usize::from(pipe.is_crowded(pipe.waiting()))
+    } else {
+        CHUNKS_IN_A_ROW
     };
     for _ in 0..chunks {
         let count = read_chunk(intake, pipe, stream, tools, buffer);
