@@ -44,6 +44,8 @@ pub struct Options {
     pub notices: NoticeSink,
     pub(super) clock: Clock,
     pub(super) store: Arc<dyn Store>,
+    /// From the first reason for it until retention runs: reasons come in crowds.
+    pub(super) upkeep_delay: Duration,
 }
 
 /// Takes a notice, or gives it back when there is no room: `move |n| sender.try_send(n).…`.
@@ -155,6 +157,7 @@ impl Options {
             notices,
             clock: Clock::system(),
             store: Arc::new(Disk),
+            upkeep_delay: Duration::from_secs(2),
         }
     }
 }

@@ -52,7 +52,8 @@ impl Bench {
             let now = Arc::clone(&now);
             Clock::of(move || *now.lock().expect("no panic"), TimeZone::UTC)
         };
-        let options = Options { clock, ..Options::new(sink) };
+        let upkeep_delay = Duration::from_millis(1);
+        let options = Options { clock, upkeep_delay, ..Options::new(sink) };
         let (logs, thread) = Logs::start(options).expect("a log thread");
         Self { folder, logs, thread, notices, now }
     }
@@ -98,6 +99,26 @@ impl Bench {
 
     fn counters(&self, id: &str) -> Counters {
         self.logs.counters(&self.id(id)).expect("it was opened")
+    }
+
+    fn names(&self) -> Vec<String> {
+        let entries = fs::read_dir(self.path("logs")).expect("readable");
+        let names = entries.map(|entry| entry.expect("an entry").file_name());
+        let mut names: Vec<_> = names.map(|name| name.to_string_lossy().into_owned()).collect();
+        names.sort_unstable();
+        names
+    }
+
+    /// Looks at the log folder until it is as it should be.
+    fn wait_for(&self, reached: impl Fn(&[String]) -> bool) {
+        for _ in 0..6_000 {
+            // Nothing is told here: it is a pause.
+            let _ = self.notices.recv_timeout(Duration::from_millis(10));
+            if reached(&self.names()) {
+                return;
+            }
+        }
+        panic!("never reached: {:?}", self.names());
     }
 
     /// Ends the thread as a Supervisor's orderly end does.
@@ -418,6 +439,26 @@ fn settings_change_with_the_next_output_and_outside_rotators_are_followed() {
     write(&streams.stdout, b"newer\n");
     bench.sync();
     assert_eq!(bench.text("new"), "newer\n");
+}
+
+#[test]
+fn old_files_go_and_complete_ones_are_compressed_at_start_at_midnight_and_by_size() {
+    let bench = Bench::new();
+    fs::create_dir(bench.path("logs")).expect("a folder");
+    let (old, foreign) = ("a-2026-11-01.log", "a-b-2026-11-01.log");
+    for name in [old, foreign] {
+        fs::write(bench.path("logs").join(name), "old\n").expect("written");
+    }
+    let output = Output { compress: true, max_size: 12, ..bench.output("a") };
+    let streams = bench.open_with("a", &output);
+    bench.wait_for(|names| !names.contains(&old.to_owned()));
+    write(&streams.stdout, b"first part\nsecond part\n");
+    bench.wait_for(|names| names.contains(&"a-2026-11-22.001.log.gz".to_owned()));
+    bench.set_time("2026-11-23T00:00:01Z");
+    // Nothing is written any more, but something wakes the thread.
+    bench.sync();
+    let expected = ["a-2026-11-22.001.log.gz", "a-2026-11-22.log.gz", foreign];
+    bench.wait_for(|names| names == expected);
 }
 
 #[test]

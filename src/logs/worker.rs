@@ -38,9 +38,6 @@ const TICK: Duration = Duration::from_millis(15);
 /// Until a notice that was given back is offered again.
 const OFFER_AGAIN: Duration = Duration::from_millis(20);
 
-/// From the first reason for it until retention runs: reasons come in crowds.
-const UPKEEP_DELAY: Duration = Duration::from_secs(2);
-
 const CHUNK: usize = 64 << 10;
 
 /// Chunks that are read from one pipe before the others get their turn.
@@ -84,6 +81,7 @@ pub(super) struct Worker {
     changes: Arc<watch::Sender<u64>>,
     janitor: Janitor,
     upkeep_at: Option<Instant>,
+    upkeep_delay: Duration,
     buffer: Vec<u8>,
     ring_bytes: usize,
     rings_bytes: usize,
@@ -107,7 +105,7 @@ impl Worker {
         supervisor: Arc<Shared>,
         changes: Arc<watch::Sender<u64>>,
     ) -> Self {
-        let Options { ring_bytes, rings_bytes, notices, clock, store } = options;
+        let Options { ring_bytes, rings_bytes, notices, clock, store, upkeep_delay } = options;
         supervisor.ring().set_limit(ring_bytes);
         Self {
             poller,
@@ -120,6 +118,7 @@ impl Worker {
             changes,
             janitor: Janitor::default(),
             upkeep_at: None,
+            upkeep_delay,
             buffer: vec![0; CHUNK],
             ring_bytes,
             rings_bytes,
@@ -349,13 +348,13 @@ impl Worker {
             self.tools.upkeep |= intake.daily().close_old(today);
         }
         if std::mem::take(&mut self.tools.upkeep) && self.upkeep_at.is_none() {
-            self.upkeep_at = Some(now + UPKEEP_DELAY);
+            self.upkeep_at = Some(now + self.upkeep_delay);
         }
         if self.upkeep_at.is_none_or(|at| now < at) {
             return;
         }
         if self.janitor.is_busy() {
-            self.upkeep_at = Some(now + UPKEEP_DELAY);
+            self.upkeep_at = Some(now + self.upkeep_delay);
             return;
         }
         self.upkeep_at = None;
