@@ -50,6 +50,7 @@ fn logs(size: usize, timestamps: Timestamps) -> (Duration, Duration) {
     let id = ComponentId::new("a").expect("an id");
     let output = output(folder.path(), &id, timestamps);
     let streams = logs.open(&id, &output, &folder.path().join("pipes"), None).expect("pipes");
+    logs.sync(Duration::from_secs(10));
     let task = own_task("logs");
     let begin = Instant::now();
     produce(streams.stdout, size);

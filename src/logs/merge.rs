@@ -18,7 +18,7 @@ use memchr::memrchr;
 use super::line::{LINE_MAX, Stream};
 
 /// Bytes that are held back at most.
-const HELD_MAX: usize = 256 << 10;
+const HELD_MAX: usize = 1 << 20;
 
 #[derive(Debug, Default)]
 pub(super) struct Merge {
@@ -153,10 +153,10 @@ mod tests {
     #[test]
     fn what_is_held_is_bounded() {
         let mut merge = Merge::default();
-        let flood = "e".repeat(60_000) + "\n";
+        let flood = "e".repeat(240_000) + "\n";
         let pushes: Vec<_> =
             std::iter::once((Out, "begun")).chain(vec![(Err, flood.as_str()); 5]).collect();
-        assert_eq!(merged(&mut merge, &pushes).len(), 5 + 5 * 60_001);
+        assert_eq!(merged(&mut merge, &pushes).len(), 5 + 5 * 240_001);
         let long = "o".repeat(LINE_MAX + 1);
         assert_eq!(merged(&mut merge, &[(Out, &long), (Err, "e\n")]), long + "e\n");
     }

@@ -2,8 +2,8 @@
 //!
 //! It sleeps until a pipe has something, a message came, or a time that was set is over. After
 //! a read it lets output collect for [`TICK`] before it looks again, so that a busy component
-//! costs a wake-up for each tick and not for each line; a pipe that is half full cuts the tick
-//! short, because its writer would have to wait soon.
+//! costs a wake-up for each tick and not for each line. After a pipe that was half full there is
+//! no rest, and short ones follow: its writer would have to wait.
 
 use std::{
     collections::HashMap,
@@ -35,6 +35,10 @@ use crate::{
 
 const TICK: Duration = Duration::from_millis(15);
 
+/// The first rest after a crowded pipe; each further one is twice as long, up to [`TICK`], until
+/// a pipe is crowded again. So a writer finds room at any rate, and a steady one costs few turns.
+const TICK_MIN: Duration = Duration::from_micros(250);
+
 /// Until a notice that was given back is offered again.
 const OFFER_AGAIN: Duration = Duration::from_millis(20);
 
@@ -43,10 +47,10 @@ const CHUNK: usize = 64 << 10;
 /// Chunks that are read from one pipe before the others get their turn.
 const CHUNKS_IN_A_ROW: usize = 4;
 
-/// What is read from a pipe at most when everything that is in it is wanted: a process that
-/// goes on writing must not hold the thread. The largest pipe that an administrator allows by
-/// default is as large.
-const DRAIN_MAX: usize = 1 << 20;
+/// What is read of a component at most when everything that is in its pipes is wanted: a process
+/// that goes on writing must not hold the thread. Two pipes hold as much at most, unless an
+/// administrator has raised the limit.
+const DRAIN_MAX: usize = 2 << 20;
 
 /// The smallest share of memory for a component's last lines.
 const RING_MIN: usize = 16 << 10;
@@ -83,6 +87,7 @@ pub(super) struct Worker {
     upkeep_at: Option<Instant>,
     upkeep_delay: Duration,
     buffer: Vec<u8>,
+    rest: Duration,
     ring_bytes: usize,
     rings_bytes: usize,
     ended: bool,
@@ -120,6 +125,7 @@ impl Worker {
             upkeep_at: None,
             upkeep_delay,
             buffer: vec![0; CHUNK],
+            rest: TICK,
             ring_bytes,
             rings_bytes,
             ended: false,
@@ -152,8 +158,11 @@ impl Worker {
             let crowded = self.read(&ready.pipes);
             self.keep_time();
             self.announce();
-            if !ready.pipes.is_empty() && !crowded && !self.ended {
-                self.poller.pause(TICK);
+            if crowded {
+                self.rest = Duration::ZERO;
+            } else if !ready.pipes.is_empty() && !self.ended {
+                self.rest = (self.rest * 2).clamp(TICK_MIN, TICK);
+                self.poller.pause(self.rest);
             }
         }
     }
@@ -324,6 +333,10 @@ impl Worker {
         let now = monotonic();
         for intake in self.intakes.slots.iter_mut().flatten() {
             if intake.deadline().is_some_and(|deadline| now >= deadline) {
+                // The newline may be there by now: then this thread is late, not the component.
+                for stream in Stream::BOTH {
+                    read_some(intake, stream, &mut self.tools, &mut self.buffer);
+                }
                 intake.give_out_overdue(&mut self.tools, now);
             }
         }
@@ -424,14 +437,14 @@ fn read_some(intake: &mut Intake, stream: Stream, tools: &mut Tools, buffer: &mu
 /// Reads everything that is in the pipes of a component.
 fn drain(intake: &mut Intake, tools: &mut Tools, buffer: &mut [u8]) {
     let Some(mut pipes) = intake.pipes.take() else { return };
-    for stream in Stream::BOTH {
-        let pipe = &mut pipes[stream.index()];
-        let mut total = 0;
-        while total < DRAIN_MAX {
-            match read_chunk(intake, pipe, stream, tools, buffer) {
-                0 => break,
-                count => total += count,
-            }
+    let mut total = 0;
+    while total < DRAIN_MAX {
+        // In turns, so that little of one is held back for the other.
+        let counts = Stream::BOTH
+            .map(|stream| read_chunk(intake, &mut pipes[stream.index()], stream, tools, buffer));
+        total += counts[0] + counts[1];
+        if counts == [0, 0] {
+            break;
         }
     }
     intake.pipes = Some(pipes);

@@ -257,11 +257,13 @@ impl Poller {
         Ok(())
     }
 
-    /// Lets output collect in the pipes for `time`, unless the waker is used.
+    /// Lets output collect in the pipes for `time` (less than a second), unless the waker is
+    /// used.
     pub fn pause(&self, time: Duration) {
         let mut waker = [PollFd::new(&self.waker.eventfd, PollFlags::IN)];
         // Interrupted or failed: the pause was shorter, no more.
-        let _ = poll(&mut waker, Some(&timespec(time)));
+        let time = Timespec { tv_sec: 0, tv_nsec: i64::from(time.subsec_nanos()) };
+        let _ = poll(&mut waker, Some(&time));
     }
 }
 
