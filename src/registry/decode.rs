@@ -10,7 +10,6 @@ use std::{
 use super::{
     diagnostics::{Place, Problem, Problems, Text as Of, nearest},
     settings::Settings,
-    source::Span,
     tree::{Element, Value},
 };
 
@@ -33,7 +32,7 @@ pub(super) struct Decoder<'a> {
 pub(super) struct Given {
     pub text: String,
     pub place: Place,
-    /// `<startDelay>`, or `port` for an attribute.
+    /// `<startDelay>`, or `<tcp port>` for an attribute.
     pub name: String,
 }
 
@@ -54,7 +53,7 @@ impl<'a> Decoder<'a> {
     /// The text of an element; its name's place where it is empty, so that there is one.
     pub fn text(&mut self, element: &Element<'_>, of: Of) -> Option<Given> {
         let mut value = element.text.trimmed();
-        if value.span == Span::default() {
+        if value.text.is_empty() {
             value.span = element.name_span;
         }
         self.given(&value, of, format!("<{}>", element.name))
@@ -62,7 +61,7 @@ impl<'a> Decoder<'a> {
 
     pub fn attribute(&mut self, element: &Element<'_>, name: &str, of: Of) -> Option<Given> {
         let attribute = element.attribute(name)?;
-        self.given(&attribute.value, of, name.to_owned())
+        self.given(&attribute.value, of, format!("<{} {name}>", element.name))
     }
 
     /// The text of the child of that name.

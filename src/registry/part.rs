@@ -5,7 +5,8 @@ use std::{collections::BTreeMap, path::PathBuf, time::Duration};
 use super::{
     Limits, Output, Probe, RestartPolicy, RestartWhen, StopSignal, Timestamps,
     decode::{
-        Decoder, Expected, boolean, cores, integer, octal, seconds, size, success_codes, word,
+        Decoder, Expected, Outcome, boolean, cores, integer, octal, seconds, size, success_codes,
+        word,
     },
     diagnostics::{Place, Problem, Text as Of},
     probe,
@@ -82,7 +83,7 @@ pub(super) fn decode(element: &Element<'_>, of: Of, decoder: &mut Decoder<'_>) -
             }
             "stopSignal" => {
                 let signal = given(decoder);
-                part.stop_signal = decoder.read(signal, word(SIGNALS));
+                part.stop_signal = decoder.read(signal, stop_signal);
             }
             "stopCommand" => part.stop_command = decoder.command(child, of),
             "dependsOn" => {
@@ -132,6 +133,17 @@ const SIGNALS: &[(&str, StopSignal)] = &[
     ("USR1", StopSignal::Usr1),
     ("USR2", StopSignal::Usr2),
 ];
+
+fn stop_signal(text: &str) -> Outcome<StopSignal> {
+    word(SIGNALS)(text).map_err(|mut expected| {
+        let short = text.strip_prefix("SIG");
+        if let Some(short) = short.filter(|short| SIGNALS.iter().any(|(name, _)| name == short)) {
+            expected.known = None;
+            expected.help = Some(format!("write {short}"));
+        }
+        expected
+    })
+}
 
 fn environment(element: &Element<'_>, of: Of, part: &mut Part, decoder: &mut Decoder<'_>) {
     let file = decoder.attribute(element, "file", of);

@@ -31,6 +31,14 @@ pub(in crate::registry) fn parse<'s>(
     check_characters(text, problems);
     let body = text.strip_prefix('\u{feff}').unwrap_or(text);
     let base = text.len() - body.len();
+    if body.starts_with('\u{feff}') {
+        // quick-xml would pass over it, and count every place wrongly.
+        problems.push(
+            Problem::error("the file begins with two byte order marks")
+                .at(in_registry(Span::new(base, base + 3)), "the second one"),
+        );
+        return None;
+    }
     let mut builder = Builder {
         body,
         base,
@@ -192,10 +200,12 @@ impl<'s> Builder<'s, '_> {
         if self.problems.count() == before {
             let depth = self.open.len();
             self.scope.enter(depth, (name, name_span), &attributes, self.problems);
-        } else if self.problems.has_errors() && content[length..].contains('<') {
-            // Another tag was swallowed by this one.
+        } else if content[length..].contains('<') {
+            // Another tag was swallowed by this one: what follows would be misread.
             self.broken = true;
+            return false;
         }
+        let whole = self.problems.count() == before;
         if self.open.len() >= MAX_DEPTH {
             self.fatal(
                 Problem::error(format!("elements are nested more than {MAX_DEPTH} deep"))
@@ -215,6 +225,7 @@ impl<'s> Builder<'s, '_> {
             attributes,
             children: Vec::new(),
             text: Text::default(),
+            whole,
         });
         if empty {
             self.close();
@@ -307,8 +318,10 @@ impl<'s> Builder<'s, '_> {
             return;
         }
         let character = references::resolve(name, span, self.problems);
-        if let (Some(element), Some(character)) = (self.open.last_mut(), character) {
-            element.text.push(character.to_string().into(), span, false);
+        if let Some(element) = self.open.last_mut() {
+            // An unknown one stays as it stands, so that the text is not taken for empty.
+            let text = character.map_or(raw.into(), |character| character.to_string().into());
+            element.text.push(text, span, false);
         }
     }
 

@@ -13,6 +13,8 @@ mod declaration;
 mod namespaces;
 mod references;
 mod tag;
+#[cfg(test)]
+mod tests;
 
 use std::{borrow::Cow, ops::Range};
 
@@ -32,6 +34,8 @@ pub(super) struct Element<'s> {
     pub children: Vec<Element<'s>>,
     /// The character data directly in it; that of its children is theirs.
     pub text: Text<'s>,
+    /// Its tag could be read to the end. What a broken tag lacks needs no second telling.
+    pub whole: bool,
 }
 
 #[derive(Debug)]
@@ -64,6 +68,8 @@ pub(super) struct Text<'s> {
     pub all: Cow<'s, str>,
     span: Span,
     exact: bool,
+    /// The first piece of it that is not white space.
+    visible: Option<Span>,
     /// The part that came from references and CDATA sections: white space in it was meant.
     meant: Option<Range<usize>>,
 }
@@ -74,6 +80,15 @@ impl<'s> Text<'s> {
             return;
         }
         let start = self.all.len();
+        if self.visible.is_none() {
+            let blank = piece.len() - piece.trim_ascii_start().len();
+            let shown = piece.trim_ascii().len();
+            self.visible = match literal {
+                true if shown > 0 => Some(span.within(blank, shown)),
+                true => None,
+                false => Some(span),
+            };
+        }
         if self.all.is_empty() && self.span == Span::default() {
             self.exact = literal && piece.len() == (span.end - span.start) as usize;
             self.span = span;
@@ -104,8 +119,9 @@ impl<'s> Text<'s> {
         Value { text: Cow::Borrowed(&all[start..end]), span, exact: self.exact }
     }
 
-    pub fn is_blank(&self) -> bool {
-        self.meant.is_none() && self.trimmed().text.is_empty()
+    /// Where the first characters are that are not white space; `None` where all is.
+    pub fn visible(&self) -> Option<Span> {
+        self.visible
     }
 }
 

@@ -46,8 +46,8 @@ impl<'s> Scope<'s> {
         }
         let (name, span) = element;
         self.check(split(name).0, span, problems);
-        if split(name).0 == "xmlns" {
-            let problem = Problem::error("an element cannot have the prefix xmlns")
+        if matches!(split(name).0, "xml" | "xmlns") {
+            let problem = Problem::error("an element cannot have the prefix xml or xmlns")
                 .at(in_registry(span), "reserved by XML");
             problems.push(problem);
         }

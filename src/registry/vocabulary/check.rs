@@ -3,7 +3,7 @@
 use crate::registry::{
     diagnostics::{Place, Problem, Problems, Text as Of, nearest},
     source::Span,
-    tree::Element,
+    tree::{Attribute, Element},
 };
 
 use super::{SUPERVISOR, Shape};
@@ -31,12 +31,17 @@ fn place(span: Span) -> Place {
 
 fn element(element: &Element<'_>, shape: &Shape, is_root: bool, problems: &mut Problems) {
     attributes(element, shape, is_root, problems);
-    if !shape.is_text() && !element.text.is_blank() {
-        let text = element.text.trimmed();
-        problems.push(
-            Problem::warning(format!("the text in <{}> is ignored", shape.name))
-                .at(place(text.span), "expected elements only"),
-        );
+    if !shape.text
+        && let Some(text) = element.text.visible()
+    {
+        problems.push(Problem::warning(format!("the text in <{}> is ignored", shape.name)).at(
+            place(text),
+            if shape.children.is_empty() {
+                "expected nothing here"
+            } else {
+                "expected elements only"
+            },
+        ));
     }
     for (index, child) in element.children.iter().enumerate() {
         match shape.children.iter().find(|known| known.name == child.name) {
@@ -62,15 +67,20 @@ fn element(element: &Element<'_>, shape: &Shape, is_root: bool, problems: &mut P
 
 fn unknown_element(child: &Element<'_>, parent: &Shape, problems: &mut Problems) {
     let known = parent.children.iter().map(|shape| shape.name);
-    let expected = match parent.is_text() {
-        true => format!("<{}> holds text, no elements", parent.name),
-        false => format!("<{}> can hold {}", parent.name, listed(known.clone())),
-    };
-    problems.push(
+    let problem =
         Problem::warning(format!("<{}> is unknown in <{}> and ignored", child.name, parent.name))
-            .at(place(child.name_span), "ignored, with all that it holds")
-            .meant(nearest(child.name, known), expected),
-    );
+            .at(place(child.name_span), "ignored, with all that it holds");
+    if parent.attributes.contains(&child.name) {
+        let (name, parent) = (child.name, parent.name);
+        problems.push(problem.help(format!("it is an attribute: <{parent} {name}=\"…\">")));
+        return;
+    }
+    let expected = match parent.children {
+        [] if parent.text => format!("<{}> holds text, no elements", parent.name),
+        [] => format!("<{}> holds no elements", parent.name),
+        _ => format!("<{}> can hold {}", parent.name, listed(known.clone())),
+    };
+    problems.push(problem.meant(nearest(child.name, known), expected));
 }
 
 fn attributes(element: &Element<'_>, shape: &Shape, is_root: bool, problems: &mut Problems) {
@@ -80,27 +90,37 @@ fn attributes(element: &Element<'_>, shape: &Shape, is_root: bool, problems: &mu
         {
             continue;
         }
-        let expected = match shape.attributes {
-            [] => format!("<{}> has no attributes", shape.name),
-            known => format!("<{}> can have {}", shape.name, listed(known.iter().copied())),
-        };
-        let message =
-            format!("the attribute {} is unknown in <{}> and ignored", attribute.name, shape.name);
-        let near = nearest(attribute.name, shape.attributes.iter().copied());
-        problems.push(
-            Problem::warning(message)
-                .at(place(attribute.name_span), "ignored")
-                .meant(near, expected),
-        );
+        problems.push(unknown_attribute(attribute, shape));
     }
     for required in shape.required {
-        if element.attribute(required).is_none() {
+        if element.whole && element.attribute(required).is_none() {
             problems.push(
                 Problem::error(format!("<{}> has no attribute {required}", shape.name))
                     .at(place(element.name_span), format!("expected {required}=\"…\"")),
             );
         }
     }
+}
+
+fn unknown_attribute(attribute: &Attribute<'_>, shape: &Shape) -> Problem {
+    let name = attribute.name;
+    let children = || shape.children.iter().map(|child| child.name);
+    let problem = Problem::warning(format!(
+        "the attribute {name} is unknown in <{}> and ignored",
+        shape.name
+    ))
+    .at(place(attribute.name_span), "ignored");
+    if let Some(near) = nearest(name, shape.attributes.iter().copied()) {
+        return problem.meant(Some(near), "");
+    }
+    let same = children().find(|child| *child == name);
+    if let Some(child) = same.or_else(|| nearest(name, children())) {
+        return problem.help(format!("did you mean the element <{child}>…</{child}>?"));
+    }
+    problem.help(match shape.attributes {
+        [] => format!("<{}> has no attributes", shape.name),
+        known => format!("<{}> can have {}", shape.name, listed(known.iter().copied())),
+    })
 }
 
 /// The root may name its schema, for editors: `xsi:noNamespaceSchemaLocation` and the

@@ -9,11 +9,13 @@ pub(in crate::registry) struct Shape {
     pub children: &'static [&'static Shape],
     /// May stand several times in its parent.
     pub many: bool,
+    /// Holds text.
+    pub text: bool,
 }
 
 impl Shape {
     const fn new(name: &'static str) -> Self {
-        Self { name, attributes: &[], required: &[], children: &[], many: false }
+        Self { name, attributes: &[], required: &[], children: &[], many: false, text: false }
     }
 
     const fn attributes(mut self, attributes: &'static [&'static str]) -> Self {
@@ -37,15 +39,15 @@ impl Shape {
         self
     }
 
-    /// Whether it holds text, not elements.
-    pub fn is_text(&self) -> bool {
-        self.children.is_empty()
+    const fn text(mut self) -> Self {
+        self.text = true;
+        self
     }
 }
 
 macro_rules! texts {
     ($($constant:ident = $name:literal;)*) => {
-        $(static $constant: Shape = Shape::new($name);)*
+        $(static $constant: Shape = Shape::new($name).text();)*
     };
 }
 
@@ -82,11 +84,11 @@ texts! {
     COMPRESS = "compress";
 }
 
-static ARGUMENT: Shape = Shape::new("argument").many();
+static ARGUMENT: Shape = Shape::new("argument").text().many();
 static ARGUMENTS: Shape = Shape::new("arguments").holds(&[&ARGUMENT]);
 static OPERANDS: Shape = Shape::new("operands").holds(&[&ARGUMENT]);
 static STOP_COMMAND: Shape = Shape::new("stopCommand").holds(&[&ARGUMENT]);
-static VARIABLE: Shape = Shape::new("variable").required(&["name"]).many();
+static VARIABLE: Shape = Shape::new("variable").text().required(&["name"]).many();
 static ENVIRONMENT: Shape = Shape::new("environment").attributes(&["file"]).holds(&[&VARIABLE]);
 static DEPENDS_ON: Shape = Shape::new("dependsOn").required(&["ref"]).many();
 static RESTART: Shape = Shape::new("restart").attributes(&[
@@ -184,7 +186,7 @@ static CONFIG: Shape = Shape::new("config").holds(&[
     &LEFTOVERS,
     &NOTIFY,
 ]);
-static SETTING: Shape = Shape::new("setting").required(&["name"]).many();
+static SETTING: Shape = Shape::new("setting").text().required(&["name"]).many();
 static SETTINGS: Shape = Shape::new("settings").holds(&[&SETTING]);
 static PROFILES: Shape = Shape::new("profiles").holds(&[&PROFILE]);
 static SERVERS: Shape = Shape::new("servers").holds(&[&SERVER]);
@@ -192,3 +194,102 @@ static SERVERS: Shape = Shape::new("servers").holds(&[&SERVER]);
 /// The root.
 pub(in crate::registry) static SUPERVISOR: Shape =
     Shape::new("supervisor").holds(&[&CONFIG, &SETTINGS, &PROFILES, &SERVERS]);
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use super::*;
+
+    type Names = BTreeSet<(String, Vec<String>, Vec<String>)>;
+
+    fn strings(names: impl Iterator<Item = impl Into<String>>) -> Vec<String> {
+        let mut names: Vec<String> = names.map(Into::into).collect();
+        names.sort();
+        names
+    }
+
+    fn of_table(shape: &Shape, names: &mut Names) {
+        let children = strings(shape.children.iter().map(|child| child.name));
+        names.insert((shape.name.to_owned(), strings(shape.attributes.iter().copied()), children));
+        for child in shape.children {
+            of_table(child, names);
+        }
+    }
+
+    /// Name, attributes and children of every element that the schema allows.
+    fn of_schema(schema: &roxmltree::Document<'_>) -> Names {
+        let named = |kind: &'static str, name: &str| {
+            let mut all = schema.root_element().children();
+            let name = name.to_owned();
+            all.find(move |node| {
+                node.has_tag_name_local(kind) && node.attribute("name") == Some(&name)
+            })
+        };
+        let mut names = Names::new();
+        for element in schema.descendants().filter(|node| node.has_tag_name_local("element")) {
+            let Some(name) = element.attribute("name") else { continue };
+            let mut attributes = Vec::new();
+            let mut children = Vec::new();
+            let mut inside: Vec<roxmltree::Node<'_, '_>> = vec![element];
+            inside.extend(element.attribute("type").and_then(|ty| named("complexType", ty)));
+            while let Some(node) = inside.pop() {
+                for child in node.children().filter(roxmltree::Node::is_element) {
+                    let own = child.attribute("name").or(child.attribute("ref"));
+                    match child.tag_name().name() {
+                        "element" => children.extend(own.map(str::to_owned)),
+                        "attribute" => attributes.extend(own.map(str::to_owned)),
+                        "group" => inside.extend(own.and_then(|name| named("group", name))),
+                        "attributeGroup" => {
+                            inside.extend(own.and_then(|name| named("attributeGroup", name)));
+                        }
+                        "annotation" | "unique" => {}
+                        _ => {
+                            let base = child.attribute("base");
+                            inside.extend(base.and_then(|base| named("complexType", base)));
+                            inside.push(child);
+                        }
+                    }
+                }
+            }
+            names.insert((
+                name.to_owned(),
+                strings(attributes.into_iter()),
+                strings(children.into_iter()),
+            ));
+        }
+        names
+    }
+
+    trait Local {
+        fn has_tag_name_local(&self, name: &str) -> bool;
+    }
+
+    impl Local for roxmltree::Node<'_, '_> {
+        fn has_tag_name_local(&self, name: &str) -> bool {
+            self.is_element() && self.tag_name().name() == name
+        }
+    }
+
+    #[test]
+    fn the_schema_knows_the_same_names() {
+        let schema = include_str!("../../../assets/SupervisorRegistry.xsd");
+        let schema = roxmltree::Document::parse(schema).expect("the schema is well-formed");
+        let mut table = Names::new();
+        of_table(&SUPERVISOR, &mut table);
+        assert_eq!(of_schema(&schema), table);
+    }
+
+    #[test]
+    fn the_reference_explains_every_name() {
+        let reference = include_str!("../../../docs/registry.md");
+        let mut table = Names::new();
+        of_table(&SUPERVISOR, &mut table);
+        for (element, attributes, _) in table {
+            assert!(reference.contains(&format!("`{element}`")), "{element} is not explained");
+            for attribute in attributes {
+                assert!(reference.contains(&format!("`{attribute}`")), "{element}'s {attribute}");
+            }
+        }
+    }
+}
