@@ -45,7 +45,7 @@ mod tests {
             ["-Xmx1g", "", "it's", "a b", "$HOME", "*", "x\ty"].map(str::to_owned).to_vec();
         assert_eq!(
             component.command_line(),
-            r#"'/opt/my app/run' -Xmx1g '' 'it'\''s' 'a b' '$HOME' '*' $'x\ty'"#
+            r"'/opt/my app/run' -Xmx1g '' 'it'\''s' 'a b' '$HOME' '*' $'x\ty'"
         );
     }
 }

@@ -40,18 +40,18 @@ pub(super) fn decode(element: Option<&Element<'_>>, decoder: &mut Decoder<'_>) -
         "leftovers",
     ]
     .map(&mut child);
-    let [port, log, temp, level, stats, keep_days, group, starts, leftovers] = given;
+    let [port, log, temp, level, statistics, keep_days, group, per_minute, leftovers] = given;
 
     config.tcp_port = decoder.read(port, integer(0..=u16::MAX)).filter(|&port| port != 0);
     config.log = decoder.path(log).unwrap_or(config.log);
     config.temp = decoder.path(temp).unwrap_or(config.temp);
     let level = decoder.read(level, integer(1..=4_u8)).map(TraceLevel);
     config.trace_level = level.unwrap_or(config.trace_level);
-    config.trace_stats_interval = decoder.read(stats, seconds(5.0..=86_400.0));
+    config.trace_stats_interval = decoder.read(statistics, seconds(5.0..=86_400.0));
     config.keep_days = decoder.read(keep_days, integer(1..=3_650)).unwrap_or(config.keep_days);
     config.control_group = decoder.words(group);
-    let starts = decoder.read(starts, integer(0..=1_000_000_u32));
-    config.starts_per_minute = starts.filter(|&starts| starts != 0);
+    let per_minute = decoder.read(per_minute, integer(0..=1_000_000_u32));
+    config.starts_per_minute = per_minute.filter(|&most| most != 0);
     let leftover_words = word(&[
         ("adopt", Leftovers::Adopt),
         ("stop", Leftovers::Stop),

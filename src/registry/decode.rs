@@ -87,9 +87,10 @@ impl<'a> Decoder<'a> {
 
     pub fn refuse(&mut self, given: &Given, expected: Expected) {
         let Given { text, place, name } = given;
-        let message = match text.is_empty() {
-            true => format!("{name} is empty"),
-            false => format!("{name} cannot be \"{}\"", shortened(text)),
+        let message = if text.is_empty() {
+            format!("{name} is empty")
+        } else {
+            format!("{name} cannot be \"{}\"", shortened(text))
         };
         let problem = Problem::error(message).at(*place, expected.label);
         self.problems.push(match (expected.known, expected.help) {

@@ -24,6 +24,7 @@ use std::{
 use super::{
     Sources,
     diagnostics::{Place, Problem, Problems, Text as Of, nearest},
+    source::Span,
     tree::{Element, Value},
 };
 use token::{Operator, Token};
@@ -51,6 +52,9 @@ enum Resolved {
     Broken,
     Unknown,
 }
+
+/// The place of a part of the text that is being expanded.
+type PlaceOf<'p> = dyn Fn(Range<usize>) -> Place + 'p;
 
 /// Deepest nesting of `${A:-${B:-…}}`.
 const MAX_NESTING: usize = 16;
@@ -272,9 +276,10 @@ impl<'a> Settings<'a> {
             .keys()
             .map(String::as_str)
             .chain(documented::SETTINGS.iter().map(|setting| setting.name));
-        match names.any(|name| token::namespace(name) == namespace) {
-            true => token::Known::Namespace,
-            false => token::Known::Not,
+        if names.any(|name| token::namespace(name) == namespace) {
+            token::Known::Namespace
+        } else {
+            token::Known::Not
         }
     }
 
@@ -336,14 +341,14 @@ impl<'a> Settings<'a> {
             return Resolved::Broken;
         }
         let default = documented::find(name).map(|setting| setting.default);
-        let (text, place): (String, Box<dyn Fn(Range<usize>) -> Place>) = match (given, default) {
+        let (text, place): (String, Box<PlaceOf<'_>>) = match (given, default) {
             (Some((value, _)), _) => {
                 let text = value.text.clone().into_owned();
                 let at = move |part| Place { text: Of::Registry, span: value.span_of(part) };
                 (text, Box::new(at))
             }
             (None, Some(documented::Default::Text(text))) => {
-                let at = |_| Place { text: Of::BuiltIn, span: Default::default() };
+                let at = |_| Place { text: Of::BuiltIn, span: Span::default() };
                 (text.to_owned(), Box::new(at))
             }
             (None, Some(documented::Default::InstallFolder)) => {

@@ -176,14 +176,14 @@ fn a_file_that_cannot_be_read_is_named_with_the_reason() {
 
 #[test]
 fn a_chain_as_long_as_the_registry_is_followed() {
-    let mut text = String::from("<supervisor><servers>");
-    for index in 0..5_000 {
+    let server = |index: usize| {
         let next = (index + 1) % 5_000;
-        text.push_str(&format!(
+        format!(
             "<server id=\"s{index}\"><executable>x</executable><dependsOn ref=\"s{next}\"/></server>"
-        ));
-    }
-    text.push_str("</servers></supervisor>");
+        )
+    };
+    let servers: String = (0..5_000).map(server).collect();
+    let text = format!("<supervisor><servers>{servers}</servers></supervisor>");
     let told = problems(&text, &Sources::default());
     assert!(told.contains("components depend on each other: s0 -> s1 -> "), "no cycle told");
 }

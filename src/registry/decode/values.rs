@@ -114,13 +114,13 @@ pub(in crate::registry) fn word<T: Copy>(
         let known = words.iter().find(|(word, _)| *word == text);
         known.map(|&(_, value)| value).ok_or_else(|| {
             let names: Vec<String> = words.iter().map(|(word, _)| (*word).to_owned()).collect();
-            let (last, most) = names.split_last().map_or(("", &[][..]), |(l, m)| (l.as_str(), m));
-            let list = if most.is_empty() {
-                last.to_owned()
-            } else {
-                format!("{} or {last}", most.join(", "))
+            let label = match names.as_slice() {
+                [most @ .., last] if !most.is_empty() => {
+                    format!("expected {} or {last}", most.join(", "))
+                }
+                one => format!("expected {}", one.concat()),
             };
-            Expected { label: format!("expected {list}"), help: None, known: Some(names) }
+            Expected { label, help: None, known: Some(names) }
         })
     }
 }

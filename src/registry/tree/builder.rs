@@ -89,7 +89,7 @@ fn decode<'s>(bytes: &'s [u8], problems: &mut Problems) -> Option<&'s str> {
 fn check_characters(text: &str, problems: &mut Problems) {
     // Most files hold none: bytes are looked at before characters.
     let suspicious = |byte: &u8| (*byte < 0x20 && !is_space(*byte)) || *byte == 0xef;
-    if !text.as_bytes().iter().any(|byte| suspicious(byte)) {
+    if !text.as_bytes().iter().any(suspicious) {
         return;
     }
     for (offset, character) in text.char_indices() {

@@ -29,19 +29,19 @@ pub(super) fn attributes<'s>(
     span: Span,
     problems: &mut Problems,
 ) -> Vec<Attribute<'s>> {
-    let mut scan = Scan { content, at: from, span };
+    let mut inside = Scan { content, at: from, span };
     let mut found: Vec<Attribute<'s>> = Vec::new();
     loop {
-        let spaces = scan.skip_spaces();
-        if scan.rest().is_empty() {
+        let spaces = inside.skip_spaces();
+        if inside.rest().is_empty() {
             return found;
         }
         if found.len() >= MAX_ATTRIBUTES {
             let message = format!("an element has more than {MAX_ATTRIBUTES} attributes");
-            problems.push(Problem::error(message).at(in_registry(scan.here(1)), "one too many"));
+            problems.push(Problem::error(message).at(in_registry(inside.here(1)), "one too many"));
             return found;
         }
-        match scan.attribute(spaces > 0) {
+        match inside.attribute(spaces > 0) {
             Ok((name, name_span, raw, value_span)) => {
                 let text = references::attribute_value(raw, value_span, problems);
                 let exact = matches!(text, std::borrow::Cow::Borrowed(_));
@@ -56,12 +56,15 @@ pub(super) fn attributes<'s>(
                 found.push(Attribute { name, name_span, value });
             }
             Err(problem) => {
-                problems.push(problem);
+                problems.push(*problem);
                 return found;
             }
         }
     }
 }
+
+/// An attribute as it stands: name, its place, value, its place.
+type Raw<'s> = (&'s str, Span, &'s str, Span);
 
 struct Scan<'s> {
     content: &'s str,
@@ -84,10 +87,9 @@ impl<'s> Scan<'s> {
         self.span.within(self.at, length)
     }
 
-    /// Name, its place, raw value, its place.
-    fn attribute(&mut self, spaced: bool) -> Result<(&'s str, Span, &'s str, Span), Problem> {
+    fn attribute(&mut self, spaced: bool) -> Result<Raw<'s>, Box<Problem>> {
         let error = |span, message: String, label: &str| {
-            Err(Problem::error(message).at(in_registry(span), label))
+            Err(Box::new(Problem::error(message).at(in_registry(span), label)))
         };
         let next = self.rest().chars().next().map_or(0, char::len_utf8);
         if self.rest().starts_with('<') {
@@ -131,9 +133,11 @@ impl<'s> Scan<'s> {
         if let Some(tag) = rest[..end].find('<') {
             self.at += tag;
             let message = format!("the value of {name} holds a <");
-            return Err(Problem::error(message)
-                .at(in_registry(self.here(1)), "written &lt; if it is meant")
-                .and(in_registry(name_span), "or the quote that ends this value is missing"));
+            return Err(Box::new(
+                Problem::error(message)
+                    .at(in_registry(self.here(1)), "written &lt; if it is meant")
+                    .and(in_registry(name_span), "or the quote that ends this value is missing"),
+            ));
         }
         if end == rest.len() {
             let message = format!("the value of {name} does not end");

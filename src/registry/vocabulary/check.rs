@@ -131,8 +131,9 @@ fn about_schema(element: &Element<'_>, attribute: &str) -> bool {
         element.attribute(&name).is_some_and(|declaration| declaration.value.text == SCHEMA)
     };
     match attribute.split_once(':') {
-        Some(("xmlns", prefix)) => declared(prefix),
-        Some((prefix, "noNamespaceSchemaLocation" | "schemaLocation")) => declared(prefix),
+        Some(("xmlns", prefix) | (prefix, "noNamespaceSchemaLocation" | "schemaLocation")) => {
+            declared(prefix)
+        }
         _ => false,
     }
 }

@@ -218,42 +218,42 @@ mod tests {
     }
 
     /// Name, attributes and children of every element that the schema allows.
-    fn of_schema(schema: &roxmltree::Document<'_>) -> Names {
-        let named = |kind: &'static str, name: &str| {
-            let mut all = schema.root_element().children();
+    fn of_schema(xsd: &roxmltree::Document<'_>) -> Names {
+        let lookup = |kind: &'static str, name: &str| {
+            let mut all = xsd.root_element().children();
             let name = name.to_owned();
             all.find(move |node| {
                 node.has_tag_name_local(kind) && node.attribute("name") == Some(&name)
             })
         };
         let mut names = Names::new();
-        for element in schema.descendants().filter(|node| node.has_tag_name_local("element")) {
-            let Some(name) = element.attribute("name") else { continue };
+        for element in xsd.descendants().filter(|node| node.has_tag_name_local("element")) {
+            let Some(label) = element.attribute("name") else { continue };
             let mut attributes = Vec::new();
             let mut children = Vec::new();
             let mut inside: Vec<roxmltree::Node<'_, '_>> = vec![element];
-            inside.extend(element.attribute("type").and_then(|ty| named("complexType", ty)));
+            inside.extend(element.attribute("type").and_then(|ty| lookup("complexType", ty)));
             while let Some(node) = inside.pop() {
                 for child in node.children().filter(roxmltree::Node::is_element) {
                     let own = child.attribute("name").or(child.attribute("ref"));
                     match child.tag_name().name() {
                         "element" => children.extend(own.map(str::to_owned)),
                         "attribute" => attributes.extend(own.map(str::to_owned)),
-                        "group" => inside.extend(own.and_then(|name| named("group", name))),
+                        "group" => inside.extend(own.and_then(|name| lookup("group", name))),
                         "attributeGroup" => {
-                            inside.extend(own.and_then(|name| named("attributeGroup", name)));
+                            inside.extend(own.and_then(|name| lookup("attributeGroup", name)));
                         }
                         "annotation" | "unique" => {}
                         _ => {
                             let base = child.attribute("base");
-                            inside.extend(base.and_then(|base| named("complexType", base)));
+                            inside.extend(base.and_then(|base| lookup("complexType", base)));
                             inside.push(child);
                         }
                     }
                 }
             }
             names.insert((
-                name.to_owned(),
+                label.to_owned(),
                 strings(attributes.into_iter()),
                 strings(children.into_iter()),
             ));
@@ -275,9 +275,9 @@ mod tests {
     fn the_schema_knows_the_same_names() {
         let schema = include_str!("../../../assets/SupervisorRegistry.xsd");
         let schema = roxmltree::Document::parse(schema).expect("the schema is well-formed");
-        let mut table = Names::new();
-        of_table(&SUPERVISOR, &mut table);
-        assert_eq!(of_schema(&schema), table);
+        let mut known = Names::new();
+        of_table(&SUPERVISOR, &mut known);
+        assert_eq!(of_schema(&schema), known);
     }
 
     #[test]
