@@ -115,6 +115,11 @@ impl Problems {
         self.errors > 0
     }
 
+    /// No more are listed: looking for a near name would be wasted.
+    pub fn is_full(&self) -> bool {
+        self.list.len() >= Self::MOST
+    }
+
     /// How many there are, of both kinds.
     pub fn count(&self) -> usize {
         self.list.len() + self.unlisted

@@ -64,13 +64,14 @@ fn dependencies(placed: &[Placed], problems: &mut Problems) -> Vec<Vec<Edge>> {
                 continue;
             }
             let ids = placed.iter().map(|other| &*other.component.id);
+            let near = if problems.is_full() { None } else { nearest(name, ids) };
             problems.push(
                 Problem::error(format!(
                     "{} depends on {name}, which does not exist",
                     one.component.id
                 ))
                 .at(*place, "no server has this id")
-                .meant(nearest(name, ids), "expected the id of a server"),
+                .meant(near, "expected the id of a server"),
             );
         }
         edges.push(found);
@@ -97,6 +98,17 @@ fn judge(component: &Component, needed: &Component, at: Place, problems: &mut Pr
                 .help(format!("enable {other}, or set <enabled>false</enabled> for {id} too")),
         );
     }
+}
+
+/// "a -> b -> a"; of a very long one its ends.
+fn chain(ids: &[&str]) -> String {
+    const SHOWN: usize = 8;
+    if ids.len() <= 2 * SHOWN {
+        return ids.join(" -> ");
+    }
+    let (first, last) = (&ids[..SHOWN], &ids[ids.len() - SHOWN..]);
+    let between = ids.len() - 2 * SHOWN;
+    format!("{} -> ({between} more) -> {}", first.join(" -> "), last.join(" -> "))
 }
 
 /// Tells each cycle once. Depth first without recursion: chains may be as long as the registry.
@@ -132,12 +144,9 @@ fn cycles(placed: &[Placed], edges: &[Vec<Edge>], problems: &mut Problems) {
                     let nodes = path[from..].iter().map(|&(node, _)| node).chain([edge.to]);
                     let ids: Vec<&str> = nodes.map(|node| &*placed[node].component.id).collect();
                     problems.push(
-                        Problem::error(format!(
-                            "components depend on each other: {}",
-                            ids.join(" -> ")
-                        ))
-                        .at(edge.place, "leads back to it")
-                        .help("remove one of the <dependsOn>: none of them could start"),
+                        Problem::error(format!("components depend on each other: {}", chain(&ids)))
+                            .at(edge.place, "leads back to it")
+                            .help("remove one of the <dependsOn>: none of them could start"),
                     );
                 }
                 Mark::Done => {}

@@ -6,8 +6,8 @@ use crate::registry::diagnostics::{Place, Problem, Problems, Text as Of};
 use crate::registry::source::Span;
 
 use super::{
-    Element, MAX_DEPTH, Text,
-    characters::{is_character, is_name, is_plain_name, is_space},
+    Element, MAX_DEPTH, Text, bytes,
+    characters::{is_name, is_plain_name, is_space},
     declaration,
     namespaces::Scope,
     references, tag,
@@ -27,8 +27,8 @@ pub(in crate::registry) fn parse<'s>(
     bytes: &'s [u8],
     problems: &mut Problems,
 ) -> Option<Element<'s>> {
-    let text = decode(bytes, problems)?;
-    check_characters(text, problems);
+    let text = bytes::decode(bytes, problems)?;
+    bytes::check(text, problems);
     let body = text.strip_prefix('\u{feff}').unwrap_or(text);
     let base = text.len() - body.len();
     if body.starts_with('\u{feff}') {
@@ -51,54 +51,6 @@ pub(in crate::registry) fn parse<'s>(
     builder.read();
     let Builder { root, broken, .. } = builder;
     if broken { None } else { root }
-}
-
-/// The bytes as UTF-8.
-fn decode<'s>(bytes: &'s [u8], problems: &mut Problems) -> Option<&'s str> {
-    if bytes.starts_with(&[0xff, 0xfe]) || bytes.starts_with(&[0xfe, 0xff]) {
-        problems.push(
-            Problem::error("the file is UTF-16, which is not supported")
-                .at(in_registry(Span::new(0, 2)), "a UTF-16 byte order mark")
-                .help("save it as UTF-8"),
-        );
-        return None;
-    }
-    if let Ok(text) = std::str::from_utf8(bytes) {
-        return Some(text);
-    }
-    let mut offset = 0;
-    for chunk in bytes.utf8_chunks() {
-        offset += chunk.valid().len();
-        let invalid = chunk.invalid();
-        if !invalid.is_empty() {
-            let shown: Vec<String> = invalid.iter().map(|byte| format!("{byte:02x}")).collect();
-            problems.push(
-                Problem::error("the file is not UTF-8")
-                    .at(
-                        in_registry(Span::new(offset, offset + invalid.len())),
-                        format!("the bytes {} are no character", shown.join(" ")),
-                    )
-                    .help("save it as UTF-8"),
-            );
-        }
-        offset += invalid.len();
-    }
-    None
-}
-
-fn check_characters(text: &str, problems: &mut Problems) {
-    // Most files hold none: bytes are looked at before characters.
-    let suspicious = |byte: &u8| (*byte < 0x20 && !is_space(*byte)) || *byte == 0xef;
-    if !text.as_bytes().iter().any(suspicious) {
-        return;
-    }
-    for (offset, character) in text.char_indices() {
-        if !is_character(character) {
-            let span = Span::new(offset, offset + character.len_utf8());
-            let message = format!("the character U+{:04X} is not allowed", u32::from(character));
-            problems.push(Problem::error(message).at(in_registry(span), "not allowed in XML"));
-        }
-    }
 }
 
 struct Builder<'s, 'p> {

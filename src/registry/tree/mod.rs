@@ -8,6 +8,7 @@
 //! Does not know what any element means.
 
 mod builder;
+mod bytes;
 mod characters;
 mod declaration;
 mod namespaces;
