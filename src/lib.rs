@@ -6,6 +6,8 @@
 
 pub mod client;
 pub mod model;
+pub mod process;
 pub mod registry;
 pub mod runtime;
+pub mod sampler;
 pub mod wire;
