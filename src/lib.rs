@@ -4,7 +4,9 @@
 //! The rooms and who may know whom are drawn in `docs/architecture.md`; the test
 //! `tests/architecture.rs` holds the table.
 
+pub mod cli;
 pub mod client;
+pub mod demo;
 pub mod model;
 pub mod process;
 pub mod registry;
