@@ -93,7 +93,7 @@ impl Client {
         if let Some(wait) = options.wait {
             add(&mut path, &format!("wait={}", wait_seconds(wait)));
         }
-        let mut request = self.request(Method::POST, &path);
+        let mut request = request(Method::POST, &path);
         if let Some(run) = options.if_run {
             request = request.header(header::IF_MATCH, format!("\"{run}\""));
         }
@@ -109,23 +109,23 @@ impl Client {
     /// ([`Self::LONGEST_WAIT`] at most).
     pub async fn wait(&self, id: u64, timeout: Duration) -> Result<Operation, ClientError> {
         let path = format!("/v1/operations/{id}?wait={}", wait_seconds(timeout));
-        self.call(self.request(Method::GET, &path), Some(timeout)).await
+        self.call(request(Method::GET, &path), Some(timeout)).await
     }
 
     /// Reads the registry again; with `dry_run` only tells what would change.
     pub async fn reload(&self, dry_run: bool) -> Result<ReloadReport, ClientError> {
-        self.call(self.request(Method::POST, &format!("/v1/reload?dry_run={dry_run}")), None).await
+        self.call(request(Method::POST, &format!("/v1/reload?dry_run={dry_run}")), None).await
     }
 
     /// Stops every component, then the Supervisor; with `restart` it then starts anew.
     pub async fn shutdown(&self, restart: bool) -> Result<Acceptance, ClientError> {
         let path = if restart { "/v1/restart" } else { "/v1/shutdown" };
-        self.call(self.request(Method::POST, path), None).await
+        self.call(request(Method::POST, path), None).await
     }
 
     /// Whether everything that should run does. "Not ready" is an answer, no error.
     pub async fn readiness(&self) -> Result<Readiness, ClientError> {
-        let answer = self.exchange(self.request(Method::GET, "/readyz"), self.timeout()).await?;
+        let answer = self.exchange(request(Method::GET, "/readyz"), self.timeout()).await?;
         if answer.status == StatusCode::SERVICE_UNAVAILABLE.as_u16()
             && let Ok(readiness) = serde_json::from_slice(&answer.body)
         {
@@ -136,12 +136,12 @@ impl Client {
 
     /// Any path of the API, as it is answered: for a command that hands the JSON on unchanged.
     pub async fn raw(&self, path: &str) -> Result<RawAnswer, ClientError> {
-        let answer = self.exchange(self.request(Method::GET, path), self.timeout()).await?;
+        let answer = self.exchange(request(Method::GET, path), self.timeout()).await?;
         self.refusal(&answer).map_or(Ok(answer), Err)
     }
 
     async fn get<T: DeserializeOwned>(&self, path: &str) -> Result<T, ClientError> {
-        self.call(self.request(Method::GET, path), None).await
+        self.call(request(Method::GET, path), None).await
     }
 
     async fn call<T: DeserializeOwned>(
@@ -153,10 +153,6 @@ impl Client {
         let held = wait.unwrap_or_default().min(Self::LONGEST_WAIT);
         let answer = self.exchange(request, self.timeout().saturating_add(held)).await?;
         self.understand(&answer)
-    }
-
-    fn request(&self, method: Method, path: &str) -> hyper::http::request::Builder {
-        Request::builder().method(method).uri(path)
     }
 
     fn understand<T: DeserializeOwned>(&self, answer: &RawAnswer) -> Result<T, ClientError> {
@@ -178,7 +174,7 @@ impl Client {
             401 | 403 => {
                 ClientError::NotPermitted { target: self.target().to_owned(), why: problem.detail }
             }
-            _ => ClientError::Problem(problem),
+            _ => ClientError::Problem(Box::new(problem)),
         })
     }
 
@@ -209,7 +205,11 @@ impl Client {
     }
 }
 
-/// Whole and tenths of seconds: what the server's `wait` takes.
+fn request(method: Method, path: &str) -> hyper::http::request::Builder {
+    Request::builder().method(method).uri(path)
+}
+
+/// Seconds with thousandths: what the server's `wait` takes.
 fn wait_seconds(wait: Duration) -> String {
     format!("{:.3}", wait.min(Client::LONGEST_WAIT).as_secs_f64())
 }

@@ -23,7 +23,7 @@ pub enum ClientError {
     TimedOut { target: String, step: &'static str, after: Duration },
     /// The Supervisor refused; the problem says why.
     #[error("{}", .0.detail)]
-    Problem(Problem),
+    Problem(Box<Problem>),
     /// The answer is not what this client understands: another version, or another program.
     #[error("cannot understand the answer from {target}: {why}")]
     Protocol { target: String, why: String },

@@ -49,7 +49,7 @@ impl Client {
     /// How long an answer may take, apart from a wait that was asked for.
     pub const ANSWER_TIMEOUT: Duration = Duration::from_secs(10);
     /// The longest wait that the server takes; longer ones are asked in parts.
-    pub const LONGEST_WAIT: Duration = Duration::from_secs(3600);
+    pub const LONGEST_WAIT: Duration = Duration::from_hours(1);
 
     /// A client that calls itself `name` (`cli`, `console`): events show it beside the user.
     /// Nothing is connected yet.
