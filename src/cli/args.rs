@@ -33,21 +33,41 @@ is wrong. `stop` where nothing runs is 0.";
 pub struct Options {
     /// The folder that relative paths of the registry are relative to [default: the folder above
     /// the registry's conf/, else /usr/local/scene7/ImageServing]
-    #[arg(short, long, value_name = "DIR", env = "S7_INSTALL_FOLDER", global = true)]
+    #[arg(
+        short,
+        long,
+        value_name = "DIR",
+        env = "S7_INSTALL_FOLDER",
+        global = true,
+        display_order = 101
+    )]
     pub install_folder: Option<PathBuf>,
     /// The registry [default: INSTALL/conf/SupervisorRegistry.xml]
-    #[arg(short, long, value_name = "FILE", env = "S7_REGISTRY", global = true)]
+    #[arg(
+        short,
+        long,
+        value_name = "FILE",
+        env = "S7_REGISTRY",
+        global = true,
+        display_order = 102
+    )]
     pub registry: Option<PathBuf>,
-    /// When to use colours; NO_COLOR switches them off too
-    #[arg(long, value_name = "WHEN", value_enum, default_value_t, global = true)]
-    #[arg(hide_possible_values = false)]
+    /// When to use colours; `NO_COLOR` switches them off too
+    #[arg(
+        long,
+        value_name = "WHEN",
+        value_enum,
+        default_value_t,
+        global = true,
+        display_order = 105
+    )]
     pub color: ColorWhen,
     /// Only answers and errors
-    #[arg(short, long, global = true, conflicts_with = "verbose")]
+    #[arg(short, long, global = true, conflicts_with = "verbose", display_order = 106)]
     pub quiet: bool,
-    /// Tell more of what is done; twice: everything
-    #[arg(short, long, global = true, action = clap::ArgAction::Count)]
-    pub verbose: u8,
+    /// Tell more of what is done
+    #[arg(short, long, global = true, display_order = 106)]
+    pub verbose: bool,
 }
 
 /// Repeatable options. They belong to each level by themselves, because clap lets a repeated
@@ -55,10 +75,10 @@ pub struct Options {
 #[derive(Debug, Clone, Default, Args)]
 pub struct Lists {
     /// A setting of the registry, as in `--set SV::PsHeapSize=1g`; repeatable
-    #[arg(long, value_name = "NAME=VALUE", value_parser = setting)]
+    #[arg(long, value_name = "NAME=VALUE", value_parser = setting, display_order = 103)]
     pub set: Vec<(String, String)>,
     /// The Supervisor to talk to: unix:PATH or http://HOST:PORT [default: this registry's]
-    #[arg(long, value_name = "TARGET")]
+    #[arg(long, value_name = "TARGET", display_order = 104)]
     pub host: Vec<String>,
 }
 

@@ -53,7 +53,7 @@ impl From<ClientError> for Failure {
     fn from(error: ClientError) -> Self {
         let exit = match &error {
             ClientError::NotPermitted { .. } => Exit::NotPermitted,
-            ClientError::Problem(problem) => return problem.clone().into(),
+            ClientError::Problem(problem) => return (**problem).clone().into(),
             ClientError::NotRunning { .. }
             | ClientError::Unreachable { .. }
             | ClientError::TimedOut { .. }
@@ -101,7 +101,7 @@ mod tests {
     use super::*;
 
     fn exit_of(code: ProblemCode) -> Exit {
-        Failure::from(ClientError::Problem(Problem::new(code, "why"))).exit
+        Failure::from(ClientError::Problem(Box::new(Problem::new(code, "why")))).exit
     }
 
     #[test]

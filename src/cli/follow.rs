@@ -12,7 +12,7 @@ use super::{
 };
 use crate::{
     client::{Answer, Client, ClientError, CommandOptions},
-    wire::{Operation, OperationState, ProblemCode, Verb},
+    wire::{Acceptance, Operation, OperationState, ProblemCode, Verb},
 };
 
 /// How an operation ended as far as this client can tell.
@@ -35,7 +35,7 @@ pub async fn operation(context: &Context, client: &Client, id: u64) -> Result<En
         let answer = tokio::select! {
             answer = client.wait(id, LOOK) => answer,
             interrupt = tokio::signal::ctrl_c() => {
-                board.clear(&context.ui);
+                board.clear();
                 interrupt.map_err(|error| Failure::failed(format!("cannot wait: {error}")))?;
                 return Err(given_up(client));
             }
@@ -47,7 +47,7 @@ pub async fn operation(context: &Context, client: &Client, id: u64) -> Result<En
             }
             Ok(operation) => {
                 // Changes since the last look belong to the record where nothing is redrawn.
-                if !context.ui.terminal_err {
+                if !context.ui.err.terminal {
                     board.show(&context.ui, &operation, now());
                 }
                 break Ok(End::Told(operation));
@@ -63,7 +63,7 @@ pub async fn operation(context: &Context, client: &Client, id: u64) -> Result<En
             Err(error) => break Err(error.into()),
         }
     };
-    board.clear(&context.ui);
+    board.clear();
     end
 }
 
@@ -78,7 +78,7 @@ pub fn given_up(client: &Client) -> Failure {
 
 /// Prints the result of an operation that has ended; it is the command's own result.
 pub fn conclude(context: &Context, operation: &Operation) -> Result<(), Failure> {
-    context.ui.print(&progress::result(operation, context.ui.colour_out));
+    context.ui.print(&progress::result(operation, context.ui.out.colour));
     match progress::failure(operation) {
         Some(message) => Err(Failure::failed(message)),
         None => Ok(()),
@@ -96,7 +96,10 @@ pub async fn command(
     let answer = client.command(verb, &ids, CommandOptions::default()).await?;
     match answer {
         Answer::Operation(operation) => conclude(context, &operation),
-        accepted => match accepted.operation_id() {
+        Answer::Accepted(Acceptance::Applied { operation: id }) => {
+            command_end(context, operation(context, client, id).await?)
+        }
+        Answer::Accepted(Acceptance::Redundant { operation: id }) => match id {
             Some(id) => command_end(context, operation(context, client, id).await?),
             None => already(context, client, &ids).await,
         },

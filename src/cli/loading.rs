@@ -21,7 +21,7 @@ impl Loaded {
     pub fn tell_warnings(&self, context: &Context) {
         if !self.warnings.is_empty() {
             let (width, _) = context.ui.terminal_size();
-            let text = self.warnings.render(context.ui.colour_err, width.min(120));
+            let text = self.warnings.render(context.ui.err.colour, width.min(120));
             context.ui.note(text.trim_end());
         }
     }

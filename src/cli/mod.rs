@@ -25,7 +25,7 @@ use std::process::ExitCode;
 
 pub use args::Cli;
 use args::Command;
-use exit::{Exit, Failure};
+use exit::Failure;
 use place::Place;
 use ui::Ui;
 
@@ -41,28 +41,28 @@ struct Context {
 pub fn run(cli: Cli) -> ExitCode {
     let ui = Ui::new(&cli.options);
     let lists = cli.lists.then(cli.command.lists());
-    let outcome = Place::new(&cli.options, lists).and_then(|place| {
-        let context = Context { ui, place };
-        let outcome = perform(&context, cli.command);
-        Ok((context, outcome))
-    });
-    let (ui, outcome) = match outcome {
-        Ok((context, outcome)) => (context.ui, outcome),
-        Err(failure) => (Ui::new(&cli.options), Err(failure)),
+    let place = match Place::new(&cli.options, lists) {
+        Ok(place) => place,
+        Err(failure) => return refuse(&ui, &failure),
     };
-    if let Err(failure) = outcome {
-        if !failure.message.is_empty() {
-            ui.error(&failure);
-        }
-        return ExitCode::from(failure.exit as u8);
+    let context = Context { ui, place };
+    if let Err(failure) = perform(&context, cli.command) {
+        return refuse(&context.ui, &failure);
     }
-    match ui.output_error() {
+    match context.ui.output_error() {
         Some(error) => {
-            ui.error(format_args!("cannot write the answer to standard output: {error}"));
-            ExitCode::from(Exit::Failed as u8)
+            let message = format!("cannot write the answer to standard output: {error}");
+            refuse(&context.ui, &Failure::failed(message))
         }
         None => ExitCode::SUCCESS,
     }
+}
+
+fn refuse(ui: &Ui, failure: &Failure) -> ExitCode {
+    if !failure.message.is_empty() {
+        ui.error(failure);
+    }
+    ExitCode::from(failure.exit as u8)
 }
 
 fn perform(context: &Context, command: Command) -> Result<(), Failure> {

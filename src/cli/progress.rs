@@ -10,7 +10,7 @@ use std::{
 use unicode_width::UnicodeWidthStr;
 
 use super::{
-    ui::{Tone, Ui, clean, paint},
+    ui::{self, Tone, Ui, clean, paint},
     words,
 };
 use crate::wire::{ComponentState, Operation, Outcome, Progress, Verb};
@@ -34,16 +34,16 @@ impl Board {
         if !ui.tells_progress() {
             return;
         }
-        if ui.terminal_err {
+        if ui.err.terminal {
             let (width, height) = ui.terminal_size();
-            let lines = block(operation, width, height, ui.colour_err);
+            let lines = block(operation, width, height, ui.err.colour);
             let mut text = self.rewind();
             for line in &lines {
                 let _ = writeln!(text, "\x1b[2K{line}");
             }
             text.push_str("\x1b[J");
             self.drawn = lines.len();
-            ui.aside(&text);
+            ui::aside(&text);
             return;
         }
         let mut lines = self.changes(operation);
@@ -60,10 +60,10 @@ impl Board {
     }
 
     /// Takes the block off the terminal: the result stands in its place.
-    pub fn clear(&mut self, ui: &Ui) {
+    pub fn clear(&mut self) {
         if self.drawn > 0 {
             let rewind = self.rewind();
-            ui.aside(&format!("{rewind}\x1b[J"));
+            ui::aside(&format!("{rewind}\x1b[J"));
             self.drawn = 0;
         }
     }
@@ -119,15 +119,17 @@ fn block(operation: &Operation, width: usize, height: usize, colour: bool) -> Ve
 fn aligned(progress: &Progress, ids: usize, width: usize, colour: bool) -> String {
     let id = clean(&progress.id);
     let blanks = " ".repeat(ids.saturating_sub(id.width()));
-    let (words, tone) = condition(progress);
-    let (state, rest) = words.split_once(' ').unwrap_or((&words, ""));
-    let plain = format!("{id}{blanks}  {state:<10}");
+    let (rest, tone) = remark(progress);
+    let state = format!("{:<10}", progress.state);
+    let plain = format!("{id}{blanks}  {state}");
     if plain.width() >= width {
         return cut(&plain, width).to_owned();
     }
-    let rest = cut(rest, width - plain.width() - 1);
-    let state = format!("{state:<10}");
-    format!("{id}{blanks}  {} {rest}", paint(tone, &state, colour)).trim_end().to_owned()
+    let rest = cut(&rest, width - plain.width() - 1);
+    if rest.is_empty() {
+        return format!("{id}{blanks}  {}", paint(tone, state.trim_end(), colour));
+    }
+    format!("{id}{blanks}  {} {rest}", paint(tone, &state, colour))
 }
 
 fn cut(text: &str, width: usize) -> &str {
@@ -143,21 +145,20 @@ fn cut(text: &str, width: usize) -> &str {
 
 /// `ps: running, pid 4711`
 fn line(progress: &Progress) -> String {
-    format!("{}: {}", clean(&progress.id), condition(progress).0)
+    let (remark, _) = remark(progress);
+    let separator = if remark.is_empty() { "" } else { ", " };
+    format!("{}: {}{separator}{remark}", clean(&progress.id), progress.state)
 }
 
-/// The state first, then what there is to say about it.
-fn condition(progress: &Progress) -> (String, Tone) {
-    let mut text = progress.state.to_string();
-    if let Some(pid) = progress.pid {
-        let _ = write!(text, " (pid {pid})");
-    }
+/// What there is to say beside the state.
+fn remark(progress: &Progress) -> (String, Tone) {
+    let mut parts = Vec::new();
+    parts.extend(progress.pid.map(|pid| format!("pid {pid}")));
     if progress.outcome == Outcome::Superseded {
-        text.push_str(": another command took its place");
+        parts.push("another command took its place".to_owned());
     }
-    if let Some(detail) = &progress.detail {
-        let _ = write!(text, ": {}", clean(detail));
-    }
+    parts.extend(progress.detail.as_deref().map(|detail| clean(detail).into_owned()));
+    let text = parts.join(", ");
     let tone = match progress.outcome {
         Outcome::Pending => Tone::Busy,
         Outcome::Done => words::state_tone(progress.state),

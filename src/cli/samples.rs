@@ -25,7 +25,7 @@ pub fn component(id: &str, state: ComponentState) -> ComponentStatus {
         pid: lives.then_some(4711),
         run: Some(12),
         uptime_s: lives.then_some(11_220.0),
-        cpu_percent: lives.then_some(3.14),
+        cpu_percent: lives.then_some(2.5),
         memory_bytes: lives.then_some(536_870_912),
         processes: u32::from(lives),
         restarts: 0,

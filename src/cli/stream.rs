@@ -1,6 +1,6 @@
 //! The plain status stream: a line for each change, for pipes and for terminals that are none.
 
-use std::{collections::HashMap, time::Duration};
+use std::{collections::HashMap, fmt::Write as _, time::Duration};
 
 use jiff::ZonedDateTime;
 
@@ -101,14 +101,14 @@ impl Teller {
 fn change(component: &ComponentStatus, before: Option<&Told>) -> String {
     let mut line = format!("{} {}", clean(&component.id), component.state);
     if let Some(pid) = component.pid {
-        line.push_str(&format!(" pid {pid}"));
+        let _ = write!(line, " pid {pid}");
     }
     let restarted = before.is_some_and(|before| before.run != component.run);
     if restarted
         && component.restarts > 0
         && let Some(last) = &component.last_exit
     {
-        line.push_str(&format!(" restart {} after {}", component.restarts, words::ending(last)));
+        let _ = write!(line, " restart {} after {}", component.restarts, words::ending(last));
     }
     if before.is_some_and(|before| before.health != component.health)
         && matches!(component.health, Health::Ok)
@@ -116,8 +116,7 @@ fn change(component: &ComponentStatus, before: Option<&Told>) -> String {
         line.push_str(" healthy");
     }
     if let Some((_, remark)) = table::remark(component) {
-        let remark = remark.strip_prefix(&format!("{}: ", component.state)).unwrap_or(&remark);
-        line.push_str(&format!(" ({remark})"));
+        let _ = write!(line, " ({remark})");
     }
     line
 }

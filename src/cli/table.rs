@@ -155,7 +155,7 @@ pub fn remark(component: &ComponentStatus) -> Option<(&str, String)> {
         parts.push("gave up".to_owned());
     }
     let speaks = !parts.is_empty();
-    speaks.then(|| (component.id.as_str(), format!("{}: {}", component.state, parts.join("; "))))
+    speaks.then(|| (component.id.as_str(), parts.join("; ")))
 }
 
 #[cfg(test)]

@@ -16,14 +16,20 @@ use super::args::{ColorWhen, Options};
 /// The operator's side of the program.
 #[derive(Debug)]
 pub struct Ui {
-    pub colour_out: bool,
-    pub colour_err: bool,
-    pub terminal_out: bool,
-    pub terminal_err: bool,
+    pub out: Side,
+    pub err: Side,
     quiet: bool,
-    verbosity: u8,
+    verbose: bool,
     /// Why standard output takes no more.
     lost: Cell<Option<io::ErrorKind>>,
+}
+
+/// What standard output or standard error leads to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Side {
+    /// A terminal that can move its cursor.
+    pub terminal: bool,
+    pub colour: bool,
 }
 
 /// What a piece of text means; colour is derived from it.
@@ -39,23 +45,21 @@ pub enum Tone {
 
 impl Ui {
     pub fn new(options: &Options) -> Self {
-        let terminal_out = io::stdout().is_terminal();
-        let terminal_err = io::stderr().is_terminal();
         let set = |name| std::env::var_os(name).is_some_and(|value| !value.is_empty());
         let dumb = std::env::var_os("TERM").is_some_and(|term| term == "dumb");
-        let colour = |terminal: bool| match options.color {
-            ColorWhen::Always => true,
-            ColorWhen::Never => false,
-            ColorWhen::Auto => terminal && !set("NO_COLOR") && !dumb,
+        let side = |terminal: bool| Side {
+            terminal: terminal && !dumb,
+            colour: match options.color {
+                ColorWhen::Always => true,
+                ColorWhen::Never => false,
+                ColorWhen::Auto => terminal && !set("NO_COLOR") && !dumb,
+            },
         };
         Self {
-            colour_out: colour(terminal_out),
-            colour_err: colour(terminal_err),
-            terminal_out,
-            // Lines that are redrawn need a terminal that can move its cursor.
-            terminal_err: terminal_err && !dumb,
+            out: side(io::stdout().is_terminal()),
+            err: side(io::stderr().is_terminal()),
             quiet: options.quiet,
-            verbosity: options.verbose,
+            verbose: options.verbose,
             lost: Cell::new(None),
         }
     }
@@ -87,7 +91,7 @@ impl Ui {
     /// that `| head -1` ends a stream in which nothing happens.
     pub fn reader_gone(&self) -> bool {
         #[cfg(unix)]
-        if !self.terminal_out && self.lost.get().is_none() {
+        if !self.out.terminal && self.lost.get().is_none() {
             use rustix::event::{PollFd, PollFlags, Timespec, poll};
             let out = io::stdout();
             let mut polled = [PollFd::new(&out, PollFlags::empty())];
@@ -109,26 +113,21 @@ impl Ui {
     /// What is going on, for a person; not with `-q`.
     pub fn note(&self, text: impl fmt::Display) {
         if !self.quiet {
-            self.aside(&format!("{text}\n"));
+            aside(&format!("{text}\n"));
         }
     }
 
     /// What is done behind the curtain; with `-v`.
     pub fn detail(&self, text: impl fmt::Display) {
-        if self.verbosity > 0 {
-            self.aside(&format!("{text}\n"));
+        if self.verbose {
+            aside(&format!("{text}\n"));
         }
     }
 
     /// An error, always told.
     pub fn error(&self, text: impl fmt::Display) {
-        let label = paint(Tone::Bad, "error:", self.colour_err);
-        self.aside(&format!("{label} {text}\n"));
-    }
-
-    /// Standard error as it is. That nobody reads it must not keep a command from its work.
-    pub fn aside(&self, text: &str) {
-        let _unread = io::stderr().lock().write_all(text.as_bytes());
+        let label = paint(Tone::Bad, "error:", self.err.colour);
+        aside(&format!("{label} {text}\n"));
     }
 
     /// Columns and lines of the terminal, 80 by 24 where it does not say.
@@ -138,7 +137,7 @@ impl Ui {
             let of = |winsize: rustix::termios::Winsize| {
                 (usize::from(winsize.ws_col), usize::from(winsize.ws_row))
             };
-            let asked = if self.terminal_err {
+            let asked = if self.err.terminal {
                 rustix::termios::tcgetwinsize(io::stderr())
             } else {
                 rustix::termios::tcgetwinsize(io::stdout())
@@ -154,6 +153,11 @@ impl Ui {
     pub fn tells_progress(&self) -> bool {
         !self.quiet
     }
+}
+
+/// Standard error as it is. That nobody reads it must not keep a command from its work.
+pub fn aside(text: &str) {
+    let _unread = io::stderr().lock().write_all(text.as_bytes());
 }
 
 /// `text` in the colour of its tone.

@@ -105,8 +105,9 @@ fn registry_text(executable: &str, components: &[DemoComponent]) -> String {
 
 fn server(executable: &str, component: &DemoComponent) -> String {
     let DemoComponent { id, description, port, priority, after, megabytes } = component;
-    let after: String =
+    let lines: Vec<String> =
         after.iter().map(|id| format!("      <dependsOn ref=\"{id}\"/>\n")).collect();
+    let after = lines.concat();
     format!(
         r#"    <server id="{id}">
       <description>{description}</description>

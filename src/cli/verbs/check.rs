@@ -17,6 +17,7 @@ use crate::{
         ui::{Tone, clean, paint},
         words,
     },
+    model::ComponentId,
     registry::{Check, Component, Registry, RestartWhen},
 };
 
@@ -33,9 +34,9 @@ pub struct Arguments {
 pub fn perform(context: &Context, arguments: &Arguments) -> Result<(), Failure> {
     let ui = &context.ui;
     let width = ui.terminal_size().0.min(120);
-    let loaded = loading::load_with(&context.place, ui.colour_err, width)?;
+    let loaded = loading::load_with(&context.place, ui.err.colour, width)?;
     if arguments.strict && !loaded.warnings.is_empty() {
-        return Err(loading::wrong(&loaded.warnings.strict(), ui.colour_err, width));
+        return Err(loading::wrong(&loaded.warnings.strict(), ui.err.colour, width));
     }
     loaded.tell_warnings(context);
     if arguments.json {
@@ -43,7 +44,7 @@ pub fn perform(context: &Context, arguments: &Arguments) -> Result<(), Failure> 
             .map_err(|error| Failure::failed(format!("cannot write the plan: {error}")))?;
         ui.line(json);
     } else {
-        ui.print(&render(&loaded.registry, &is_missing, ui.colour_out));
+        ui.print(&render(&loaded.registry, &is_missing, ui.out.colour));
     }
     Ok(())
 }
@@ -92,7 +93,7 @@ fn entry(component: &Component, missing: bool, colour: bool) -> String {
         fact("enabled", "no: it starts only when it is asked for");
     }
     if !component.depends_on.is_empty() {
-        let ids: Vec<&str> = component.depends_on.iter().map(|id| id.as_str()).collect();
+        let ids: Vec<&str> = component.depends_on.iter().map(ComponentId::as_str).collect();
         fact("after", &ids.join(", "));
     }
     fact("command", &component.command_line());
@@ -154,10 +155,9 @@ fn restart(component: &Component) -> String {
     };
     match policy.max_restarts {
         None => format!("{when}, {delay}, without limit"),
-        Some(most) => format!(
-            "{when}, {delay}, at most {most} within {}",
-            words::span(policy.window.as_secs_f64())
-        ),
+        Some(most) => {
+            format!("{when}, {delay}, at most {most} within {}", words::seconds(policy.window))
+        }
     }
 }
 
@@ -214,7 +214,7 @@ impl<'a> Plan<'a> {
             id: component.id.as_str(),
             description: &component.description,
             enabled: component.enabled,
-            depends_on: component.depends_on.iter().map(|id| id.as_str()).collect(),
+            depends_on: component.depends_on.iter().map(ComponentId::as_str).collect(),
             executable: &component.executable,
             arguments: &component.arguments,
             working_directory: &component.working_directory,

@@ -33,7 +33,7 @@ pub async fn perform(context: &Context, arguments: &Arguments) -> Result<(), Fai
             .map_err(|error| Failure::failed(format!("cannot write the explanation: {error}")))?;
         context.ui.line(json);
     } else {
-        context.ui.print(&render(&explanation, Timestamp::now(), context.ui.colour_out));
+        context.ui.print(&render(&explanation, Timestamp::now(), context.ui.out.colour));
     }
     Ok(())
 }
@@ -119,7 +119,7 @@ fn attempts(explanation: &Explanation) -> Option<String> {
     }
     let mut text = format!("{} in a row", explanation.attempt);
     if let Some(most) = explanation.max_restarts {
-        let window = words::span(explanation.window_s);
+        let window = format!("{} s", explanation.window_s);
         let _ = write!(
             text,
             ", {} within {window} are allowed",

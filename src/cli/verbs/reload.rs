@@ -28,14 +28,14 @@ pub async fn perform(context: &Context, arguments: &Arguments) -> Result<(), Fai
     for warning in &plan.warnings {
         context.ui.note(warning.trim_end());
     }
-    context.ui.print(&render(&plan, context.ui.colour_out));
+    context.ui.print(&render(&plan, context.ui.out.colour));
     if arguments.dry_run {
         return Ok(());
     }
     let done = client.reload(false).await?;
     if !same(&plan, &done) {
         context.ui.note("The registry has changed since; this is what is being done:");
-        context.ui.print(&render(&done, context.ui.colour_out));
+        context.ui.print(&render(&done, context.ui.out.colour));
     }
     let Some(operation) = done.operation else { return Ok(()) };
     match follow::operation(context, &client, operation).await? {

@@ -42,8 +42,8 @@ pub async fn perform(context: &Context, arguments: &Arguments) -> Result<(), Fai
             .map_err(|error| Failure::failed(format!("cannot write the status: {error}")))?;
         context.ui.line(json);
     } else if !arguments.watch {
-        context.ui.print(&table::status(&status, Timestamp::now(), context.ui.colour_out));
-    } else if context.ui.terminal_out {
+        context.ui.print(&table::status(&status, Timestamp::now(), context.ui.out.colour));
+    } else if context.ui.out.terminal {
         watch(context, &client, &arguments.ids).await;
     } else {
         stream::follow(context, &client, &arguments.ids, || false).await;
@@ -91,7 +91,7 @@ async fn watch(context: &Context, client: &Client, ids: &[String]) {
     while !context.ui.reader_gone() {
         let text = match client.status().await.map_err(failure) {
             Ok(status) => match chosen(status, ids) {
-                Ok(status) => table::status(&status, Timestamp::now(), context.ui.colour_out),
+                Ok(status) => table::status(&status, Timestamp::now(), context.ui.out.colour),
                 // A reload took it away: it may come back.
                 Err(failure) => failure.message,
             },
