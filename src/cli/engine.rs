@@ -20,6 +20,7 @@ pub struct Start<'a> {
 /// Runs the engine until the Supervisor has ended.
 pub fn run(start: &Start<'_>) -> Result<(), Failure> {
     let sources: Sources = loading::sources(start.place);
+    loading::load(start.place)?;
     let _ = (sources, start.log_to_stderr, start.containment);
     Err(Failure::new(Exit::Unavailable, "cannot start the engine: this build has none"))
 }

@@ -49,13 +49,13 @@ pub fn perform(context: &Context, arguments: &Arguments) -> Result<(), Failure> 
     Ok(())
 }
 
-/// Components in the order of their start: those of one priority together, lower ones first.
-fn groups(registry: &Registry) -> BTreeMap<i32, Vec<&Component>> {
-    let mut groups: BTreeMap<i32, Vec<&Component>> = BTreeMap::new();
+/// Components in the order of their start, those that start together in one stage.
+fn stages(registry: &Registry) -> Vec<Vec<&Component>> {
+    let mut stages: BTreeMap<i32, Vec<&Component>> = BTreeMap::new();
     for component in &registry.components {
-        groups.entry(component.start_priority).or_default().push(component);
+        stages.entry(component.start_priority).or_default().push(component);
     }
-    groups
+    stages.into_values().collect()
 }
 
 fn render(registry: &Registry, missing: &dyn Fn(&Component) -> bool, colour: bool) -> String {
@@ -69,10 +69,11 @@ fn render(registry: &Registry, missing: &dyn Fn(&Component) -> bool, colour: boo
         return text;
     }
     text.push_str("They start in this order and stop in the reverse one:\n");
-    for (priority, components) in groups(registry) {
-        let title = format!("priority {priority}");
+    for (number, stage) in (1..).zip(stages(registry)) {
+        let priority = stage.first().map_or(0, |component| component.start_priority);
+        let title = format!("{number}. (priority {priority})");
         let _ = writeln!(text, "\n{}", paint(Tone::Strong, &title, colour));
-        for component in components {
+        for component in stage {
             text.push_str(&entry(component, missing(component), colour));
         }
     }
@@ -188,11 +189,11 @@ struct Plan<'a> {
     registry: &'a Path,
     install_folder: &'a Path,
     /// In the order of start.
-    groups: Vec<Group<'a>>,
+    stages: Vec<Stage<'a>>,
 }
 
 #[derive(Debug, Serialize)]
-struct Group<'a> {
+struct Stage<'a> {
     priority: i32,
     components: Vec<Entry<'a>>,
 }
@@ -219,14 +220,14 @@ impl<'a> Plan<'a> {
             arguments: &component.arguments,
             working_directory: &component.working_directory,
         };
-        let groups = groups(registry).into_iter().map(|(priority, components)| Group {
-            priority,
-            components: components.into_iter().map(entry).collect(),
+        let stages = stages(registry).into_iter().map(|stage| Stage {
+            priority: stage.first().map_or(0, |component| component.start_priority),
+            components: stage.into_iter().map(entry).collect(),
         });
         Self {
             registry: &registry.file,
             install_folder: &registry.install_folder,
-            groups: groups.collect(),
+            stages: stages.collect(),
         }
     }
 }
