@@ -163,15 +163,15 @@ struct Source {
 }
 
 fn sources() -> Vec<Source> {
-    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let home = Path::new(env!("CARGO_MANIFEST_DIR"));
     let mut files = Vec::new();
-    collect(&root.join("src"), &mut files);
+    collect(&home.join("src"), &mut files);
     assert!(files.len() > 10, "the sources were not found");
     files.sort();
     let read = |path: PathBuf| {
-        let name = path.strip_prefix(root).expect("below the root").display().to_string();
-        let room = name.trim_start_matches("src/").trim_end_matches(".rs");
-        let room = room.split('/').next().expect("a path has a first part").to_owned();
+        let name = path.strip_prefix(home).expect("below the root").display().to_string();
+        let inner = name.trim_start_matches("src/").trim_end_matches(".rs");
+        let room = inner.split('/').next().expect("a path has a first part").to_owned();
         let text = fs::read_to_string(&path).expect("a source can be read");
         Source { name, room, code: without_tests(&without_comments(&text)) }
     };
@@ -196,9 +196,10 @@ fn collect(folder: &Path, files: &mut Vec<PathBuf>) {
 }
 
 fn without_comments(text: &str) -> String {
-    let code = |line: &str| match line.trim_start().starts_with("//") {
-        true => String::new(),
-        false => line.split(" // ").next().unwrap_or_default().to_owned(),
+    let code = |line: &str| {
+        let is_comment = line.trim_start().starts_with("//");
+        let code = if is_comment { None } else { line.split(" // ").next() };
+        code.unwrap_or_default().to_owned()
     };
     text.lines().map(code).collect::<Vec<_>>().join("\n")
 }
@@ -270,7 +271,6 @@ fn names_after(code: &str, prefix: &str) -> BTreeSet<String> {
                 ',' if depth == 0 => {
                     names.insert(std::mem::take(&mut name));
                     start = true;
-                    continue;
                 }
                 c if depth == 0 && start && part(c) => name.push(c),
                 ':' | ' ' if depth == 0 && !name.is_empty() => start = false,

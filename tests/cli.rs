@@ -69,7 +69,6 @@ fn command(arguments: &[&str]) -> Command {
 }
 
 fn run(arguments: &[&str]) -> Answer {
-    #[expect(clippy::disallowed_methods, reason = "a test runs the binary as a user does")]
     let Output { status, stdout, stderr } =
         command(arguments).output().expect("the binary can be run");
     let text = |bytes: Vec<u8>| String::from_utf8(bytes).expect("it writes text");
@@ -291,7 +290,6 @@ fn the_script_passes_arguments_and_exit_statuses_on() {
         command.arg(script).args(arguments).stdin(Stdio::null());
         command.env("S7SUPERVISOR", env!("CARGO_BIN_EXE_s7supervisor"));
         command.env_remove("S7_REGISTRY").env_remove("S7_INSTALL_FOLDER");
-        #[expect(clippy::disallowed_methods, reason = "a test runs the script as a user does")]
         let output = command.output().expect("sh can be run");
         (output.status.code(), String::from_utf8_lossy(&output.stderr).into_owned())
     };
