@@ -353,3 +353,28 @@ fn reload_shows_its_plan_first_and_a_dry_run_does_no_more() {
     assert!(answer.out.contains("tcpport"), "{}", answer.out);
     assert_eq!(supervisor.asked(), ["POST /v1/reload?dry_run=true"]);
 }
+
+#[test]
+fn an_interrupt_ends_the_waiting_and_says_that_the_rest_goes_on() {
+    let pending = operation("restart", "pending", "pending", "stopping", None);
+    let supervisor = StandIn::new(HashMap::from([
+        ("POST /v1/components/ps/restart", vec![applied()]),
+        ("GET /v1/operations/7", vec![(200, pending)]),
+    ]));
+    #[expect(clippy::disallowed_methods, reason = "a test runs the binary as a user does")]
+    let restart = supervisor
+        .command(&["restart", "ps"])
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .expect("the binary can be run");
+    while !supervisor.asked().iter().any(|asked| asked.starts_with("GET /v1/operations/7")) {
+        thread::yield_now();
+    }
+    let pid = i32::try_from(restart.id()).ok().and_then(rustix::process::Pid::from_raw);
+    let pid = pid.expect("a pid");
+    rustix::process::kill_process(pid, rustix::process::Signal::INT).expect("our child");
+    let answer = Answer::of(&restart.wait_with_output().expect("it ends"));
+    assert_eq!(answer.status, 1, "{}", answer.err);
+    assert!(answer.err.contains("goes on with what was asked for"), "{}", answer.err);
+}

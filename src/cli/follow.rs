@@ -29,18 +29,31 @@ const LOOK: Duration = Duration::from_millis(200);
 
 /// Follows an operation to its end.
 pub async fn operation(context: &Context, client: &Client, id: u64) -> Result<End, Failure> {
+    unless_interrupted(client, to_its_end(context, client, id)).await
+}
+
+/// Waits for `work`, but no longer than the operator wants: one listener for the whole wait, so
+/// that no Ctrl-C falls between two looks.
+pub async fn unless_interrupted<T>(
+    client: &Client,
+    work: impl Future<Output = Result<T, Failure>>,
+) -> Result<T, Failure> {
+    tokio::select! {
+        // The listener first: it must be there before anything is asked.
+        biased;
+        interrupt = tokio::signal::ctrl_c() => {
+            interrupt.map_err(|error| Failure::failed(format!("cannot wait: {error}")))?;
+            Err(given_up(client))
+        }
+        done = work => done,
+    }
+}
+
+async fn to_its_end(context: &Context, client: &Client, id: u64) -> Result<End, Failure> {
     let mut board = Board::default();
     let mut last = None;
     let end = loop {
-        let answer = tokio::select! {
-            answer = client.wait(id, LOOK) => answer,
-            interrupt = tokio::signal::ctrl_c() => {
-                board.clear();
-                interrupt.map_err(|error| Failure::failed(format!("cannot wait: {error}")))?;
-                return Err(given_up(client));
-            }
-        };
-        match answer {
+        match client.wait(id, LOOK).await {
             Ok(operation) if operation.state == OperationState::Pending => {
                 board.show(&context.ui, &operation, now());
                 last = Some(operation);
@@ -68,7 +81,7 @@ pub async fn operation(context: &Context, client: &Client, id: u64) -> Result<En
 }
 
 /// Ctrl-C while waiting stops the waiting and nothing else.
-pub fn given_up(client: &Client) -> Failure {
+fn given_up(client: &Client) -> Failure {
     Failure::failed(format!(
         "no longer waiting; the Supervisor at {} goes on with what was asked for \
          (see: s7supervisor status)",

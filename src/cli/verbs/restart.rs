@@ -35,7 +35,8 @@ pub async fn perform(context: &Context, ids: &[String]) -> Result<(), Failure> {
         // be told or not, and the boot of the new one tells the rest.
         follow::operation(context, &client, operation).await?;
     }
-    begins_anew(&client, asked, process.as_ref()).await?;
+    let anew = begins_anew(&client, asked, process.as_ref());
+    follow::unless_interrupted(&client, anew).await?;
     start::boot(context, &client).await
 }
 
@@ -57,9 +58,6 @@ async fn begins_anew(
                  says why",
             ));
         }
-        tokio::select! {
-            () = tokio::time::sleep(Duration::from_millis(20)) => {}
-            _interrupt = tokio::signal::ctrl_c() => return Err(follow::given_up(client)),
-        }
+        tokio::time::sleep(Duration::from_millis(20)).await;
     }
 }

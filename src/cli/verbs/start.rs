@@ -59,7 +59,7 @@ pub async fn launch(context: &Context, client: &Client) -> Result<(), Failure> {
     let child = process::spawn_detached(&arguments(context), Some(&output))
         .map_err(|error| Failure::failed(format!("cannot start the Supervisor: {error}")))?;
     context.ui.detail(format_args!("The Supervisor starts as pid {}.", child.pid()));
-    answers(client, &child, &output).await?;
+    follow::unless_interrupted(client, answers(client, &child, &output)).await?;
     boot(context, client).await
 }
 
@@ -138,10 +138,7 @@ async fn answers(client: &Client, child: &Child, output: &Path) -> Result<(), Fa
                 output.display()
             )));
         }
-        tokio::select! {
-            () = tokio::time::sleep(Duration::from_millis(10)) => {}
-            _interrupt = tokio::signal::ctrl_c() => return Err(follow::given_up(client)),
-        }
+        tokio::time::sleep(Duration::from_millis(10)).await;
     }
 }
 

@@ -51,7 +51,7 @@ pub async fn perform(context: &Context, ids: &[String]) -> Result<(), Failure> {
         End::Told(operation) => Some(operation),
         End::Silent(last) => last,
     };
-    all_gone(context, &client, &held).await?;
+    follow::unless_interrupted(&client, all_gone(context, &client, &held)).await?;
     held.none_left(last.as_ref())?;
     if let Some(operation) = &last
         && operation.state == OperationState::Failed
@@ -137,7 +137,6 @@ async fn all_gone(context: &Context, client: &Client, held: &Processes) -> Resul
     loop {
         tokio::select! {
             () = &mut gone => return Ok(()),
-            _interrupt = tokio::signal::ctrl_c() => return Err(follow::given_up(client)),
             () = tokio::time::sleep(Duration::from_secs(10)) => {
                 context.ui.note("waiting: every component has been dealt with, the Supervisor ends");
             }
