@@ -7,9 +7,12 @@
 pub mod cli;
 pub mod client;
 pub mod demo;
+pub mod machine;
 pub mod model;
+pub mod plan;
 pub mod process;
 pub mod registry;
 pub mod runtime;
 pub mod sampler;
+pub mod supervisor;
 pub mod wire;

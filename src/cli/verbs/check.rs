@@ -1,7 +1,7 @@
 //! `check`: the registry is read and verified, and the plan printed: order and commands.
 
 use std::{
-    collections::BTreeMap,
+    collections::HashMap,
     fmt::Write as _,
     path::{Path, PathBuf},
 };
@@ -18,6 +18,7 @@ use crate::{
         words,
     },
     model::ComponentId,
+    plan,
     registry::{Check, Component, Registry, RestartWhen},
 };
 
@@ -51,11 +52,10 @@ pub fn perform(context: &Context, arguments: &Arguments) -> Result<(), Failure> 
 
 /// Components in the order of their start, those that start together in one stage.
 fn stages(registry: &Registry) -> Vec<Vec<&Component>> {
-    let mut stages: BTreeMap<i32, Vec<&Component>> = BTreeMap::new();
-    for component in &registry.components {
-        stages.entry(component.start_priority).or_default().push(component);
-    }
-    stages.into_values().collect()
+    let by_id: HashMap<&ComponentId, &Component> =
+        registry.components.iter().map(|component| (&component.id, component)).collect();
+    let known = |stage: Vec<ComponentId>| stage.iter().map(|id| by_id[id]).collect();
+    plan::start_stages(&registry.components).into_iter().map(known).collect()
 }
 
 fn render(registry: &Registry, missing: &dyn Fn(&Component) -> bool, colour: bool) -> String {
