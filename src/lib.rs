@@ -4,6 +4,9 @@
 //! The rooms and who may know whom are drawn in `docs/architecture.md`; the test
 //! `tests/architecture.rs` holds the table.
 
+pub mod cli;
+pub mod client;
+pub mod demo;
 pub mod logs;
 pub mod machine;
 pub mod model;
