@@ -5,6 +5,7 @@
 //! `tests/architecture.rs` holds the table.
 
 pub mod model;
+pub mod probes;
 pub mod registry;
 pub mod runtime;
 pub mod wire;

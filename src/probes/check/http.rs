@@ -1,0 +1,1 @@
+//! `http`: a GET that is answered with one of the expected statuses.

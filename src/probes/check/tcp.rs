@@ -1,0 +1,1 @@
+//! `tcp`: a connection can be made.

@@ -1,0 +1,237 @@
+//! Readiness and health checks: asks a component how it is, and tells the engine what changed.
+//!
+//! Owns the running checks, their timing, the judgement of their answers, and one notify socket
+//! per component that speaks the systemd protocol. Does not own: what follows from a verdict
+//! (the supervisor's policy), how processes are started ([`Commands`]), where output lines come
+//! from ([`LineSource`]), who belongs to a component's process tree ([`Members`]).
+//!
+//! ```text
+//!  prepare ──► (process starts) ──► watch ──► [ready checks] ──► [health checks …] ──► forget
+//!     │ binds the notify socket,                    │ Passed / Failed     │ Failed / Passed
+//!     │ subscribes to the output                    ▼                     ▼
+//!     └──────────────────────────────────►  ProbeNotice { run, kind, finding }
+//! ```
+//!
+//! One run has at most two small tasks: the rounds of checks ([`rounds`]), and the notify
+//! listener where the component speaks that protocol. Every wait is in the tokio clock, so tests
+//! run in virtual time; whether an answer changes the verdict is decided by the pure [`Judge`].
+
+mod check;
+mod judge;
+mod lines;
+mod notify;
+mod rounds;
+mod spread;
+mod text;
+
+#[cfg(test)]
+mod tests;
+
+use std::{collections::HashMap, path::PathBuf, pin::Pin, sync::Arc, time::Duration};
+
+use tokio::{
+    sync::{Semaphore, mpsc},
+    task::AbortHandle,
+};
+
+use crate::{
+    model::{ComponentId, RunId},
+    registry::{Check, Component, Probe},
+};
+
+pub use check::{CommandEnd, CommandError, CommandRequest, Commands};
+pub use judge::{Judge, Verdict};
+pub use lines::{LineSource, Lines};
+pub use notify::{Message, NotifyError, Watchdog, parse};
+pub use spread::Spread;
+
+/// A future that is handed over a trait.
+pub type Task<T> = Pin<Box<dyn Future<Output = T> + Send>>;
+
+/// Which of a component's two checks something is about.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum ProbeKind {
+    Ready,
+    Health,
+}
+
+/// Something that the engine should know about a run.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ProbeNotice {
+    pub run: RunId,
+    pub kind: ProbeKind,
+    pub finding: Finding,
+}
+
+/// What was found. Texts are one line, without control characters, at most 256 characters and
+/// ready to be shown.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Finding {
+    /// The verdict became good: ready, or healthy (for the first time, or again).
+    Passed { detail: String },
+    /// The verdict became bad. Checks go on, so `Passed` can follow.
+    Failed { detail: String },
+    /// A single answer that says something else than the one before, and changed no verdict.
+    Answer { ok: bool, detail: String },
+    /// `STATUS=`: what the component says about itself.
+    Status(String),
+    /// `STOPPING=1`: it is on its way out. Its watchdog is no longer listened for.
+    Stopping,
+    /// `RELOADING=1`.
+    Reloading,
+    /// `READY=1` after `RELOADING=1`.
+    Reloaded,
+    /// `EXTEND_TIMEOUT_USEC=`: it asks for this long from now. A wait for readiness by `notify`
+    /// is extended here already; a stop in progress is the engine's to extend.
+    ExtendTimeout(Duration),
+    /// `MAINPID=`, sent by and naming a process of the component's tree.
+    MainPid(u32),
+    /// `ERRNO=`: the error that it is about to fail with.
+    Errno(i32),
+    /// A message that was not acted upon, and why.
+    Refused(String),
+}
+
+/// Whether a process belongs to a run's tree.
+pub trait Members: Send + Sync {
+    /// Asked on the engine's thread once per datagram that the leader did not send itself, so it
+    /// must be quick: one file of `/proc`, not a scan. A process that is gone is no member.
+    fn contains(&self, run: RunId, leader: u32, pid: u32) -> bool;
+}
+
+/// What this room needs of the others.
+#[derive(Clone)]
+pub struct Services {
+    pub commands: Arc<dyn Commands>,
+    pub lines: Arc<dyn LineSource>,
+    pub members: Arc<dyn Members>,
+    /// The folder of the notify sockets, made at the first need with mode 0711.
+    pub notify_folder: PathBuf,
+    /// Sets the phases of the checks, together with each component's id.
+    pub seed: u64,
+}
+
+/// A process that has just been started, or that was taken over.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Watched {
+    /// The leader of the run's process tree.
+    pub pid: u32,
+    /// How long it has lived already; zero for a fresh start.
+    pub age: Duration,
+    /// It had become ready under an earlier engine: only its health is checked.
+    pub ready: bool,
+}
+
+/// All running checks. Lives on the engine's current-thread runtime; dropping it ends them.
+pub struct Probes {
+    shared: Arc<Shared>,
+    runs: HashMap<RunId, Run>,
+}
+
+/// What every task needs.
+struct Shared {
+    notices: mpsc::Sender<ProbeNotice>,
+    services: Services,
+    /// At most [`Probes::COMMANDS_AT_ONCE`] exec checks run.
+    command_slots: Arc<Semaphore>,
+    resolver: check::Resolver,
+}
+
+/// One run: what was prepared for it, and its tasks once it is watched.
+#[derive(Default)]
+struct Run {
+    socket: Option<notify::Socket>,
+    /// Removes the socket's file; here and not in a task, so that `forget` does it at once.
+    socket_file: Option<notify::SocketFile>,
+    ready_lines: Option<Lines>,
+    health_lines: Option<Lines>,
+    tasks: Vec<Ending>,
+}
+
+/// Ends its task when it is dropped.
+struct Ending(AbortHandle);
+
+/// What keeps a component from being watched; its start should fail with this reason.
+#[derive(Debug, thiserror::Error)]
+pub enum PrepareError {
+    #[error(transparent)]
+    Notify(#[from] NotifyError),
+    #[error("cannot watch the output of {id} for \"{pattern}\": {source}")]
+    Pattern { id: ComponentId, pattern: String, source: Box<regex::Error> },
+}
+
+impl Probes {
+    /// Exec checks that run at the same time; the others wait, which is not held against them.
+    pub const COMMANDS_AT_ONCE: usize = 8;
+
+    /// When `notices` is full, the reporter waits, and with it the next check of that run.
+    pub fn new(notices: mpsc::Sender<ProbeNotice>, services: Services) -> Self {
+        let command_slots = Arc::new(Semaphore::new(Self::COMMANDS_AT_ONCE));
+        let resolver = check::Resolver::default();
+        let shared = Arc::new(Shared { notices, services, command_slots, resolver });
+        Self { shared, runs: HashMap::new() }
+    }
+
+    /// Gets ready for the start of a run: binds its notify socket and listens to its output, so
+    /// that nothing the process says is missed. The answer is to be added to its environment, from
+    /// which the `NOTIFY_SOCKET` and `WATCHDOG_*` of our own are to be removed. Call it on the
+    /// runtime. When the start fails, [`Probes::forget`] undoes it.
+    pub fn prepare(
+        &mut self,
+        run: RunId,
+        component: &Component,
+    ) -> Result<Vec<(String, String)>, PrepareError> {
+        let mut prepared = Run::default();
+        let mut environment = Vec::new();
+        prepared.ready_lines = self.subscribe(&component.id, component.ready.as_ref())?;
+        prepared.health_lines = self.subscribe(&component.id, component.health.as_ref())?;
+        let watchdog = component.health.as_ref().filter(|probe| probe.check == Check::Notify);
+        let readiness = component.ready.as_ref().filter(|probe| probe.check == Check::Notify);
+        if watchdog.is_some() || readiness.is_some() {
+            let folder = &self.shared.services.notify_folder;
+            let bound = notify::bind(folder, run, &component.id).map_err(|source| {
+                let address = notify::wanted_address(folder, &component.id);
+                NotifyError { id: component.id.clone(), address, source }
+            })?;
+            prepared.socket = Some(bound.socket);
+            prepared.socket_file = bound.file;
+            environment.push(("NOTIFY_SOCKET".to_owned(), bound.address));
+        }
+        if let Some(probe) = watchdog {
+            environment.push(("WATCHDOG_USEC".to_owned(), probe.interval.as_micros().to_string()));
+        }
+        self.runs.insert(run, prepared);
+        Ok(environment)
+    }
+
+    /// Starts the checks of a prepared run: readiness first, then health. A run that was taken
+    /// over is prepared too (its notify socket keeps its address), and its environment ignored.
+    pub fn watch(&mut self, run: RunId, component: &Component, process: Watched) {
+        let _ = (run, component, process);
+    }
+
+    /// Ends the checks of a run, commands of theirs included: nothing is sent for it any more.
+    pub fn forget(&mut self, run: RunId) {
+        self.runs.remove(&run);
+    }
+
+    fn subscribe(
+        &self,
+        id: &ComponentId,
+        probe: Option<&Probe>,
+    ) -> Result<Option<Lines>, PrepareError> {
+        let Some(Check::Log { pattern }) = probe.map(|probe| &probe.check) else { return Ok(None) };
+        let regex = regex::bytes::Regex::new(pattern).map_err(|source| PrepareError::Pattern {
+            id: id.clone(),
+            pattern: pattern.clone(),
+            source: Box::new(source),
+        })?;
+        Ok(Some(self.shared.services.lines.watch_lines(id, regex)))
+    }
+}
+
+impl Drop for Ending {
+    fn drop(&mut self) {
+        self.0.abort();
+    }
+}

@@ -1,0 +1,1 @@
+//! Rounds of checks of one run: readiness until it passes, then health.
