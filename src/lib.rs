@@ -6,6 +6,8 @@
 
 pub mod model;
 pub mod probes;
+pub mod process;
 pub mod registry;
 pub mod runtime;
+pub mod sampler;
 pub mod wire;

@@ -30,12 +30,13 @@ mod tests;
 use std::{collections::HashMap, path::PathBuf, pin::Pin, sync::Arc, time::Duration};
 
 use tokio::{
-    sync::{Semaphore, mpsc},
+    sync::{Semaphore, SetOnce, mpsc},
     task::AbortHandle,
+    time::Instant,
 };
 
 use crate::{
-    model::{ComponentId, RunId},
+    model::{ComponentId, Moment, RunId},
     registry::{Check, Component, Probe},
 };
 
@@ -43,6 +44,7 @@ pub use check::{CommandEnd, CommandError, CommandRequest, Commands};
 pub use judge::{Judge, Verdict};
 pub use lines::{LineSource, Lines};
 pub use notify::{Message, NotifyError, Watchdog, parse};
+use rounds::Stage;
 pub use spread::Spread;
 
 /// A future that is handed over a trait.
@@ -148,6 +150,17 @@ struct Run {
     tasks: Vec<Ending>,
 }
 
+/// Speaks for one run, and knows its time.
+#[derive(Clone)]
+struct Reporter {
+    shared: Arc<Shared>,
+    run: RunId,
+    id: ComponentId,
+    /// When the run began to be watched, and how old it was then.
+    began: Instant,
+    age: Duration,
+}
+
 /// Ends its task when it is dropped.
 struct Ending(AbortHandle);
 
@@ -206,8 +219,38 @@ impl Probes {
 
     /// Starts the checks of a prepared run: readiness first, then health. A run that was taken
     /// over is prepared too (its notify socket keeps its address), and its environment ignored.
+    /// A run that is watched already starts over.
     pub fn watch(&mut self, run: RunId, component: &Component, process: Watched) {
-        let _ = (run, component, process);
+        let id = component.id.clone();
+        let shared = Arc::clone(&self.shared);
+        let began = Instant::now();
+        let reporter = Reporter { shared, run, id, began, age: process.age };
+        let entry = self.runs.entry(run).or_default();
+        entry.tasks.clear();
+        let ready = component.ready.as_ref().filter(|_| !process.ready);
+        let health = component.health.as_ref();
+        let latch = entry.socket.take().map(|socket| {
+            let session = session(ready, health);
+            let latch = Arc::new(SetOnce::new());
+            let listener = notify::Listener {
+                reporter: reporter.clone(),
+                leader: process.pid,
+                socket,
+                session,
+                ready: Arc::clone(&latch),
+                main_pid: None,
+                refused: None,
+            };
+            entry.tasks.push(Ending(tokio::spawn(listener.listen()).abort_handle()));
+            latch
+        });
+        let ready = stage(ready, entry.ready_lines.take());
+        let health = stage(health, entry.health_lines.take());
+        if matches!((&ready, &health, &latch), (Stage::Skip, Stage::Skip, None)) {
+            return;
+        }
+        let rounds = rounds::rounds(reporter, ready, health, latch);
+        entry.tasks.push(Ending(tokio::spawn(rounds).abort_handle()));
     }
 
     /// Ends the checks of a run, commands of theirs included: nothing is sent for it any more.
@@ -227,6 +270,55 @@ impl Probes {
             source: Box::new(source),
         })?;
         Ok(Some(self.shared.services.lines.watch_lines(id, regex)))
+    }
+}
+
+/// What the notify listener of a run has to wait for.
+fn session(ready: Option<&Probe>, health: Option<&Probe>) -> notify::Session {
+    let notify = |probe: &&Probe| probe.check == Check::Notify;
+    let readiness = ready.filter(notify);
+    let readiness = readiness.map(|probe| probe.start_period.saturating_add(probe.timeout));
+    let watchdog = health.filter(notify).map(|probe| (probe.interval, probe.start_period));
+    notify::Session::new(Reporter::STARTED, readiness, watchdog)
+}
+
+/// How the rounds of a run deal with one of its checks.
+fn stage(probe: Option<&Probe>, lines: Option<Lines>) -> Stage {
+    let Some(probe) = probe else { return Stage::Skip };
+    match (&probe.check, lines) {
+        (Check::Notify, _) => Stage::Elsewhere,
+        (Check::Log { .. }, Some(lines)) => Stage::Listen(probe.clone(), lines),
+        // Not prepared: a subscription that has ended is told at the deadline, as any silence.
+        (Check::Log { .. }, None) => Stage::Listen(probe.clone(), mpsc::channel(1).1),
+        (Check::Tcp { .. } | Check::Http { .. } | Check::Exec { .. }, _) => {
+            Stage::Ask(probe.clone())
+        }
+    }
+}
+
+impl Reporter {
+    /// The start of the process, in the time of [`Reporter::now`].
+    const STARTED: Moment = Moment::from_boot(Duration::ZERO);
+
+    /// Time since the start of the process.
+    fn now(&self) -> Moment {
+        Self::STARTED.after(self.age).after(self.began.elapsed())
+    }
+
+    /// The same moment in the runtime's clock.
+    fn instant(&self, moment: Moment) -> Instant {
+        // An instant cannot be as far away as a duration can be long.
+        const FAR: Duration = Duration::from_hours(24 * 365);
+        self.began + moment.since(Self::STARTED.after(self.age)).min(FAR)
+    }
+
+    /// Tells the engine. When the channel is full this waits; when the engine is gone, for ever:
+    /// its end ends this task, too.
+    async fn tell(&self, kind: ProbeKind, finding: Finding) {
+        let notice = ProbeNotice { run: self.run, kind, finding };
+        if self.shared.notices.send(notice).await.is_err() {
+            std::future::pending::<()>().await;
+        }
     }
 }
 

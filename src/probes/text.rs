@@ -1,5 +1,7 @@
 //! What a component says, made fit to be shown: one line, bounded, nothing that drives a terminal.
 
+use std::{io, time::Duration};
+
 /// Longest text of a finding, in characters.
 pub(super) const LONGEST: usize = 256;
 
@@ -27,4 +29,26 @@ fn is_hidden(c: char) -> bool {
     c.is_control()
         || matches!(c, '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
         || matches!(c, '\u{2028}' | '\u{2029}')
+}
+
+/// At most so many characters of a text, with an ellipsis where some are left out.
+pub(super) fn shortened(text: &str, longest: usize) -> String {
+    match text.char_indices().nth(longest) {
+        Some((end, _)) => format!("{}…", &text[..end]),
+        None => text.to_owned(),
+    }
+}
+
+/// `0.01 s`, `2 s`: as short as two decimals allow.
+pub(super) fn seconds(duration: Duration) -> String {
+    format!("{} s", (duration.as_secs_f64() * 100.0).round() / 100.0)
+}
+
+/// An error of the system as part of a sentence: without its number, without a capital.
+pub(super) fn reason(error: &io::Error) -> String {
+    let text = error.to_string();
+    let text = text.split(" (os error").next().unwrap_or_default();
+    let mut characters = text.chars();
+    let first = characters.next().map(|c| c.to_ascii_lowercase());
+    first.into_iter().chain(characters).collect()
 }

@@ -8,6 +8,7 @@ use std::{
     io::Write as _,
     mem::MaybeUninit,
     os::{
+        fd::AsFd,
         linux::net::SocketAddrExt,
         unix::{
             fs::{DirBuilderExt, MetadataExt, OpenOptionsExt, PermissionsExt},
@@ -18,7 +19,7 @@ use std::{
 };
 
 use rustix::net::{RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, ReturnFlags};
-use tokio::io::{Interest, unix::AsyncFd};
+use tokio::io::Interest;
 
 use crate::model::{ComponentId, RunId};
 
@@ -35,7 +36,7 @@ pub struct NotifyError {
 
 /// The receiving end, registered with the runtime.
 #[derive(Debug)]
-pub(in crate::probes) struct Socket(AsyncFd<UnixDatagram>);
+pub(in crate::probes) struct Socket(tokio::net::UnixDatagram);
 
 /// A socket with the ways to it.
 #[derive(Debug)]
@@ -87,7 +88,7 @@ pub(in crate::probes) fn bind(folder: &Path, run: RunId, id: &ComponentId) -> io
     };
     socket.set_nonblocking(true)?;
     rustix::net::sockopt::set_socket_passcred(&socket, true)?;
-    let socket = Socket(AsyncFd::with_interest(socket, Interest::READABLE)?);
+    let socket = Socket(tokio::net::UnixDatagram::from_std(socket)?);
     Ok(Bound { socket, file, address })
 }
 
@@ -162,22 +163,16 @@ impl Drop for SocketFile {
 impl Socket {
     /// The next datagram, whenever it comes. Cancel-safe.
     pub async fn next(&self) -> io::Result<Received> {
-        loop {
-            let mut readable = self.0.readable().await?;
-            match readable.try_io(|socket| receive(socket.get_ref())) {
-                Ok(received) => return received,
-                Err(_would_block) => {}
-            }
-        }
+        self.0.async_io(Interest::READABLE, || receive(&self.0)).await
     }
 
     /// The next datagram that has come already.
     pub fn pending(&self) -> Option<Received> {
-        receive(self.0.get_ref()).ok()
+        receive(&self.0).ok()
     }
 }
 
-fn receive(socket: &UnixDatagram) -> io::Result<Received> {
+fn receive(socket: impl AsFd) -> io::Result<Received> {
     let mut bytes = [0_u8; LONGEST];
     // There is no room for descriptors, so the kernel closes those that come along: FDSTORE is
     // not offered, and a BARRIER=1 is answered by just that, after everything sent before it.
