@@ -84,3 +84,70 @@ impl Judge {
         self.verdict
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn at(seconds: u64) -> Moment {
+        Moment::from_boot(Duration::from_secs(100 + seconds))
+    }
+
+    fn judge(failures: u32, successes: u32, start_period: u64) -> Judge {
+        Judge::with(failures, successes, Duration::from_secs(start_period), at(0))
+    }
+
+    /// Feeds one answer a second: `+` good, `-` bad; what was judged at which of them.
+    fn verdicts(mut judge: Judge, answers: &str) -> Vec<(usize, Verdict)> {
+        let judged = answers.chars().enumerate().filter_map(|(second, answer)| {
+            let verdict = judge.answer(at(second as u64), answer == '+')?;
+            Some((second, verdict))
+        });
+        judged.collect()
+    }
+
+    #[test]
+    fn one_good_answer_passes_by_default() {
+        assert_eq!(verdicts(judge(3, 1, 0), "--+++"), [(2, Verdict::Passed)]);
+    }
+
+    #[test]
+    fn successes_and_failures_count_only_in_a_row() {
+        assert_eq!(verdicts(judge(3, 2, 0), "+-+-+-+-"), []);
+        assert_eq!(verdicts(judge(3, 2, 0), "+-++"), [(3, Verdict::Passed)]);
+        let failed = Verdict::Failed { failures: 3 };
+        assert_eq!(verdicts(judge(3, 2, 0), "--+---"), [(5, failed)]);
+    }
+
+    #[test]
+    fn a_verdict_is_told_once_and_can_be_taken_back() {
+        let failed = Verdict::Failed { failures: 2 };
+        assert_eq!(
+            verdicts(judge(2, 2, 0), "++++----++--"),
+            [(1, Verdict::Passed), (5, failed), (9, Verdict::Passed), (11, failed)],
+        );
+    }
+
+    #[test]
+    fn failures_within_the_start_period_do_not_count() {
+        let failed = Verdict::Failed { failures: 2 };
+        assert_eq!(verdicts(judge(2, 1, 5), "-------"), [(6, failed)]);
+    }
+
+    #[test]
+    fn a_failure_within_the_start_period_still_ends_a_row_of_successes() {
+        assert_eq!(verdicts(judge(2, 2, 60), "+-+-++"), [(5, Verdict::Passed)]);
+    }
+
+    #[test]
+    fn once_it_has_passed_the_start_period_excuses_nothing() {
+        let failed = Verdict::Failed { failures: 2 };
+        assert_eq!(verdicts(judge(2, 1, 60), "-+--"), [(1, Verdict::Passed), (3, failed)]);
+    }
+
+    #[test]
+    fn a_threshold_of_zero_is_one() {
+        assert_eq!(verdicts(judge(0, 0, 0), "+"), [(0, Verdict::Passed)]);
+        assert_eq!(verdicts(judge(0, 0, 0), "-"), [(0, Verdict::Failed { failures: 1 })]);
+    }
+}

@@ -1,18 +1,23 @@
 //! Where output lines come from: the logs room, behind a trait.
 
 use regex::bytes::Regex;
-use tokio::sync::mpsc;
 
-use crate::model::ComponentId;
+use crate::model::{ComponentId, RunId};
 
-/// Matching lines of one component, without their line end. It ends when the receiver is dropped.
-pub type Lines = mpsc::Receiver<Vec<u8>>;
+/// From which line on a watch looks.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Since {
+    /// The first line of this run, also where it was written before the watch began.
+    RunStart,
+    /// The first line that comes after the watch began.
+    Now,
+}
 
-/// A subscription to a component's output.
+/// Watches components' output. There is at most one watch per component: a new one replaces it.
 pub trait LineSource: Send + Sync {
-    /// The lines of both streams that match, from now on.
-    ///
-    /// The source must never wait for the reader: when the channel is full, a matching line is
-    /// dropped, since one match is as good as many.
-    fn watch_lines(&self, id: &ComponentId, pattern: Regex) -> Lines;
+    /// The first line of this run that matches is to be given to [`super::Probes::matched`], once.
+    fn watch_lines(&self, id: &ComponentId, run: RunId, pattern: Regex, since: Since);
+
+    /// Ends the watch, if there is one.
+    fn unwatch(&self, id: &ComponentId);
 }

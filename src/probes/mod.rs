@@ -29,6 +29,7 @@ mod tests;
 
 use std::{collections::HashMap, path::PathBuf, pin::Pin, sync::Arc, time::Duration};
 
+use regex::bytes::Regex;
 use tokio::{
     sync::{Semaphore, SetOnce, mpsc},
     task::AbortHandle,
@@ -42,7 +43,7 @@ use crate::{
 
 pub use check::{CommandEnd, CommandError, CommandRequest, Commands};
 pub use judge::{Judge, Verdict};
-pub use lines::{LineSource, Lines};
+pub use lines::{LineSource, Since};
 pub use notify::{Message, NotifyError, Watchdog, parse};
 use rounds::Stage;
 pub use spread::Spread;
@@ -145,9 +146,20 @@ struct Run {
     socket: Option<notify::Socket>,
     /// Removes the socket's file; here and not in a task, so that `forget` does it at once.
     socket_file: Option<notify::SocketFile>,
-    ready_lines: Option<Lines>,
-    health_lines: Option<Lines>,
+    /// Where output counts: the patterns, and where matching lines go.
+    output: Option<Output>,
     tasks: Vec<Ending>,
+}
+
+/// The output of a run, as far as its checks are about it.
+struct Output {
+    id: ComponentId,
+    ready: Option<Regex>,
+    health: Option<Regex>,
+    /// When full, a matching line is dropped: one says as much as two.
+    sender: mpsc::Sender<Vec<u8>>,
+    /// Taken by the run's rounds.
+    lines: Option<mpsc::Receiver<Vec<u8>>>,
 }
 
 /// Speaks for one run, and knows its time.
@@ -196,8 +208,7 @@ impl Probes {
     ) -> Result<Vec<(String, String)>, PrepareError> {
         let mut prepared = Run::default();
         let mut environment = Vec::new();
-        prepared.ready_lines = self.subscribe(&component.id, component.ready.as_ref())?;
-        prepared.health_lines = self.subscribe(&component.id, component.health.as_ref())?;
+        prepared.output = Output::of(component)?;
         let watchdog = component.health.as_ref().filter(|probe| probe.check == Check::Notify);
         let readiness = component.ready.as_ref().filter(|probe| probe.check == Check::Notify);
         if watchdog.is_some() || readiness.is_some() {
@@ -212,6 +223,10 @@ impl Probes {
         }
         if let Some(probe) = watchdog {
             environment.push(("WATCHDOG_USEC".to_owned(), probe.interval.as_micros().to_string()));
+        }
+        if let Some(pattern) = prepared.output.as_ref().and_then(|output| output.ready.clone()) {
+            let lines = &self.shared.services.lines;
+            lines.watch_lines(&component.id, run, pattern, Since::RunStart);
         }
         self.runs.insert(run, prepared);
         Ok(environment)
@@ -244,32 +259,54 @@ impl Probes {
             entry.tasks.push(Ending(tokio::spawn(listener.listen()).abort_handle()));
             latch
         });
-        let ready = stage(ready, entry.ready_lines.take());
-        let health = stage(health, entry.health_lines.take());
+        let ready = stage(ready, entry.output.as_ref().and_then(|output| output.ready.clone()));
+        let health = stage(health, entry.output.as_ref().and_then(|output| output.health.clone()));
+        let lines = entry.output.as_mut().and_then(|output| output.lines.take());
         if matches!((&ready, &health, &latch), (Stage::Skip, Stage::Skip, None)) {
             return;
         }
-        let rounds = rounds::rounds(reporter, ready, health, latch);
+        let rounds = rounds::rounds(reporter, [ready, health], lines, latch);
         entry.tasks.push(Ending(tokio::spawn(rounds).abort_handle()));
+    }
+
+    /// A line of the run's output that a watch of its [`LineSource`] waited for.
+    pub fn matched(&mut self, run: RunId, line: Vec<u8>) {
+        if let Some(output) = self.runs.get(&run).and_then(|run| run.output.as_ref()) {
+            // Full or closed: a line is known already, or is not waited for.
+            let _ = output.sender.try_send(line);
+        }
     }
 
     /// Ends the checks of a run, commands of theirs included: nothing is sent for it any more.
     pub fn forget(&mut self, run: RunId) {
-        self.runs.remove(&run);
+        let Some(Run { output: Some(output), .. }) = self.runs.remove(&run) else { return };
+        let successor = self.runs.values().filter_map(|run| run.output.as_ref());
+        if successor.into_iter().all(|other| other.id != output.id) {
+            self.shared.services.lines.unwatch(&output.id);
+        }
+    }
+}
+
+impl Output {
+    /// None where neither check is about output.
+    fn of(component: &Component) -> Result<Option<Self>, PrepareError> {
+        let ready = Self::pattern(&component.id, component.ready.as_ref())?;
+        let health = Self::pattern(&component.id, component.health.as_ref())?;
+        if ready.is_none() && health.is_none() {
+            return Ok(None);
+        }
+        let (sender, lines) = mpsc::channel(1);
+        Ok(Some(Self { id: component.id.clone(), ready, health, sender, lines: Some(lines) }))
     }
 
-    fn subscribe(
-        &self,
-        id: &ComponentId,
-        probe: Option<&Probe>,
-    ) -> Result<Option<Lines>, PrepareError> {
+    fn pattern(id: &ComponentId, probe: Option<&Probe>) -> Result<Option<Regex>, PrepareError> {
         let Some(Check::Log { pattern }) = probe.map(|probe| &probe.check) else { return Ok(None) };
-        let regex = regex::bytes::Regex::new(pattern).map_err(|source| PrepareError::Pattern {
+        let regex = Regex::new(pattern).map_err(|source| PrepareError::Pattern {
             id: id.clone(),
             pattern: pattern.clone(),
             source: Box::new(source),
         })?;
-        Ok(Some(self.shared.services.lines.watch_lines(id, regex)))
+        Ok(Some(regex))
     }
 }
 
@@ -283,13 +320,12 @@ fn session(ready: Option<&Probe>, health: Option<&Probe>) -> notify::Session {
 }
 
 /// How the rounds of a run deal with one of its checks.
-fn stage(probe: Option<&Probe>, lines: Option<Lines>) -> Stage {
+fn stage(probe: Option<&Probe>, pattern: Option<Regex>) -> Stage {
     let Some(probe) = probe else { return Stage::Skip };
-    match (&probe.check, lines) {
+    match (&probe.check, pattern) {
         (Check::Notify, _) => Stage::Elsewhere,
-        (Check::Log { .. }, Some(lines)) => Stage::Listen(probe.clone(), lines),
-        // Not prepared: a subscription that has ended is told at the deadline, as any silence.
-        (Check::Log { .. }, None) => Stage::Listen(probe.clone(), mpsc::channel(1).1),
+        (Check::Log { .. }, Some(pattern)) => Stage::Listen(probe.clone(), pattern),
+        (Check::Log { .. }, None) => Stage::Skip, // not prepared
         (Check::Tcp { .. } | Check::Http { .. } | Check::Exec { .. }, _) => {
             Stage::Ask(probe.clone())
         }

@@ -3,15 +3,16 @@
 
 use std::sync::Arc;
 
+use regex::bytes::Regex;
 use tokio::{
-    sync::SetOnce,
-    time::{Instant, sleep, sleep_until},
+    sync::{SetOnce, mpsc},
+    time::{Instant, sleep, sleep_until, timeout_at},
 };
 
-use crate::registry::{Check, Probe};
+use crate::registry::Probe;
 
 use super::{
-    Finding, Judge, Lines, ProbeKind, Reporter, Spread, Verdict,
+    Finding, Judge, ProbeKind, Reporter, Since, Spread, Verdict,
     check::{self, Answer, Outcome},
     text,
 };
@@ -23,7 +24,7 @@ pub(super) enum Stage {
     /// Ask again and again.
     Ask(Probe),
     /// Wait for output.
-    Listen(Probe, Lines),
+    Listen(Probe, Regex),
     /// The notify listener does it.
     Elsewhere,
 }
@@ -31,14 +32,18 @@ pub(super) enum Stage {
 /// The task of one run.
 pub(super) async fn rounds(
     mut reporter: Reporter,
-    ready: Stage,
-    health: Stage,
+    [ready, health]: [Stage; 2],
+    mut lines: Option<mpsc::Receiver<Vec<u8>>>,
     latch: Option<Arc<SetOnce<()>>>,
 ) {
     match ready {
         Stage::Skip => {}
         Stage::Ask(probe) => ask(&mut reporter, ProbeKind::Ready, &probe).await,
-        Stage::Listen(probe, lines) => await_line(&mut reporter, &probe, lines).await,
+        Stage::Listen(probe, pattern) => {
+            if let Some(lines) = &mut lines {
+                await_line(&mut reporter, &probe, &pattern, lines).await;
+            }
+        }
         Stage::Elsewhere => match &latch {
             Some(latch) => {
                 latch.wait().await;
@@ -57,7 +62,11 @@ pub(super) async fn rounds(
     match health {
         Stage::Skip | Stage::Elsewhere => {}
         Stage::Ask(probe) => ask(&mut reporter, ProbeKind::Health, &probe).await,
-        Stage::Listen(probe, lines) => await_heartbeat(&mut reporter, &probe, lines).await,
+        Stage::Listen(probe, pattern) => {
+            if let Some(lines) = &mut lines {
+                await_heartbeat(&mut reporter, &probe, &pattern, lines).await;
+            }
+        }
     }
 }
 
@@ -116,49 +125,42 @@ fn failed(kind: ProbeKind, answer: &str, failures: u32, more: &str) -> Finding {
     Finding::Failed { detail: format!("{what}: {answer} ({count}{more})") }
 }
 
+type Lines = mpsc::Receiver<Vec<u8>>;
+
 /// Readiness by output: the first line that matches, within the probe's time-out.
-async fn await_line(reporter: &mut Reporter, probe: &Probe, mut lines: Lines) {
-    let Check::Log { pattern } = &probe.check else { return };
+async fn await_line(reporter: &mut Reporter, probe: &Probe, pattern: &Regex, lines: &mut Lines) {
     let whole_wait = probe.start_period.saturating_add(probe.timeout);
     let deadline = reporter.instant(Reporter::STARTED.after(whole_wait));
-    let mut in_time = true;
-    let line = loop {
-        tokio::select! {
-            biased;
-            line = lines.recv() => match line {
-                Some(line) => break line,
-                // Nobody reads the output any more: all that is left is to tell at the deadline.
-                None if in_time => sleep_until(deadline).await,
-                None => return std::future::pending().await,
-            },
-            () = sleep_until(deadline), if in_time => {}
-        }
-        if in_time && Instant::now() >= deadline {
-            in_time = false;
-            let waited = text::seconds(whole_wait);
-            let detail = format!("not ready: no output line matched \"{pattern}\" within {waited}");
-            let detail = text::clip(&detail);
-            reporter.tell(ProbeKind::Ready, Finding::Failed { detail }).await;
-        }
+    let line = if let Ok(line) = timeout_at(deadline, next(lines)).await {
+        line
+    } else {
+        let waited = text::seconds(whole_wait);
+        let detail = format!("not ready: no output line matched \"{pattern}\" within {waited}");
+        let detail = text::clip(&detail);
+        reporter.tell(ProbeKind::Ready, Finding::Failed { detail }).await;
+        next(lines).await
     };
     let detail = text::clip(&format!("ready: it wrote \"{}\"", text::one_line(&line)));
     reporter.tell(ProbeKind::Ready, Finding::Passed { detail }).await;
 }
 
 /// Health by output: at least one line that matches in each interval.
-async fn await_heartbeat(reporter: &mut Reporter, probe: &Probe, mut lines: Lines) {
-    let Check::Log { pattern } = &probe.check else { return };
+async fn await_heartbeat(
+    reporter: &mut Reporter,
+    probe: &Probe,
+    pattern: &Regex,
+    lines: &mut Lines,
+) {
     let mut judge = Judge::new(probe, Reporter::STARTED);
     let mut last = None;
+    let interval = text::seconds(probe.interval);
     loop {
-        sleep(probe.interval).await;
-        let mut ok = false;
-        while lines.try_recv().is_ok() {
-            ok = true;
-        }
-        let interval = text::seconds(probe.interval);
-        let count = if ok { "a line" } else { "no line" };
-        let detail = text::clip(&format!("{count} matched \"{pattern}\" within {interval}"));
+        let end = Instant::now() + probe.interval;
+        let source = &reporter.shared.services.lines;
+        source.watch_lines(&reporter.id, reporter.run, pattern.clone(), Since::Now);
+        let ok = timeout_at(end, next(lines)).await.is_ok();
+        let said = if ok { "a line" } else { "no line" };
+        let detail = text::clip(&format!("{said} matched \"{pattern}\" within {interval}"));
         let finding = match judge.answer(reporter.now(), ok) {
             Some(Verdict::Passed) => Some(Finding::Passed { detail }),
             Some(Verdict::Failed { failures }) => {
@@ -171,5 +173,14 @@ async fn await_heartbeat(reporter: &mut Reporter, probe: &Probe, mut lines: Line
         if let Some(finding) = finding {
             reporter.tell(ProbeKind::Health, finding).await;
         }
+        sleep_until(end).await;
+    }
+}
+
+/// The next line; never, when nobody can send one any more.
+async fn next(lines: &mut Lines) -> Vec<u8> {
+    match lines.recv().await {
+        Some(line) => line,
+        None => std::future::pending().await,
     }
 }

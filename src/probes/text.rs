@@ -52,3 +52,35 @@ pub(super) fn reason(error: &io::Error) -> String {
     let first = characters.next().map(|c| c.to_ascii_lowercase());
     first.into_iter().chain(characters).collect()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn nothing_that_drives_a_terminal_gets_through() {
+        assert_eq!(one_line(b"ok \x1b[31mred\x07\x9b\r\n"), "ok  [31mred \u{fffd}");
+        assert_eq!(one_line("a\u{202e}b\u{85}c".as_bytes()), "a b c");
+    }
+
+    #[test]
+    fn a_long_text_is_cut_at_a_character() {
+        let long = "é".repeat(10_000);
+        let line = one_line(long.as_bytes());
+        assert_eq!(line.chars().count(), LONGEST);
+        assert!(line.ends_with("é…"));
+        assert_eq!(one_line("é".repeat(LONGEST).as_bytes()), "é".repeat(LONGEST));
+    }
+
+    #[test]
+    fn durations_are_as_short_as_they_can_be() {
+        let told = |millis| seconds(Duration::from_millis(millis));
+        assert_eq!([told(2000), told(2500), told(7), told(0)], ["2 s", "2.5 s", "0.01 s", "0 s"]);
+    }
+
+    #[test]
+    fn an_error_fits_into_a_sentence() {
+        let refused = io::Error::from_raw_os_error(111);
+        assert_eq!(reason(&refused), "connection refused");
+    }
+}

@@ -74,3 +74,65 @@ impl Message {
         self.malformed.extend(malformed);
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    #[test]
+    fn a_datagram_can_say_several_things() {
+        let message = parse(b"READY=1\nSTATUS=serving 3 clients\nMAINPID=42\nERRNO=2\n");
+        let expected = Message {
+            ready: true,
+            status: Some("serving 3 clients".to_owned()),
+            main_pid: Some(42),
+            errno: Some(2),
+            ..Message::default()
+        };
+        assert_eq!(message, expected);
+    }
+
+    #[test]
+    fn times_are_microseconds() {
+        let message = parse(b"WATCHDOG_USEC=1500000\nEXTEND_TIMEOUT_USEC=250\nWATCHDOG=1");
+        assert_eq!(message.watchdog_interval, Some(Duration::from_millis(1500)));
+        assert_eq!(message.extend_timeout, Some(Duration::from_micros(250)));
+        assert_eq!(message.watchdog, Some(Watchdog::Alive));
+    }
+
+    #[test]
+    fn what_is_unknown_or_not_an_assignment_is_ignored() {
+        let nothing = b"FDSTORE=1\nFDNAME=x\nBARRIER=1\nREADY\n=\nready=1\n READY=1\nREADY=2\n\n";
+        assert_eq!(parse(nothing), Message::default());
+        assert_eq!(parse(b""), Message::default());
+    }
+
+    #[test]
+    fn a_value_that_makes_no_sense_is_named() {
+        let message = parse(b"WATCHDOG_USEC=soon\nMAINPID=0\nMAINPID=99999999999\nWATCHDOG=2");
+        assert_eq!(message.malformed, ["WATCHDOG_USEC", "MAINPID", "MAINPID", "WATCHDOG"]);
+        assert_eq!(message.main_pid, None);
+    }
+
+    #[test]
+    fn a_status_is_made_harmless() {
+        assert_eq!(parse(b"STATUS=a\x1b]0;t\x07b\xff").status.as_deref(), Some("a ]0;t b\u{fffd}"));
+    }
+
+    proptest! {
+        #[test]
+        fn no_datagram_breaks_the_parser(bytes in proptest::collection::vec(any::<u8>(), 0..4096)) {
+            let message = parse(&bytes);
+            prop_assert!(message.status.is_none_or(|status| status.chars().count() <= 256));
+        }
+
+        #[test]
+        fn nor_does_one_that_looks_right(
+            lines in proptest::collection::vec("(READY|STATUS|WATCHDOG|WATCHDOG_USEC|MAINPID|ERRNO|EXTEND_TIMEOUT_USEC)=.{0,30}", 0..20)
+        ) {
+            let _ = parse(lines.join("\n").as_bytes());
+        }
+    }
+}

@@ -230,3 +230,133 @@ impl Session {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::parse;
+    use super::*;
+
+    fn at(seconds: u64) -> Moment {
+        Moment::from_boot(Duration::from_secs(1000 + seconds))
+    }
+
+    fn secs(seconds: u64) -> Duration {
+        Duration::from_secs(seconds)
+    }
+
+    /// What the session finds in this datagram, as text.
+    fn say(session: &mut Session, second: u64, datagram: &str) -> Vec<String> {
+        told(session.take(at(second), parse(datagram.as_bytes())))
+    }
+
+    fn told(found: Vec<Found>) -> Vec<String> {
+        found.into_iter().map(|(kind, finding)| format!("{kind:?} {finding:?}")).collect()
+    }
+
+    #[test]
+    fn ready_in_time() {
+        let mut session = Session::new(at(0), Some(secs(10)), None);
+        assert_eq!(session.deadline(), Some(at(10)));
+        assert_eq!(say(&mut session, 3, "STATUS=loading"), ["Health Status(\"loading\")"]);
+        let passed = "Ready Passed { detail: \"ready: READY=1\" }";
+        assert_eq!(say(&mut session, 9, "READY=1\nSTATUS=loading"), [passed]);
+        assert!(session.is_ready());
+        assert_eq!(session.deadline(), None);
+        assert!(say(&mut session, 11, "READY=1").is_empty());
+    }
+
+    #[test]
+    fn not_ready_in_time_is_told_once_and_can_still_be_mended() {
+        let mut session = Session::new(at(0), Some(secs(10)), None);
+        assert!(session.expire(at(9)).is_empty());
+        let failed = "Ready Failed { detail: \"not ready: no READY=1 within 10 s\" }";
+        assert_eq!(told(session.expire(at(10))), [failed]);
+        assert_eq!(session.deadline(), None);
+        assert!(session.expire(at(11)).is_empty());
+        assert_eq!(say(&mut session, 12, "READY=1").len(), 1);
+    }
+
+    #[test]
+    fn a_wait_is_extended_but_never_shortened() {
+        let mut session = Session::new(at(0), Some(secs(10)), None);
+        assert_eq!(say(&mut session, 8, "EXTEND_TIMEOUT_USEC=1000000").len(), 1);
+        assert_eq!(session.deadline(), Some(at(10)));
+        let _ = say(&mut session, 9, "EXTEND_TIMEOUT_USEC=30000000");
+        assert_eq!(session.deadline(), Some(at(39)));
+        let failed = "Ready Failed { detail: \"not ready: no READY=1 within 39 s\" }";
+        assert_eq!(told(session.expire(at(39))), [failed]);
+    }
+
+    #[test]
+    fn the_watchdog_counts_from_readiness_on() {
+        let mut session = Session::new(at(0), None, Some((secs(10), secs(0))));
+        assert_eq!(session.deadline(), None);
+        assert!(say(&mut session, 1, "WATCHDOG=1").is_empty());
+        session.became_ready(at(50));
+        assert_eq!(session.deadline(), Some(at(60)));
+        let passed = "Health Passed { detail: \"watchdog: WATCHDOG=1\" }";
+        assert_eq!(say(&mut session, 55, "WATCHDOG=1"), [passed]);
+        assert!(say(&mut session, 64, "WATCHDOG=1").is_empty());
+        assert!(session.expire(at(73)).is_empty());
+        let failed = "Health Failed { detail: \"watchdog: no WATCHDOG=1 for 10 s\" }";
+        assert_eq!(told(session.expire(at(74))), [failed]);
+        assert_eq!(session.deadline(), None);
+        assert_eq!(say(&mut session, 80, "WATCHDOG=1"), [passed]);
+    }
+
+    #[test]
+    fn ready_by_notify_arms_the_watchdog_after_the_start_period() {
+        let mut session = Session::new(at(0), Some(secs(60)), Some((secs(10), secs(30))));
+        let _ = say(&mut session, 5, "READY=1");
+        assert_eq!(session.deadline(), Some(at(30)));
+        let _ = say(&mut session, 25, "WATCHDOG=1");
+        assert_eq!(session.deadline(), Some(at(35)));
+    }
+
+    #[test]
+    fn a_component_may_trigger_its_watchdog_change_it_or_turn_it_off() {
+        let mut session = Session::new(at(0), None, Some((secs(10), secs(0))));
+        session.became_ready(at(0));
+        let _ = say(&mut session, 1, "WATCHDOG_USEC=2000000");
+        assert_eq!(session.deadline(), Some(at(3)));
+        assert!(say(&mut session, 2, "WATCHDOG=trigger")[0].contains("WATCHDOG=trigger"));
+        let _ = say(&mut session, 3, "WATCHDOG_USEC=0");
+        assert_eq!(session.deadline(), None);
+        assert!(say(&mut session, 4, "WATCHDOG=1").is_empty());
+    }
+
+    #[test]
+    fn one_that_is_stopping_owes_no_sign_of_life() {
+        let mut session = Session::new(at(0), None, Some((secs(10), secs(0))));
+        session.became_ready(at(0));
+        assert_eq!(say(&mut session, 1, "STOPPING=1"), ["Health Stopping"]);
+        assert_eq!(session.deadline(), None);
+        assert!(say(&mut session, 2, "STOPPING=1").is_empty());
+    }
+
+    #[test]
+    fn a_reload_ends_with_ready() {
+        let mut session = Session::new(at(0), None, None);
+        assert_eq!(say(&mut session, 1, "RELOADING=1\nMONOTONIC_USEC=5"), ["Health Reloading"]);
+        assert_eq!(say(&mut session, 2, "READY=1"), ["Health Reloaded"]);
+        assert!(say(&mut session, 3, "READY=1").is_empty());
+    }
+
+    #[test]
+    fn a_status_is_told_when_it_changes() {
+        let mut session = Session::new(at(0), None, None);
+        let counts = ["a", "a", "b", "b", "a"]
+            .map(|status| say(&mut session, 1, &format!("STATUS={status}")).len());
+        assert_eq!(counts, [1, 0, 1, 0, 1]);
+    }
+
+    #[test]
+    fn no_number_of_a_component_is_too_large() {
+        let mut session = Session::new(at(0), Some(secs(10)), Some((secs(10), secs(0))));
+        let huge = format!("EXTEND_TIMEOUT_USEC={0}\nWATCHDOG_USEC={1}", u64::MAX, u64::MAX - 1);
+        let _ = say(&mut session, 1, &huge);
+        assert_eq!(session.deadline(), Some(at(1).after(Duration::from_hours(24))));
+        let _ = say(&mut session, 2, "READY=1");
+        assert!(session.deadline().is_some());
+    }
+}
