@@ -41,7 +41,7 @@ use crate::{
     registry::{Check, Component, Probe},
 };
 
-pub use check::{CommandEnd, CommandError, CommandRequest, Commands};
+pub use check::{CommandEnd, CommandError, CommandRequest, Commands, LaunchOf, Runner};
 pub use judge::{Judge, Verdict};
 pub use lines::{LineSource, Since};
 pub use notify::{Message, NotifyError, Watchdog, parse};

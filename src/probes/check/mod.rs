@@ -3,6 +3,7 @@
 mod command;
 mod http;
 mod resolve;
+mod runner;
 mod tcp;
 
 use std::{io, time::Duration};
@@ -18,6 +19,7 @@ use super::{Shared, text};
 
 pub use command::{CommandEnd, CommandError, CommandRequest, Commands};
 pub(super) use resolve::Resolver;
+pub use runner::{LaunchOf, Runner};
 
 /// What one check found. The text names what was asked and what was answered; it stays the same
 /// as long as the answer does.
