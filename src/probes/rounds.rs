@@ -44,16 +44,13 @@ pub(super) async fn rounds(
                 await_line(&mut reporter, &probe, &pattern, lines).await;
             }
         }
-        Stage::Elsewhere => match &latch {
-            Some(latch) => {
-                latch.wait().await;
-            }
-            None => {
+        Stage::Elsewhere => {
+            let Some(latch) = &latch else {
                 let detail = "not ready: it has no notify socket".to_owned();
-                reporter.tell(ProbeKind::Ready, Finding::Failed { detail }).await;
-                return;
-            }
-        },
+                return reporter.tell(ProbeKind::Ready, Finding::Failed { detail }).await;
+            };
+            latch.wait().await;
+        }
     }
     if let Some(latch) = latch {
         // Set already where the listener itself learnt of it.

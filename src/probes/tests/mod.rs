@@ -130,7 +130,7 @@ impl Lab {
 
     /// The next finding, which must come within a minute.
     pub async fn next(&mut self) -> (ProbeKind, Finding) {
-        let notice = tokio::time::timeout(Duration::from_secs(60), self.notices.recv()).await;
+        let notice = tokio::time::timeout(Duration::from_mins(1), self.notices.recv()).await;
         let notice = notice.expect("a notice within a minute").expect("the room lives");
         (notice.kind, notice.finding)
     }
