@@ -324,10 +324,10 @@ fn stage(probe: Option<&Probe>, pattern: Option<Regex>) -> Stage {
     let Some(probe) = probe else { return Stage::Skip };
     match (&probe.check, pattern) {
         (Check::Notify, _) => Stage::Elsewhere,
-        (Check::Log { .. }, Some(pattern)) => Stage::Listen(probe.clone(), pattern),
+        (Check::Log { .. }, Some(pattern)) => Stage::Listen(Box::new(probe.clone()), pattern),
         (Check::Log { .. }, None) => Stage::Skip, // not prepared
         (Check::Tcp { .. } | Check::Http { .. } | Check::Exec { .. }, _) => {
-            Stage::Ask(probe.clone())
+            Stage::Ask(Box::new(probe.clone()))
         }
     }
 }

@@ -22,9 +22,9 @@ pub(super) enum Stage {
     /// Nothing: not configured, or taken over as ready.
     Skip,
     /// Ask again and again.
-    Ask(Probe),
+    Ask(Box<Probe>),
     /// Wait for output.
-    Listen(Probe, Regex),
+    Listen(Box<Probe>, Regex),
     /// The notify listener does it.
     Elsewhere,
 }
@@ -41,7 +41,7 @@ pub(super) async fn rounds(
         Stage::Ask(probe) => ask(&mut reporter, ProbeKind::Ready, &probe).await,
         Stage::Listen(probe, pattern) => {
             if let Some(lines) = &mut lines {
-                await_line(&mut reporter, &probe, &pattern, lines).await;
+                Box::pin(await_line(&mut reporter, &probe, &pattern, lines)).await;
             }
         }
         Stage::Elsewhere => {
@@ -61,7 +61,7 @@ pub(super) async fn rounds(
         Stage::Ask(probe) => ask(&mut reporter, ProbeKind::Health, &probe).await,
         Stage::Listen(probe, pattern) => {
             if let Some(lines) = &mut lines {
-                await_heartbeat(&mut reporter, &probe, &pattern, lines).await;
+                Box::pin(await_heartbeat(&mut reporter, &probe, &pattern, lines)).await;
             }
         }
     }
