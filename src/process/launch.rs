@@ -62,11 +62,19 @@ pub struct SpawnError {
     pub what: String,
     #[source]
     pub source: io::Error,
+    /// What most likely is to be done about it.
+    pub hint: Option<&'static str>,
 }
 
 impl SpawnError {
     pub(super) fn new(stage: SpawnStage, what: impl Into<String>, source: io::Error) -> Self {
-        Self { stage, what: what.into(), source }
+        Self { stage, what: what.into(), source, hint: None }
+    }
+
+    #[must_use]
+    pub(super) fn hint(mut self, hint: Option<&'static str>) -> Self {
+        self.hint = hint;
+        self
     }
 }
 
@@ -89,6 +97,10 @@ impl fmt::Display for SpawnError {
             SpawnStage::WorkingDirectory => write!(f, "cannot change to the folder {what}"),
             SpawnStage::Exec => write!(f, "cannot execute {what}"),
         }?;
-        write!(f, ": {}", self.source)
+        // "(os error 2)" tells an operator nothing.
+        let reason = self.source.to_string();
+        let reason = reason.rsplit_once(" (os error").map_or(reason.as_str(), |(text, _)| text);
+        write!(f, ": {reason}")?;
+        self.hint.map_or(Ok(()), |hint| write!(f, " ({hint})"))
     }
 }

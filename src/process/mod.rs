@@ -22,10 +22,14 @@ mod signal;
 
 pub use launch::{Launch, SpawnError, SpawnStage};
 pub use os::{
-    Child, Containment, Endpoint, Leftover, Original, Tree, Watcher, boot_id, execute_self,
-    group_id, hygiene, reap_orphans, spawn, spawn_detached, start_time, user_id, user_name,
+    Child, Containment, Endpoint, Original, Tree, Watcher, boot_id, execute_self, group_id,
+    hygiene, reap_orphans, spawn, spawn_detached, start_time, user_id, user_name,
 };
+#[cfg(unix)]
+pub(crate) use os::{children_of, members_below, numbers, stat};
 pub use signal::{Delivery, Signal};
+
+use crate::model::ComponentId;
 
 /// The means by which a component's whole process tree is known.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -36,6 +40,13 @@ pub enum Level {
     Subreaper,
     /// A Windows job object per component.
     JobObject,
+}
+
+/// A component whose processes were found at start.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Leftover {
+    pub component: ComponentId,
+    pub pids: Vec<i32>,
 }
 
 /// What a [`Watcher`] saw. The token is the one it was given.
