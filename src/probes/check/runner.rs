@@ -8,8 +8,9 @@ use std::{
     io,
     os::fd::{AsFd as _, OwnedFd},
     path::PathBuf,
+    pin::pin,
     sync::{
-        Arc, Mutex, PoisonError,
+        Arc, Mutex, MutexGuard, PoisonError,
         atomic::{AtomicU64, Ordering},
     },
     time::Duration,
@@ -19,6 +20,7 @@ use tokio::{
     io::{AsyncReadExt as _, Interest, unix::AsyncFd},
     net::unix::pipe,
     runtime::Handle,
+    sync::Notify,
 };
 
 use crate::{
@@ -47,12 +49,19 @@ struct Shared {
     /// Runs with a command that was killed and whose tree is not gone yet. Another one is not
     /// started meanwhile, or commands that cannot be killed would pile up.
     lingering: Mutex<HashSet<RunId>>,
+    /// Tells that one of them is gone.
+    buried: Notify,
 }
+
+/// How long a command that was killed may take to be gone before that is a failure.
+const GRACE: Duration = Duration::from_secs(1);
 
 /// A command that was started; dropping it kills what is left of its tree.
 struct Running {
-    /// None once it has been handed to its end.
+    /// None once it is being ended.
     parts: Option<(Child, Tree)>,
+    /// Its leader has ended.
+    ended: bool,
     run: RunId,
     shared: Arc<Shared>,
     runtime: Handle,
@@ -65,8 +74,14 @@ impl Runner {
             launch_of,
             serial: AtomicU64::new(0),
             lingering: Mutex::default(),
+            buried: Notify::new(),
         };
         Self { shared: Arc::new(shared) }
+    }
+
+    /// Whether nothing is left of the commands that have ended or were killed.
+    pub fn is_idle(&self) -> bool {
+        self.shared.lingering().is_empty()
     }
 }
 
@@ -77,7 +92,8 @@ impl Commands for Runner {
 }
 
 async fn run(shared: Arc<Shared>, request: CommandRequest) -> Result<CommandEnd, CommandError> {
-    if shared.is_lingering(request.run) {
+    let is_free = tokio::time::timeout(GRACE, shared.until_free(request.run)).await;
+    if is_free.is_err() {
         let text = "the command of an earlier check was killed, but has not ended";
         return Err(CommandError(text.to_owned()));
     }
@@ -86,7 +102,7 @@ async fn run(shared: Arc<Shared>, request: CommandRequest) -> Result<CommandEnd,
     // A start can wait for a slow disk. If nobody waits for the answer any more, the command is
     // dropped, and thereby killed, as soon as it has been started.
     let starting = tokio::task::spawn_blocking(move || start(shared, request, write_end));
-    let running = starting.await.map_err(|error| CommandError(error.to_string()))??;
+    let mut running = starting.await.map_err(|error| CommandError(error.to_string()))??;
     let mut output = pipe::Receiver::from_owned_fd(read_end)
         .map_err(|error| cannot("read its output", &error))?;
     let mut tail = Vec::new();
@@ -120,15 +136,30 @@ fn start(
         name != "NOTIFY_SOCKET" && name != "WATCHDOG_USEC" && name != "WATCHDOG_PID"
     });
     let serial = shared.serial.fetch_add(1, Ordering::Relaxed);
+    // Processes are known by the run that they belong to, so the command has one of its own: with
+    // the component's, its end would be the component's. Starts count from below, commands from
+    // above.
+    let own_run = RunId(u64::MAX - serial);
     let name = ComponentId::new(&format!("probe-{run}-{serial}"));
     let name = name.map_err(|error| CommandError(error.to_string()))?;
     let mut tree = shared
         .containment
-        .tree(&name, run)
+        .tree(&name, own_run)
         .map_err(|error| cannot("make a process tree", &error))?;
-    let child = process::spawn(&launch, Some(&mut tree))
-        .map_err(|error| CommandError(error.to_string()))?;
-    Ok(Running { parts: Some((child, tree)), run, shared, runtime: Handle::current() })
+    let child = match process::spawn(&launch, Some(&mut tree)) {
+        Ok(child) => child,
+        Err(error) => {
+            tree.remove();
+            return Err(CommandError(error.to_string()));
+        }
+    };
+    Ok(Running {
+        parts: Some((child, tree)),
+        ended: false,
+        run,
+        shared,
+        runtime: Handle::current(),
+    })
 }
 
 /// Reads for ever, and keeps what came last.
@@ -151,9 +182,11 @@ fn cannot(what: &str, error: &io::Error) -> CommandError {
 }
 
 impl Running {
-    async fn exit(&self) -> io::Result<Exit> {
+    async fn exit(&mut self) -> io::Result<Exit> {
         let Some((child, _)) = &self.parts else { return Ok(Exit::Unknown) };
-        wait(child).await
+        let exit = wait(child).await?;
+        self.ended = true;
+        Ok(exit)
     }
 }
 
@@ -172,48 +205,65 @@ async fn wait(child: &Child) -> io::Result<Exit> {
 }
 
 impl Shared {
-    fn is_lingering(&self, run: RunId) -> bool {
-        self.lingering.lock().unwrap_or_else(PoisonError::into_inner).contains(&run)
+    /// Waits until nothing is left of the run's earlier command.
+    async fn until_free(&self, run: RunId) {
+        loop {
+            let mut changed = pin!(self.buried.notified());
+            // From here on, so that a change between the look and the wait is not missed.
+            changed.as_mut().enable();
+            if !self.lingering().contains(&run) {
+                return;
+            }
+            changed.await;
+        }
     }
 
-    fn set_lingering(&self, run: RunId, lingering: bool) {
-        let mut runs = self.lingering.lock().unwrap_or_else(PoisonError::into_inner);
-        if lingering {
-            runs.insert(run);
-        } else {
-            runs.remove(&run);
-        }
+    fn lingering(&self) -> MutexGuard<'_, HashSet<RunId>> {
+        self.lingering.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn bury(&self, run: RunId) {
+        self.lingering().remove(&run);
+        self.buried.notify_waiters();
     }
 }
 
 impl Drop for Running {
     fn drop(&mut self) {
         let Some((child, mut tree)) = self.parts.take() else { return };
-        // The usual case is that nothing is left, and then nothing is to be waited for.
-        let _ = tree.kill();
-        if matches!(child.reap(), Ok(Some(_))) && tree.is_empty() {
-            return;
+        // At once where that is cheap, or where the command is known to go on: the runtime may be
+        // about to end. A failure shows in that the tree does not get empty.
+        if tree.folder().is_some() || !self.ended {
+            let _ = tree.kill();
         }
-        self.shared.set_lingering(self.run, true);
+        self.shared.lingering().insert(self.run);
         let (shared, run) = (Arc::clone(&self.shared), self.run);
         self.runtime.spawn(async move {
             bury(child, tree).await;
-            shared.set_lingering(run, false);
+            shared.bury(run);
         });
     }
 }
 
 /// Kills until nothing is left, as long as that may take.
-async fn bury(child: Child, mut tree: Tree) {
+async fn bury(child: Child, tree: Tree) {
     let mut pause = Duration::from_millis(2);
-    loop {
-        // A failure to kill shows in that the tree does not get empty.
-        let _ = tree.kill();
-        let _ = child.reap();
-        if tree.is_empty() {
-            return;
+    let mut remains = Some((child, tree));
+    while let Some((child, mut tree)) = remains.take() {
+        // Without cgroups this looks through all processes: nothing for the engine's thread.
+        let pass = tokio::task::spawn_blocking(move || {
+            let _ = tree.kill();
+            let _ = child.reap();
+            if tree.is_empty() {
+                tree.remove();
+                return None;
+            }
+            Some((child, tree))
+        });
+        remains = pass.await.ok().flatten();
+        if remains.is_some() {
+            tokio::time::sleep(pause).await;
+            pause = (pause * 2).min(Duration::from_secs(1));
         }
-        tokio::time::sleep(pause).await;
-        pause = (pause * 2).min(Duration::from_secs(1));
     }
 }

@@ -1,6 +1,7 @@
 //! The room as a whole: with stand-ins for the other rooms, in virtual time where nothing real
 //! takes part, and against real sockets.
 
+mod commands;
 mod datagrams;
 mod schedule;
 mod servers;
