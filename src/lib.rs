@@ -11,6 +11,7 @@ pub mod logs;
 pub mod machine;
 pub mod model;
 pub mod plan;
+pub mod probes;
 pub mod process;
 pub mod registry;
 pub mod runtime;
