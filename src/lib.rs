@@ -5,6 +5,7 @@
 //! `tests/architecture.rs` holds the table.
 
 pub mod client;
+pub mod control;
 pub mod model;
 pub mod registry;
 pub mod runtime;
