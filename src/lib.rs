@@ -6,6 +6,7 @@
 
 pub mod cli;
 pub mod client;
+pub mod control;
 pub mod demo;
 pub mod logs;
 pub mod machine;

@@ -88,7 +88,10 @@ fn sign(client: &Client, request: &mut Request<Full<Bytes>>) -> Result<(), Clien
 async fn connect(endpoint: &Endpoint) -> io::Result<Box<dyn Stream>> {
     Ok(match endpoint {
         #[cfg(unix)]
-        Endpoint::Unix(path) => Box::new(tokio::net::UnixStream::connect(path).await?),
+        Endpoint::Unix(path) => {
+            let path = crate::control::socket::ShortPath::of(path)?;
+            Box::new(tokio::net::UnixStream::connect(path.as_path()).await?)
+        }
         #[cfg(not(unix))]
         Endpoint::Unix(_) => return Err(io::ErrorKind::Unsupported.into()),
         Endpoint::Tcp { host, port, .. } => {
