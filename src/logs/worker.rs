@@ -416,20 +416,21 @@ impl Intakes {
 fn read_some(intake: &mut Intake, stream: Stream, tools: &mut Tools, buffer: &mut [u8]) -> bool {
     let Some(mut pipes) = intake.pipes.take() else { return false };
     let pipe = &mut pipes[stream.index()];
-    let mut crowded = false;
     let chunks = if intake.must_wait(stream) {
         // Held back in memory only where its writer would have to wait otherwise.
         usize::from(pipe.is_crowded(pipe.waiting()))
     } else {
         CHUNKS_IN_A_ROW
     };
+    let mut total = 0;
     for _ in 0..chunks {
         let count = read_chunk(intake, pipe, stream, tools, buffer);
-        crowded |= pipe.is_crowded(count);
+        total += count;
         if count < buffer.len() {
             break;
         }
     }
+    let crowded = pipe.is_crowded(total);
     intake.pipes = Some(pipes);
     crowded
 }
