@@ -47,7 +47,7 @@ pub fn load_with(place: &Place, colour: bool, width: usize) -> Result<Loaded, Fa
     Ok(Loaded { registry: loaded.registry, warnings: loaded.warnings })
 }
 
-fn refusal(error: &LoadError, colour: bool, width: usize) -> Failure {
+pub fn refusal(error: &LoadError, colour: bool, width: usize) -> Failure {
     match error {
         LoadError::Unreadable { source, .. } => {
             let permission = source.kind() == std::io::ErrorKind::PermissionDenied;

@@ -286,7 +286,12 @@ impl Logs {
     /// called before or after the start. At most one watch per component: a new one replaces
     /// the old, and the end of the run ends it.
     pub fn watch_lines(&self, id: &ComponentId, run: RunId, pattern: Regex) {
-        self.send(Command::Watch { id: id.clone(), run, pattern });
+        self.send(Command::Watch { id: id.clone(), run, pattern, from_now: false });
+    }
+
+    /// As [`watch_lines`](Self::watch_lines), but lines that have come already do not count.
+    pub fn watch_new_lines(&self, id: &ComponentId, run: RunId, pattern: Regex) {
+        self.send(Command::Watch { id: id.clone(), run, pattern, from_now: true });
     }
 
     /// Ends a watch that is no longer wanted.

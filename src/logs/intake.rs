@@ -195,10 +195,13 @@ impl Intake {
         self.run_begin = ring.next();
     }
 
-    /// Waits for a line; those that this run wrote already count.
-    pub fn watch(&mut self, tools: &mut Tools, run: RunId, pattern: Regex) {
+    /// Waits for a line; those that this run wrote already count, unless it is to come `from_now`.
+    pub fn watch(&mut self, tools: &mut Tools, run: RunId, pattern: Regex, from_now: bool) {
         let snapshot = self.shared.ring().snapshot();
         self.watch = Some((run, pattern));
+        if from_now {
+            return;
+        }
         let lines = snapshot.since(self.run_begin, usize::MAX).lines;
         let output = lines.iter().filter(|line| line.source != Source::Supervisor);
         for line in output {

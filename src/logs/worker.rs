@@ -64,7 +64,7 @@ pub(super) enum Command {
     Close { id: ComponentId, remove: Vec<PathBuf> },
     Started { id: ComponentId, run: RunId, pid: u32 },
     Exited { id: ComponentId, run: RunId, exit: Exit, expected: bool },
-    Watch { id: ComponentId, run: RunId, pattern: Regex },
+    Watch { id: ComponentId, run: RunId, pattern: Regex, from_now: bool },
     Unwatch { id: ComponentId },
     Trace { log: PathBuf, keep_days: u32, queue: Arc<Queue> },
     Reopen,
@@ -221,9 +221,9 @@ impl Worker {
                     intake.exited(&mut self.tools, run, exit, expected, now);
                 }
             }
-            Command::Watch { id, run, pattern } => {
+            Command::Watch { id, run, pattern, from_now } => {
                 if let Some(intake) = self.intakes.get(&id) {
-                    intake.watch(&mut self.tools, run, pattern);
+                    intake.watch(&mut self.tools, run, pattern, from_now);
                 }
             }
             Command::Unwatch { id } => {

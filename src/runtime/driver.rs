@@ -26,7 +26,7 @@ use super::{
     messages::Internal,
     notify::ServiceManager,
     samples::Samples,
-    signals::{Signals, SignalKind},
+    signals::{SignalKind, Signals},
     spawner::{Made, Newborn, Spawner},
 };
 use crate::{
@@ -188,8 +188,7 @@ impl Driver {
     }
 
     fn next_deadline(&self) -> Option<Moment> {
-        let lingering =
-            (!self.lingering.is_empty()).then(|| clock::now().after(LINGERING_LOOK));
+        let lingering = (!self.lingering.is_empty()).then(|| clock::now().after(LINGERING_LOOK));
         [self.supervisor.next_deadline(), self.next_statistics, self.next_watchdog, lingering]
             .into_iter()
             .flatten()
@@ -384,10 +383,8 @@ impl Driver {
     }
 
     fn signalled(&mut self, signal: SignalKind) {
-        let origin = |name: &str| Origin {
-            via: Via::Signal { name: name.to_owned() },
-            ..Origin::default()
-        };
+        let origin =
+            |name: &str| Origin { via: Via::Signal { name: name.to_owned() }, ..Origin::default() };
         match signal {
             SignalKind::Stop(name) => {
                 let again = self.supervisor.is_shutting_down();
@@ -425,7 +422,8 @@ impl Driver {
             return;
         }
         let status = self.summary();
-        let booted = self.boot.is_some_and(|boot| self.supervisor.operation_ended(boot) != Some(false));
+        let booted =
+            self.boot.is_some_and(|boot| self.supervisor.operation_ended(boot) != Some(false));
         if booted {
             self.boot = None;
             self.manager.ready(&status);

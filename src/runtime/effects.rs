@@ -153,7 +153,8 @@ impl Driver {
         if !self.supervisor.is_shutting_down() {
             for id in ids {
                 let wish = self.supervisor.component(id).map(|view| view.intent);
-                let stopped = matches!(verb, Verb::Stop | Verb::Kill) && wish == Some(Intent::Stopped);
+                let stopped =
+                    matches!(verb, Verb::Stop | Verb::Kill) && wish == Some(Intent::Stopped);
                 self.journal.append(&Entry::StoppedByHand { id: id.clone(), stopped });
             }
         }
@@ -174,7 +175,8 @@ impl Driver {
         self.configs().insert(id.clone(), Arc::clone(&config));
         let view = self.supervisor.component(id);
         let Some((run, view)) = view.and_then(|view| Some((view.run?, view))) else { return };
-        if view.pid.is_some() && matches!(view.state, ComponentState::Starting | ComponentState::Running)
+        if view.pid.is_some()
+            && matches!(view.state, ComponentState::Starting | ComponentState::Running)
         {
             // New checks take the place of the old ones.
             self.probes.forget(run);
@@ -192,7 +194,12 @@ impl Driver {
         self.journal.append(&Entry::StoppedByHand { id: id.clone(), stopped: false });
     }
 
-    fn configs(&self) -> std::sync::MutexGuard<'_, std::collections::HashMap<ComponentId, Arc<crate::registry::Component>>> {
+    fn configs(
+        &self,
+    ) -> std::sync::MutexGuard<
+        '_,
+        std::collections::HashMap<ComponentId, Arc<crate::registry::Component>>,
+    > {
         self.configs.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
     }
 }

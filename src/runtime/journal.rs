@@ -30,9 +30,16 @@ const COMPACT_ABOVE: u64 = 256 << 10;
 #[serde(rename_all = "snake_case", tag = "kind")]
 pub enum Entry {
     /// The first line.
-    Header { version: u32, boot: String, next_run: RunId },
+    Header {
+        version: u32,
+        boot: String,
+        next_run: RunId,
+    },
     /// A start is about to be tried.
-    Starting { id: ComponentId, run: RunId },
+    Starting {
+        id: ComponentId,
+        run: RunId,
+    },
     /// The process exists.
     Started {
         id: ComponentId,
@@ -44,11 +51,20 @@ pub enum Entry {
         /// Of what the process was started with, to notice a registry edited meanwhile.
         fingerprint: u32,
     },
-    Ready { id: ComponentId, run: RunId },
+    Ready {
+        id: ComponentId,
+        run: RunId,
+    },
     /// Its whole tree is gone, or it never came to be.
-    Gone { id: ComponentId, run: RunId },
+    Gone {
+        id: ComponentId,
+        run: RunId,
+    },
     /// An operator stopped it, or started it again.
-    StoppedByHand { id: ComponentId, stopped: bool },
+    StoppedByHand {
+        id: ComponentId,
+        stopped: bool,
+    },
 }
 
 /// What is known of one component.
@@ -317,7 +333,10 @@ mod tests {
         assert_eq!(state.next_run, RunId(6));
         let ps = &state.components[&id("ps")];
         assert!(ps.ready);
-        assert_eq!(ps.process.as_ref().map(|process| (process.pid, process.restarts)), Some((4711, 2)));
+        assert_eq!(
+            ps.process.as_ref().map(|process| (process.pid, process.restarts)),
+            Some((4711, 2))
+        );
         assert!(state.components[&id("is")].stopped_by_hand);
         drop(journal);
 

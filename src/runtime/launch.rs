@@ -15,8 +15,14 @@ use crate::{
 };
 
 /// Variables that are the Supervisor's own business with who started it.
-const NOT_INHERITED: [&str; 6] =
-    ["NOTIFY_SOCKET", "WATCHDOG_USEC", "WATCHDOG_PID", "LISTEN_FDS", "LISTEN_PID", "LISTEN_FDNAMES"];
+const NOT_INHERITED: [&str; 6] = [
+    "NOTIFY_SOCKET",
+    "WATCHDOG_USEC",
+    "WATCHDOG_PID",
+    "LISTEN_FDS",
+    "LISTEN_PID",
+    "LISTEN_FDNAMES",
+];
 
 /// Largest environment file.
 const ENVIRONMENT_FILE_MAX: u64 = 1 << 20;
@@ -79,7 +85,9 @@ fn environment_file(file: &Path) -> Result<Vec<(OsString, OsString)>, String> {
     };
     let size = fs::metadata(file).map_err(|error| cannot(&error))?.len();
     if size > ENVIRONMENT_FILE_MAX {
-        return Err(cannot(&format!("it has {size} bytes, and {ENVIRONMENT_FILE_MAX} are allowed")));
+        return Err(cannot(&format!(
+            "it has {size} bytes, and {ENVIRONMENT_FILE_MAX} are allowed"
+        )));
     }
     let text = fs::read_to_string(file).map_err(|error| cannot(&error))?;
     let mut variables = Vec::new();
@@ -137,7 +145,8 @@ mod tests {
     fn an_environment_file_reads_as_a_shell_would_in_the_simple_cases() {
         let folder = tempfile::tempdir().expect("a folder");
         let file = folder.path().join("env");
-        fs::write(&file, "# a comment\nA=1\nexport B = 'two words'\n\nC=\"x=y\"\n").expect("written");
+        fs::write(&file, "# a comment\nA=1\nexport B = 'two words'\n\nC=\"x=y\"\n")
+            .expect("written");
         let variables = environment_file(&file).expect("readable");
         let expected = [("A", "1"), ("B", "two words"), ("C", "x=y")]
             .map(|(name, value)| (OsString::from(name), OsString::from(value)));

@@ -19,7 +19,9 @@ pub struct Lock {
 #[derive(Debug)]
 pub enum LockError {
     /// By this pid, where the holder has written it.
-    Held { pid: Option<u32> },
+    Held {
+        pid: Option<u32>,
+    },
     Io(io::Error),
 }
 

@@ -32,7 +32,10 @@ type Reply<T> = oneshot::Sender<Result<T, Problem>>;
 
 /// What comes back to the loop from work that was done elsewhere.
 pub(super) enum Internal {
-    StopCommandEnded { run: RunId, result: Result<CommandEnd, CommandError> },
+    StopCommandEnded {
+        run: RunId,
+        result: Result<CommandEnd, CommandError>,
+    },
     RegistryRead {
         result: Box<Result<Loaded, LoadError>>,
         dry_run: bool,
@@ -66,8 +69,7 @@ impl Driver {
                 None => drop(reply.send(Err(self.unknown(&id)))),
                 Some(explain) => {
                     let lines = self.logs.tail(&explain.view.id, EXPLAINED_LINES);
-                    let lines =
-                        lines.iter().map(|line| status::sanitised(&line.text)).collect();
+                    let lines = lines.iter().map(|line| status::sanitised(&line.text)).collect();
                     self.with_sample(move |sample| {
                         let answer = status::explanation(explain, now, &sample.trees, lines);
                         let _caller_left = reply.send(Ok(answer));
@@ -196,7 +198,8 @@ impl Driver {
             };
             let components = views.into_iter();
             let components = components.map(|view| status::component(view, now, &sample.trees));
-            let _caller_left = reply.send(Ok(Status { supervisor, components: components.collect() }));
+            let _caller_left =
+                reply.send(Ok(Status { supervisor, components: components.collect() }));
         });
     }
 
@@ -311,8 +314,7 @@ impl Driver {
     /// What of `<config>` needs no restart.
     fn take_over_config(&mut self, config: &registry::Config) {
         self.trace.set_level(config.trace_level);
-        self.next_statistics =
-            config.trace_stats_interval.map(|every| clock::now().after(every));
+        self.next_statistics = config.trace_stats_interval.map(|every| clock::now().after(every));
     }
 }
 

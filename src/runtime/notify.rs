@@ -3,7 +3,10 @@
 
 use std::{
     io,
-    os::{linux::net::SocketAddrExt as _, unix::net::{SocketAddr, UnixDatagram}},
+    os::{
+        linux::net::SocketAddrExt as _,
+        unix::net::{SocketAddr, UnixDatagram},
+    },
     time::Duration,
 };
 

@@ -56,15 +56,17 @@ impl Spawner {
         made: tokio::sync::mpsc::UnboundedSender<Made>,
     ) -> io::Result<Self> {
         let (orders, inbox) = mpsc::channel::<Order>();
-        thread::Builder::new().name("spawner".to_owned()).stack_size(256 << 10).spawn(move || {
-            while let Ok(order) = inbox.recv() {
-                let run = order.run;
-                let result = make(&logs, &containment, &pipes, order);
-                if made.send(Made { run, result }).is_err() {
-                    return;
+        thread::Builder::new().name("spawner".to_owned()).stack_size(256 << 10).spawn(
+            move || {
+                while let Ok(order) = inbox.recv() {
+                    let run = order.run;
+                    let result = make(&logs, &containment, &pipes, order);
+                    if made.send(Made { run, result }).is_err() {
+                        return;
+                    }
                 }
-            }
-        })?;
+            },
+        )?;
         Ok(Self { orders })
     }
 
@@ -80,7 +82,8 @@ fn make(
     order: Order,
 ) -> Result<Newborn, String> {
     let Order { run, component, extra } = order;
-    let owner = pipe_owner(&component).map_err(|error| format!("cannot look the user up: {error}"))?;
+    let owner =
+        pipe_owner(&component).map_err(|error| format!("cannot look the user up: {error}"))?;
     let streams = logs
         .open(&component.id, &component.output, pipes, owner)
         .map_err(|error| error.to_string())?;

@@ -1,6 +1,6 @@
 //! Answers to "why": one component's state as a colleague would explain it.
 
-use std::time::Duration;
+use std::{path::Path, time::Duration};
 
 use super::{ComponentView, Slot, Supervisor};
 use crate::{
@@ -127,7 +127,7 @@ impl Supervisor {
         let id = &entry.id;
         match entry.machine.state() {
             State::Failed { .. } => vec![
-                format!("read what it wrote last: {}", entry.config().output.log.display()),
+                format!("read what it wrote: {}", dated(&entry.config().output.log)),
                 format!("when the cause is removed: s7supervisor start {id}"),
             ],
             State::Backoff { .. } => vec![format!("to try at once: s7supervisor start {id}")],
@@ -156,4 +156,12 @@ impl Supervisor {
             | State::Exited => Vec::new(),
         }
     }
+}
+
+/// The pattern of the daily files of a base path: `logs/ps-*.log`.
+fn dated(base: &Path) -> String {
+    let stem = base.file_stem().unwrap_or_default().to_string_lossy();
+    let suffix = base.extension().map(|suffix| format!(".{}", suffix.to_string_lossy()));
+    let name = format!("{stem}-*{}", suffix.unwrap_or_default());
+    base.with_file_name(name).display().to_string()
 }

@@ -192,7 +192,29 @@ impl Supervisor {
         operation.targets[position].view = view;
         operation.pending -= 1;
         if operation.pending == 0 {
+            self.look_back(id);
             effects.push(Effect::OperationEnded { id });
+        }
+    }
+
+    /// What ran for a moment, and fell while others were waited for, has not come up.
+    fn look_back(&mut self, id: OperationId) {
+        let Some(operation) = self.operations.all.get(&id) else { return };
+        let fell = |target: &Target| {
+            let slot = target.slot.filter(|_| target.view.outcome == Outcome::Done)?;
+            let Goal::Running { .. } = target.goal else { return None };
+            let state = self.entry(slot).machine.state();
+            matches!(state, State::Failed { .. } | State::Backoff { .. }).then(|| TargetView {
+                detail: self.reason_of(slot),
+                ..self.target_view(slot, Outcome::Failed)
+            })
+        };
+        let views: Vec<Option<TargetView>> = operation.targets.iter().map(fell).collect();
+        let Some(operation) = self.operations.all.get_mut(&id) else { return };
+        for (target, view) in operation.targets.iter_mut().zip(views) {
+            if let Some(view) = view {
+                target.view = view;
+            }
         }
     }
 

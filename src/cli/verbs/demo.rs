@@ -16,12 +16,14 @@ use clap::Args;
 use crate::{
     cli::{Context, engine, exit::Failure, stream},
     demo::registry::Demo,
+    process,
 };
 
 #[derive(Debug, Clone, Args)]
 pub struct Arguments {}
 
 pub fn perform(context: &Context, _arguments: &Arguments) -> Result<(), Failure> {
+    process::hygiene();
     let demo = Demo::create()
         .map_err(|error| Failure::failed(format!("cannot set up the demo: {error}")))?;
     let place = context.place.moved(demo.folder(), demo.registry_file());

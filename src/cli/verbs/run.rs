@@ -4,7 +4,7 @@ use clap::{Args, ValueEnum};
 
 use crate::{
     cli::{Context, engine, exit::Failure},
-    process::Level,
+    process::{self, Level},
 };
 
 #[derive(Debug, Clone, Args)]
@@ -26,6 +26,7 @@ enum Containment {
 }
 
 pub fn perform(context: &Context, arguments: &Arguments) -> Result<(), Failure> {
+    process::hygiene();
     let containment = arguments.containment.map(|containment| match containment {
         Containment::Cgroup => Level::Cgroup,
         Containment::Subreaper => Level::Subreaper,

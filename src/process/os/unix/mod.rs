@@ -1,6 +1,7 @@
 //! Linux: clone, pidfds, cgroups and `/proc`.
 
 mod account;
+mod belonging;
 mod cgroup;
 mod child;
 mod clone;
@@ -22,6 +23,7 @@ mod tests;
 use std::os::fd::OwnedFd;
 
 pub use account::{group_id, user_id, user_name};
+pub use belonging::belongs_to;
 pub(crate) use cgroup::members_below;
 pub use child::Child;
 pub(crate) use family::{children_of, numbers};
