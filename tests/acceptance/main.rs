@@ -15,6 +15,7 @@ mod control_security;
 mod crash;
 mod demo;
 mod fleet;
+mod harness;
 mod latency;
 mod launch;
 mod order;
