@@ -106,3 +106,18 @@ fn what_has_left_the_registry_meanwhile_is_ended() {
     assert_eq!(place.await_state("stays", "running")["pid"], stays);
     until("nobody is left without a master", || (!processes::alive(goes)).then_some(()));
 }
+
+#[test]
+fn what_was_stopped_by_hand_stays_stopped_after_a_crash() {
+    let place = Place::new(&Registry::of([Server::sleep("a"), Server::sleep("b").priority(2)]));
+    let first = place.start();
+    let b = pid_of(&place.await_state("b", "running"));
+    place.achieve("stop", "a");
+    first.crash();
+    let _second = place.start();
+    // It is second in the order, so that the first has had its turn.
+    assert_eq!(place.await_state("b", "running")["pid"], b);
+    let a = place.component("a");
+    assert_eq!(a["state"], "stopped", "nobody asked for it: {a:#}");
+    assert_eq!(a["intent"], "stopped", "{a:#}");
+}
