@@ -1,0 +1,59 @@
+//! Processes: start one, signal it, learn how it ended, and end its whole tree.
+//!
+//! This room owns everything that is asked of the kernel about processes. It holds no policy:
+//! when to start, how long to wait and what an exit means is decided elsewhere.
+//!
+//! ```text
+//!   Launch ──► spawn() ──► Child (pid, pidfd, start time) ──► signal(), reap()
+//!                 ▲          │
+//!   Containment ──► Tree ◄───┘  kill(), is_empty(), members(): the leader and all it started
+//!                   │
+//!   Watcher ◄───────┴── one pollable descriptor that tells which of them ended
+//! ```
+//!
+//! A process is never addressed by its bare number: signals go through pidfds, and a pid that
+//! comes from elsewhere is believed only together with its start time.
+//!
+//! What differs between operating systems is below `os/`, with the same names in every file.
+
+mod launch;
+mod os;
+mod signal;
+
+pub use launch::{Launch, SpawnError, SpawnStage};
+pub use os::{
+    Child, Containment, Endpoint, Original, Tree, Watcher, boot_id, execute_self, group_id,
+    hygiene, reap_orphans, spawn, spawn_detached, start_time, user_id, user_name,
+};
+#[cfg(unix)]
+pub(crate) use os::{children_of, members_below, numbers, stat};
+pub use signal::{Delivery, Signal};
+
+use crate::model::ComponentId;
+
+/// The means by which a component's whole process tree is known.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Level {
+    /// One cgroup v2 per component: nothing escapes.
+    Cgroup,
+    /// Sessions, subreaper and remembered descendants: a determined daemon could escape.
+    Subreaper,
+    /// A Windows job object per component.
+    JobObject,
+}
+
+/// A component whose processes were found at start.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Leftover {
+    pub component: ComponentId,
+    pub pids: Vec<i32>,
+}
+
+/// What a [`Watcher`] saw. The token is the one it was given.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Notice {
+    /// The process ended (or was reaped by its own parent): ask [`Child::reap`].
+    Exited { token: u64 },
+    /// The tree is empty: no process of it lives.
+    TreeEmpty { token: u64 },
+}

@@ -1,0 +1,315 @@
+//! One cgroup v2 per component: membership is the kernel's business, so nothing escapes.
+//!
+//! ```text
+//!   OUR OWN CGROUP                 where this process was put by whoever started it
+//!   └── s7supervisor-NAME          one per runtime folder
+//!       ├── component-is           its process tree, and whatever cgroups it makes below
+//!       └── component-ps@12        run 12, because the former run could not be ended
+//! ```
+//!
+//! No controllers are needed, so a hybrid hierarchy and a delegated one both do.
+
+use std::{
+    fs, io,
+    os::{
+        fd::{AsFd, BorrowedFd, OwnedFd},
+        unix::ffi::OsStrExt,
+    },
+    path::{Path, PathBuf},
+};
+
+use rustix::{
+    fs::{CWD, Mode, OFlags, openat},
+    process::pidfd_send_signal,
+};
+
+use super::{child, family::numbers, spawn};
+use crate::{
+    model::{ComponentId, RunId},
+    process::{Leftover, Signal},
+};
+
+const LEAF_PREFIX: &str = "component-";
+
+/// The folder of this Supervisor's cgroups.
+#[derive(Debug)]
+pub(super) struct Base {
+    folder: PathBuf,
+}
+
+/// The cgroup of one run.
+#[derive(Debug)]
+pub(super) struct Leaf {
+    folder: PathBuf,
+    directory: OwnedFd,
+}
+
+impl Base {
+    /// Makes the folder and tries it out with a real process; the error says why not.
+    pub(super) fn make(name: &str) -> Result<Self, String> {
+        let folder = own_folder()?.join(format!("s7supervisor-{name}"));
+        let base = Self { folder };
+        base.make_folder()
+            .and_then(|()| base.try_out())
+            .map_err(|error| format!("cannot use {}: {}", base.folder.display(), plain(&error)))
+            .inspect_err(|_| base.remove())?;
+        Ok(base)
+    }
+
+    fn make_folder(&self) -> io::Result<()> {
+        match fs::create_dir(&self.folder) {
+            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Ok(()),
+            answer => answer,
+        }
+    }
+
+    fn try_out(&self) -> io::Result<()> {
+        let leaf = Leaf::make(self.folder.join(format!("probe-{}", std::process::id())))?;
+        let answer = leaf.try_out();
+        leaf.remove();
+        answer
+    }
+
+    /// A cgroup for this run, empty at this moment.
+    pub(super) fn leaf(&self, component: &ComponentId, run: RunId) -> io::Result<Leaf> {
+        let leaf = Leaf::make(self.folder.join(format!("{LEAF_PREFIX}{component}")))?;
+        if leaf.is_empty()? {
+            return Ok(leaf);
+        }
+        // What could not be ended must not count as the new run's. '@' is in no id.
+        Leaf::make(self.folder.join(format!("{LEAF_PREFIX}{component}@{run}")))
+    }
+
+    /// The cgroup in which this process is, if it is one of ours.
+    pub(super) fn leaf_of(&self, pid: i32) -> io::Result<Option<Leaf>> {
+        let Some(path) = unified_path(&fs::read_to_string(format!("/proc/{pid}/cgroup"))?) else {
+            return Ok(None);
+        };
+        // Compared from the end of our own path, which both share: the component may have moved
+        // the process further down.
+        let leaf = self.leaves().into_iter().find(|leaf| {
+            let names = [self.folder.file_name(), leaf.file_name()];
+            let [Some(base), Some(leaf)] = names else { return false };
+            let mut parts = path.iter().skip_while(|part| *part != base);
+            parts.next().is_some() && parts.next() == Some(leaf)
+        });
+        leaf.map(Leaf::open).transpose()
+    }
+
+    /// Components whose cgroups hold processes.
+    pub(super) fn leftovers(&self) -> Vec<Leftover> {
+        let populated = |folder: PathBuf| {
+            let name = folder.file_name()?.to_str()?.strip_prefix(LEAF_PREFIX)?;
+            let component = ComponentId::new(name.split('@').next()?).ok()?;
+            let pids = Leaf::open(folder).ok()?.members();
+            (!pids.is_empty()).then_some(Leftover { component, pids })
+        };
+        self.leaves().into_iter().filter_map(populated).collect()
+    }
+
+    /// Removes what is empty.
+    pub(super) fn remove(&self) {
+        for leaf in self.leaves() {
+            remove_folders(&leaf);
+        }
+        let _still_populated = fs::remove_dir(&self.folder);
+    }
+
+    fn leaves(&self) -> Vec<PathBuf> {
+        folders_in(&self.folder)
+    }
+}
+
+impl Leaf {
+    fn make(folder: PathBuf) -> io::Result<Self> {
+        match fs::create_dir(&folder) {
+            Err(error) if error.kind() != io::ErrorKind::AlreadyExists => Err(error),
+            _ => Self::open(folder),
+        }
+    }
+
+    fn open(folder: PathBuf) -> io::Result<Self> {
+        let flags = OFlags::DIRECTORY | OFlags::RDONLY | OFlags::CLOEXEC;
+        let directory = openat(CWD, &folder, flags, Mode::empty())?;
+        Ok(Self { folder, directory })
+    }
+
+    fn try_out(&self) -> io::Result<()> {
+        // The kill file came with Linux 5.14; the root cgroup never has it.
+        self.open_file("cgroup.kill", OFlags::WRONLY)?;
+        self.is_empty()?;
+        spawn::can_join(&self.directory)
+    }
+
+    pub(super) fn folder(&self) -> &Path {
+        &self.folder
+    }
+
+    pub(super) fn directory(&self) -> BorrowedFd<'_> {
+        self.directory.as_fd()
+    }
+
+    /// `cgroup.events`, which becomes readable out of band (`EPOLLPRI`) at each change.
+    pub(super) fn open_events(&self) -> io::Result<OwnedFd> {
+        self.open_file("cgroup.events", OFlags::RDONLY)
+    }
+
+    /// Whether no process lives in it or below. Zombies do not count.
+    pub(super) fn is_empty(&self) -> io::Result<bool> {
+        is_unpopulated(self.open_events()?.as_fd())
+    }
+
+    /// All of it at once, also what is just being forked.
+    pub(super) fn kill(&self) -> io::Result<()> {
+        let file = self.open_file("cgroup.kill", OFlags::WRONLY)?;
+        rustix::io::write(file, b"1")?;
+        Ok(())
+    }
+
+    pub(super) fn signal(&self, signal: Signal) -> io::Result<usize> {
+        let mut reached = 0;
+        let mut refused = None;
+        let held: Vec<_> = self
+            .members()
+            .into_iter()
+            .filter_map(|pid| child::open(pid).ok().flatten().map(|pidfd| (pid, pidfd)))
+            .collect();
+        // Who is listed after its pidfd was opened is the member that the pidfd means.
+        let members = self.members();
+        for (pid, pidfd) in held {
+            if members.contains(&pid) {
+                match pidfd_send_signal(pidfd, signal.into()) {
+                    Ok(()) => reached += 1,
+                    Err(rustix::io::Errno::SRCH) => {}
+                    Err(error) => {
+                        refused.get_or_insert(error);
+                    }
+                }
+            }
+        }
+        refused.map_or(Ok(reached), |error| Err(error.into()))
+    }
+
+    /// In it and in the cgroups below.
+    pub(super) fn members(&self) -> Vec<i32> {
+        members_below(&self.folder)
+    }
+
+    pub(super) fn remove(&self) {
+        remove_folders(&self.folder);
+    }
+
+    fn open_file(&self, name: &str, flags: OFlags) -> io::Result<OwnedFd> {
+        Ok(openat(&self.directory, name, flags | OFlags::CLOEXEC, Mode::empty())?)
+    }
+}
+
+/// Reads `cgroup.events` from its start, which also takes its change as seen.
+pub(super) fn is_unpopulated(events: BorrowedFd<'_>) -> io::Result<bool> {
+    let mut buffer = [0; 128];
+    match rustix::io::pread(events, &mut buffer, 0) {
+        Ok(length) => Ok(buffer.get(..length).is_some_and(|text| {
+            text.split(|&byte| byte == b'\n').any(|line| line == b"populated 0")
+        })),
+        // Its folder was removed, which only an empty one can be.
+        Err(rustix::io::Errno::NODEV) => Ok(true),
+        Err(error) => Err(error.into()),
+    }
+}
+
+/// Pids in this cgroup and all below it.
+pub(crate) fn members_below(folder: &Path) -> Vec<i32> {
+    let mut pids =
+        fs::read(folder.join("cgroup.procs")).map_or_else(|_| Vec::new(), |text| numbers(&text));
+    for below in folders_in(folder) {
+        pids.extend(members_below(&below));
+    }
+    pids
+}
+
+fn folders_in(folder: &Path) -> Vec<PathBuf> {
+    let Ok(entries) = fs::read_dir(folder) else { return Vec::new() };
+    let is_folder = |entry: &fs::DirEntry| entry.file_type().is_ok_and(|kind| kind.is_dir());
+    entries.flatten().filter(is_folder).map(|entry| entry.path()).collect()
+}
+
+/// From below upwards; what is populated stays.
+fn remove_folders(folder: &Path) {
+    for below in folders_in(folder) {
+        remove_folders(&below);
+    }
+    let _still_populated = fs::remove_dir(folder);
+}
+
+/// The folder of the cgroup that this process is in.
+fn own_folder() -> Result<PathBuf, String> {
+    let read = |path: &str| {
+        fs::read_to_string(path).map_err(|error| format!("cannot read {path}: {}", plain(&error)))
+    };
+    let path = unified_path(&read("/proc/self/cgroup")?).ok_or("the kernel has no cgroup v2")?;
+    let mounts = read("/proc/self/mountinfo")?;
+    let (root, point) = mounts.lines().find_map(cgroup2_mount).ok_or("no cgroup v2 is mounted")?;
+    let below = path
+        .strip_prefix(&root)
+        .map_err(|_| format!("our cgroup {} is outside of what is mounted", path.display()))?;
+    Ok(point.join(below))
+}
+
+/// The path in the line `0::/path` of `/proc/PID/cgroup`.
+fn unified_path(text: &str) -> Option<PathBuf> {
+    text.lines().find_map(|line| line.strip_prefix("0::")).map(PathBuf::from)
+}
+
+/// Root and mount point, where this line of `mountinfo` is a cgroup v2's.
+fn cgroup2_mount(line: &str) -> Option<(PathBuf, PathBuf)> {
+    let (mount, file_system) = line.split_once(" - ")?;
+    let mut fields = mount.split(' ').skip(3);
+    let paths = (unescape(fields.next()?), unescape(fields.next()?));
+    (file_system.split(' ').next()? == "cgroup2").then_some(paths)
+}
+
+/// `mountinfo` writes space, tab, newline and backslash as `\040` and so on.
+fn unescape(text: &str) -> PathBuf {
+    let mut bytes = Vec::with_capacity(text.len());
+    let mut rest = text.as_bytes();
+    while let Some((&byte, tail)) = rest.split_first() {
+        let code = tail.get(..3).and_then(|digits| std::str::from_utf8(digits).ok());
+        match code.and_then(|digits| u8::from_str_radix(digits, 8).ok()) {
+            Some(escaped) if byte == b'\\' => {
+                bytes.push(escaped);
+                rest = &tail[3..];
+            }
+            _ => {
+                bytes.push(byte);
+                rest = tail;
+            }
+        }
+    }
+    PathBuf::from(std::ffi::OsStr::from_bytes(&bytes))
+}
+
+/// Without the "(os error 13)".
+fn plain(error: &io::Error) -> String {
+    let text = error.to_string();
+    text.rsplit_once(" (os error").map_or(text.as_str(), |(reason, _)| reason).to_owned()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_mount_is_found_among_others() {
+        let other = "31 24 0:27 / /sys/fs/cgroup/cpu rw shared:9 - cgroup cgroup rw,cpu";
+        assert_eq!(cgroup2_mount(other), None);
+        let hybrid = r"42 32 0:37 / /mnt/a\040b rw,nosuid shared:5 - cgroup2 cgroup2 rw,nsdelegate";
+        assert_eq!(cgroup2_mount(hybrid), Some((PathBuf::from("/"), PathBuf::from("/mnt/a b"))));
+    }
+
+    #[test]
+    fn the_unified_line_is_found_among_the_controllers() {
+        let text = "9:name=systemd:/\n1:cpu:/x\n0::/system.slice/s7.service\n";
+        assert_eq!(unified_path(text), Some(PathBuf::from("/system.slice/s7.service")));
+        assert_eq!(unified_path("1:cpu:/x\n"), None);
+    }
+}

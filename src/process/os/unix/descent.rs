@@ -1,0 +1,228 @@
+//! A process tree without a cgroup: who descends from the leader, as far as it can be known.
+//!
+//! We are the subreaper of all our descendants, so whatever loses its parent becomes a child of
+//! ours: nothing leaves the family unseen. What can be lost is *whose* an orphan was. Evidence,
+//! in this order: it was seen in the tree before; its session was; the marker stands in its
+//! environment. A daemon that was born and orphaned between two scans, in a new session and
+//! with a cleared environment, belongs to nobody (see `Containment::sweep`).
+//!
+//! Every process is known by pid *and* start time, and gets its signals through a pidfd that
+//! was opened before its start time was compared, so a reused pid never gets one.
+
+use std::{
+    collections::{HashMap, HashSet},
+    io,
+};
+
+use rustix::process::pidfd_send_signal;
+
+use super::{
+    Child, child,
+    family::{children_of, every_process, has_in_environment},
+    leaders,
+    stat::Stat,
+};
+use crate::process::Signal;
+
+#[derive(Debug)]
+pub(super) struct Descent {
+    /// `NAME=value` as it stands in the environment.
+    marker: Vec<u8>,
+    /// It descends from an earlier Supervisor: its orphans went elsewhere, so look everywhere.
+    is_adopted: bool,
+    leader: Option<Identity>,
+    /// Living members: start time by pid.
+    known: HashMap<i32, u64>,
+    /// Sessions of all members that were ever seen.
+    sessions: HashSet<i32>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+struct Identity {
+    pid: i32,
+    start_time: u64,
+}
+
+impl Descent {
+    pub(super) fn new(marker: Vec<u8>, is_adopted: bool) -> Self {
+        Self { marker, is_adopted, leader: None, known: HashMap::new(), sessions: HashSet::new() }
+    }
+
+    pub(super) fn lead(&mut self, leader: &Child) {
+        let identity = Identity { pid: leader.pid(), start_time: leader.start_time() };
+        self.leader = Some(identity);
+        self.known.insert(identity.pid, identity.start_time);
+        self.sessions.insert(identity.pid);
+    }
+
+    /// Pids of the living members, as of now.
+    pub(super) fn scan(&mut self) -> Vec<i32> {
+        let mut frontier = Vec::new();
+        self.known.retain(|&pid, &mut start_time| {
+            let alive = living(pid).is_some_and(|stat| stat.start_time == start_time);
+            if alive {
+                frontier.push(pid);
+            }
+            alive
+        });
+        self.follow(frontier);
+        let orphans = self.orphans();
+        self.follow(orphans);
+        self.known.keys().copied().collect()
+    }
+
+    /// Takes in everything that descends from these members.
+    fn follow(&mut self, mut frontier: Vec<i32>) {
+        while let Some(parent) = frontier.pop() {
+            let Some(&parent_start) = self.known.get(&parent) else { continue };
+            let found = children_of(&parent.to_string());
+            if found.is_empty() {
+                continue;
+            }
+            // Had the pid changed hands meanwhile, these would be another's children.
+            if living(parent).is_none_or(|stat| stat.start_time != parent_start) {
+                continue;
+            }
+            for pid in found {
+                let child = living(pid).filter(|stat| stat.ppid == parent);
+                if let Some(stat) = child
+                    && self.admit(pid, &stat)
+                {
+                    frontier.push(pid);
+                }
+            }
+        }
+    }
+
+    /// True when it was not known yet.
+    fn admit(&mut self, pid: i32, stat: &Stat) -> bool {
+        self.sessions.insert(stat.session);
+        self.known.insert(pid, stat.start_time) != Some(stat.start_time)
+    }
+
+    /// Processes that lost their parent and are known to be of this tree.
+    fn orphans(&mut self) -> Vec<i32> {
+        let us = std::process::id().cast_signed();
+        let earliest = self.leader.map_or(0, |leader| leader.start_time);
+        let candidates = if self.is_adopted { every_process() } else { children_of("self") };
+        let mut found = Vec::new();
+        for pid in candidates {
+            if pid == us || self.known.contains_key(&pid) || leaders::contains(pid) {
+                continue;
+            }
+            let Some(stat) = living(pid).filter(|stat| stat.start_time >= earliest) else {
+                continue;
+            };
+            // A session proves something for children of ours alone: elsewhere its number may
+            // have been given to another's.
+            let by_session = stat.ppid == us && self.sessions.contains(&stat.session);
+            if (by_session || has_in_environment(pid, &self.marker)) && self.admit(pid, &stat) {
+                found.push(pid);
+            }
+        }
+        found
+    }
+
+    /// Freezes what it finds until nothing new appears, then kills it, until two scans in a row
+    /// find nothing that was not killed.
+    ///
+    /// A process to which `SIGSTOP` was sent can no more fork, so a scan after it is exact; were
+    /// parents killed at once, their newborn would become orphans of unknown origin.
+    pub(super) fn kill(&mut self) -> io::Result<()> {
+        /// A tree that is not frozen after so many passes makes processes that we may not stop.
+        const PASSES: u32 = 64;
+        let mut killed = HashSet::new();
+        let mut quiet_scans = 0;
+        let mut refused = None;
+        for _ in 0..PASSES {
+            let frozen = self.freeze(&killed);
+            if frozen.is_empty() {
+                quiet_scans += 1;
+                if quiet_scans == 2 {
+                    break;
+                }
+                continue;
+            }
+            quiet_scans = 0;
+            for identity in frozen {
+                if let Err(error) = send(identity, Signal::Kill) {
+                    refused.get_or_insert(error);
+                }
+                killed.insert(identity);
+            }
+        }
+        refused.map_or(Ok(()), Err)
+    }
+
+    fn freeze(&mut self, killed: &HashSet<Identity>) -> HashSet<Identity> {
+        let mut frozen = HashSet::new();
+        loop {
+            let before = frozen.len();
+            for identity in self.identities() {
+                if !killed.contains(&identity) && frozen.insert(identity) {
+                    // What we may not stop we may not kill either: kill() reports it.
+                    let _refused = send(identity, Signal::Stop);
+                }
+            }
+            if frozen.len() == before {
+                return frozen;
+            }
+        }
+    }
+
+    /// Sends to every member; how many got it.
+    pub(super) fn signal(&mut self, signal: Signal) -> io::Result<usize> {
+        let mut reached = 0;
+        let mut refused = None;
+        for identity in self.identities() {
+            match send(identity, signal) {
+                Ok(true) => reached += 1,
+                Ok(false) => {}
+                Err(error) => {
+                    refused.get_or_insert(error);
+                }
+            }
+        }
+        refused.map_or(Ok(reached), Err)
+    }
+
+    fn identities(&mut self) -> Vec<Identity> {
+        self.scan();
+        let known = self.known.iter();
+        known.map(|(&pid, &start_time)| Identity { pid, start_time }).collect()
+    }
+}
+
+/// The state of a process that has not ended.
+fn living(pid: i32) -> Option<Stat> {
+    Stat::of(pid).ok().flatten().filter(|stat| !stat.is_dead())
+}
+
+/// False: it is gone.
+fn send(identity: Identity, signal: Signal) -> io::Result<bool> {
+    let Some(pidfd) = child::open(identity.pid)? else { return Ok(false) };
+    if living(identity.pid).is_none_or(|stat| stat.start_time != identity.start_time) {
+        return Ok(false);
+    }
+    match pidfd_send_signal(pidfd, signal.into()) {
+        Ok(()) => Ok(true),
+        Err(rustix::io::Errno::SRCH) => Ok(false),
+        Err(error) => Err(error.into()),
+    }
+}
+
+/// Kills every living descendant of ours that is no leader's and below none; how many.
+pub(super) fn sweep() -> usize {
+    let mut frontier: Vec<_> =
+        children_of("self").into_iter().filter(|&pid| !leaders::contains(pid)).collect();
+    let mut swept = HashSet::new();
+    while let Some(pid) = frontier.pop() {
+        let Some(stat) = living(pid) else { continue };
+        let identity = Identity { pid, start_time: stat.start_time };
+        if swept.insert(identity) {
+            let _gone_or_refused = send(identity, Signal::Stop);
+            frontier.extend(children_of(&pid.to_string()));
+        }
+    }
+    swept.iter().filter(|&&identity| matches!(send(identity, Signal::Kill), Ok(true))).count()
+}

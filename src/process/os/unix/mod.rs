@@ -1,0 +1,52 @@
+//! Linux: clone, pidfds, cgroups and `/proc`.
+
+mod account;
+mod cgroup;
+mod child;
+mod clone;
+mod descent;
+mod family;
+mod in_child;
+mod leaders;
+mod own;
+mod pidfd_info;
+mod spawn;
+pub(crate) mod stat;
+mod tree;
+mod watcher;
+
+#[cfg(test)]
+mod tests;
+
+use std::os::fd::OwnedFd;
+
+pub use account::{group_id, user_id, user_name};
+pub(crate) use cgroup::members_below;
+pub use child::Child;
+pub(crate) use family::{children_of, numbers};
+pub use leaders::reap_orphans;
+pub use own::{Original, boot_id, execute_self, hygiene, spawn_detached, start_time};
+pub use spawn::spawn;
+pub use tree::{Containment, Tree};
+pub use watcher::Watcher;
+
+use super::super::Signal;
+
+/// One end of a stream of a process.
+pub type Endpoint = OwnedFd;
+
+impl From<Signal> for rustix::process::Signal {
+    fn from(signal: Signal) -> Self {
+        match signal {
+            Signal::Term => Self::TERM,
+            Signal::Int => Self::INT,
+            Signal::Quit => Self::QUIT,
+            Signal::Hup => Self::HUP,
+            Signal::Usr1 => Self::USR1,
+            Signal::Usr2 => Self::USR2,
+            Signal::Kill => Self::KILL,
+            Signal::Stop => Self::STOP,
+            Signal::Cont => Self::CONT,
+        }
+    }
+}

@@ -1,0 +1,149 @@
+//! Our own process: put in order at the start, started again in the background, replaced in
+//! place.
+
+#![expect(unsafe_code, reason = "system calls without a safe wrapper")]
+
+use std::{
+    ffi::OsString,
+    fs::{self, OpenOptions},
+    io, mem,
+    os::unix::process::CommandExt,
+    path::{Path, PathBuf},
+    process::Command,
+    ptr,
+    sync::OnceLock,
+};
+
+use rustix::process::{DumpableBehavior, Resource, Rlimit, getrlimit, setrlimit};
+
+use super::{Child, spawn};
+use crate::{
+    process::{Launch, SpawnError, SpawnStage},
+    registry::Limits,
+};
+
+/// What [`hygiene`] changed, as it was before.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Original {
+    /// The soft limit of open files where it was raised; every child gets it back.
+    pub open_files: Option<u64>,
+    /// Our own binary. Remembered, because a binary that was replaced has no path any more.
+    pub executable: Option<PathBuf>,
+}
+
+static ORIGINAL: OnceLock<Original> = OnceLock::new();
+
+/// Puts our own process in order: once, first thing in `main`, before there are threads.
+///
+/// Every inherited descriptor beyond the standard streams is closed on exec; the soft limit of
+/// open files is the hard one (at most 2^20); `SIGPIPE` is ignored; `SIGCHLD` is not (ignored,
+/// it would make the kernel reap our children, and their exits be lost); no signal is blocked.
+pub fn hygiene() -> &'static Original {
+    // ENOSYS before Linux 5.11: then a component sees what we inherited.
+    // SAFETY: takes numbers.
+    unsafe { libc::syscall(libc::SYS_close_range, 3_u32, u32::MAX, libc::CLOSE_RANGE_CLOEXEC) };
+    // SAFETY: valid arguments; there is no other thread yet.
+    unsafe {
+        libc::signal(libc::SIGPIPE, libc::SIG_IGN);
+        libc::signal(libc::SIGCHLD, libc::SIG_DFL);
+        let mut none = mem::zeroed();
+        libc::sigemptyset(&raw mut none);
+        libc::pthread_sigmask(libc::SIG_SETMASK, &raw const none, ptr::null_mut());
+    }
+    ORIGINAL.get_or_init(|| Original {
+        open_files: raise_open_files(),
+        executable: std::env::current_exe().ok(),
+    })
+}
+
+/// The soft limit as it was, if it could be raised.
+fn raise_open_files() -> Option<u64> {
+    const HIGHEST: u64 = 1 << 20;
+    let limit = getrlimit(Resource::Nofile);
+    let before = limit.current?;
+    let wanted = limit.maximum.unwrap_or(HIGHEST).min(HIGHEST);
+    let raised = Rlimit { current: Some(wanted), ..limit };
+    (before < wanted && setrlimit(Resource::Nofile, raised).is_ok()).then_some(before)
+}
+
+/// What a child's limit of open files is to be, where we raised our own.
+pub(super) fn original_open_files() -> Option<libc::rlimit> {
+    let soft = ORIGINAL.get()?.open_files?;
+    let hard = getrlimit(Resource::Nofile).maximum.unwrap_or(libc::RLIM_INFINITY);
+    Some(libc::rlimit { rlim_cur: soft.min(hard), rlim_max: hard })
+}
+
+/// Starts this same binary in the background: a session of its own, no input, its output in
+/// `output` (appended to) or nowhere.
+pub fn spawn_detached(arguments: &[OsString], output: Option<&Path>) -> Result<Child, SpawnError> {
+    let executable = executable();
+    let failed = |what: &Path, error| {
+        SpawnError::new(SpawnStage::Streams, what.display().to_string(), error)
+    };
+    let target = output.unwrap_or(Path::new("/dev/null"));
+    let stdout = OpenOptions::new()
+        .append(true)
+        .create(true)
+        .open(target)
+        .map_err(|error| failed(target, error))?;
+    let stderr = stdout.try_clone().map_err(|error| failed(target, error))?;
+    let launch = Launch {
+        executable,
+        arguments: arguments.to_vec(),
+        environment: std::env::vars_os().collect(),
+        working_directory: PathBuf::from("."),
+        user: None,
+        group: None,
+        umask: None,
+        limits: Limits::default(),
+        stdout: stdout.into(),
+        stderr: stderr.into(),
+    };
+    spawn(&launch, None)
+}
+
+/// Replaces this program by the binary that now is where ours was: same pid, same children.
+/// Returns only on failure.
+///
+/// Descriptors without close-on-exec go over; the signal mask is emptied, handlers are gone and
+/// the limit of open files is as it was before [`hygiene`], which the new program does again.
+pub fn execute_self(arguments: &[OsString]) -> io::Error {
+    let mut command = Command::new(executable());
+    if let Some(name) = std::env::args_os().next() {
+        command.arg0(name);
+    }
+    let raised = getrlimit(Resource::Nofile);
+    if let Some(soft) = ORIGINAL.get().and_then(|original| original.open_files) {
+        let _stays_raised = setrlimit(Resource::Nofile, Rlimit { current: Some(soft), ..raised });
+    }
+    let error = command.args(arguments).exec();
+    let _stays_low = setrlimit(Resource::Nofile, raised);
+    // std had set it back to its default for the new program.
+    // SAFETY: valid arguments.
+    unsafe { libc::signal(libc::SIGPIPE, libc::SIG_IGN) };
+    error
+}
+
+fn executable() -> PathBuf {
+    let remembered = ORIGINAL.get().and_then(|original| original.executable.clone());
+    remembered.or_else(|| std::env::current_exe().ok()).unwrap_or_else(|| "/proc/self/exe".into())
+}
+
+/// Identifies this boot of the machine: pids and start times mean something within it only.
+pub fn boot_id() -> io::Result<String> {
+    Ok(fs::read_to_string("/proc/sys/kernel/random/boot_id")?.trim().to_owned())
+}
+
+/// When a process started, in clock ticks since boot; `None`: there is no such process.
+pub fn start_time(pid: i32) -> io::Result<Option<u64>> {
+    Ok(super::stat::Stat::of(pid)?.map(|stat| stat.start_time))
+}
+
+/// Whether our memory may be dumped, and be read by other processes of our user.
+pub(super) fn is_dumpable() -> bool {
+    matches!(rustix::process::dumpable_behavior(), Ok(DumpableBehavior::Dumpable))
+}
+
+pub(super) fn set_dumpable() {
+    let _cosmetic = rustix::process::set_dumpable_behavior(DumpableBehavior::Dumpable);
+}

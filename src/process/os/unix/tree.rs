@@ -1,0 +1,231 @@
+//! Whole process trees: how they are known is chosen once, at the start of the Supervisor.
+
+use std::{
+    ffi::OsString,
+    io,
+    os::fd::{BorrowedFd, OwnedFd},
+    path::Path,
+    sync::Arc,
+};
+
+use super::{
+    Child,
+    cgroup::{Base, Leaf},
+    descent::{self, Descent},
+};
+use crate::{
+    model::{ComponentId, RunId},
+    process::{Leftover, Level, Signal},
+};
+
+/// Name of the variable that marks every process of a tree, unless it clears its environment.
+const MARKER: &str = "S7SUPERVISOR_TREE";
+
+/// The means by which trees are known. Cheap to clone.
+#[derive(Debug, Clone)]
+pub struct Containment {
+    shared: Arc<Shared>,
+}
+
+#[derive(Debug)]
+struct Shared {
+    /// Unique to the runtime folder, so that two Supervisors never claim each other's.
+    name: String,
+    means: Means,
+    /// Why it is not the best level.
+    reason: Option<String>,
+}
+
+#[derive(Debug)]
+enum Means {
+    Cgroup(Base),
+    Subreaper,
+}
+
+/// The process tree of one run: the leader and all that it started.
+///
+/// Dropping it ends nothing.
+#[derive(Debug)]
+pub struct Tree {
+    marker: OsString,
+    members: Members,
+}
+
+#[derive(Debug)]
+enum Members {
+    Cgroup(Leaf),
+    Descent(Descent),
+}
+
+impl Containment {
+    /// Finds the best means, by trying it, or takes `forced` if that can be had.
+    ///
+    /// `name` must be the same for every Supervisor of one runtime folder and no other;
+    /// what is not a letter, digit, dot, hyphen or underscore is replaced.
+    pub fn probe(name: &str, forced: Option<Level>) -> Self {
+        let safe = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '-' | '_');
+        let name: String = name.chars().map(|c| if safe(c) { c } else { '-' }).collect();
+        let cgroup = match forced {
+            None | Some(Level::Cgroup) => Base::make(&name),
+            Some(Level::Subreaper | Level::JobObject) => {
+                Err("the Supervisor was told to do without cgroups".to_owned())
+            }
+        };
+        let (means, reason) = match cgroup {
+            Ok(base) => (Means::Cgroup(base), None),
+            Err(reason) => {
+                // From now on the orphans of our descendants become our children.
+                let us = Some(rustix::process::getpid());
+                let refused = rustix::process::set_child_subreaper(us).err();
+                let refused = refused.map(|error| format!("; cannot become subreaper: {error}"));
+                (Means::Subreaper, Some(reason + &refused.unwrap_or_default()))
+            }
+        };
+        Self { shared: Arc::new(Shared { name, means, reason }) }
+    }
+
+    pub fn level(&self) -> Level {
+        match self.shared.means {
+            Means::Cgroup(_) => Level::Cgroup,
+            Means::Subreaper => Level::Subreaper,
+        }
+    }
+
+    /// Why it is not the best level, for `status` and `doctor`.
+    pub fn reason(&self) -> Option<&str> {
+        self.shared.reason.as_deref()
+    }
+
+    /// An empty tree for a run that is about to start: pass it to [`spawn`](super::spawn).
+    pub fn tree(&self, component: &ComponentId, run: RunId) -> io::Result<Tree> {
+        let members = match &self.shared.means {
+            Means::Cgroup(base) => Members::Cgroup(base.leaf(component, run)?),
+            Means::Subreaper => self.descent(run, false),
+        };
+        Ok(Tree { marker: self.marker(run), members })
+    }
+
+    /// The tree of a run that an earlier Supervisor started and whose leader was adopted.
+    pub fn adopt(&self, run: RunId, leader: &Child) -> io::Result<Tree> {
+        let leaf = match &self.shared.means {
+            Means::Cgroup(base) => base.leaf_of(leader.pid())?,
+            Means::Subreaper => None,
+        };
+        let members = leaf.map_or_else(|| self.descent(run, true), Members::Cgroup);
+        let mut tree = Tree { marker: self.marker(run), members };
+        tree.lead(leader);
+        Ok(tree)
+    }
+
+    /// Components whose cgroups are populated: to be asked at start, before anything is started.
+    pub fn leftovers(&self) -> Vec<Leftover> {
+        match &self.shared.means {
+            Means::Cgroup(base) => base.leftovers(),
+            Means::Subreaper => Vec::new(),
+        }
+    }
+
+    /// Ends descendants of ours that could not be attributed to any component; how many. For
+    /// the Supervisor's own end, when every component has stopped.
+    pub fn sweep(&self) -> usize {
+        match &self.shared.means {
+            Means::Cgroup(_) => 0,
+            Means::Subreaper => descent::sweep(),
+        }
+    }
+
+    /// Removes our own empty cgroups, at the end.
+    pub fn remove(&self) {
+        if let Means::Cgroup(base) = &self.shared.means {
+            base.remove();
+        }
+    }
+
+    fn marker(&self, run: RunId) -> OsString {
+        format!("{}:{run}", self.shared.name).into()
+    }
+
+    fn descent(&self, run: RunId, is_adopted: bool) -> Members {
+        let marker = format!("{MARKER}={}:{run}", self.shared.name);
+        Members::Descent(Descent::new(marker.into_bytes(), is_adopted))
+    }
+}
+
+impl Tree {
+    /// What is put into the environment of the leader.
+    pub(super) fn marker(&self) -> (&'static str, &OsString) {
+        (MARKER, &self.marker)
+    }
+
+    pub(super) fn lead(&mut self, leader: &Child) {
+        match &mut self.members {
+            Members::Cgroup(_) => {}
+            Members::Descent(descent) => descent.lead(leader),
+        }
+    }
+
+    /// The cgroup's folder, where there is one: the sampler reads there.
+    pub fn folder(&self) -> Option<&Path> {
+        match &self.members {
+            Members::Cgroup(leaf) => Some(leaf.folder()),
+            Members::Descent(_) => None,
+        }
+    }
+
+    pub(super) fn cgroup(&self) -> Option<BorrowedFd<'_>> {
+        match &self.members {
+            Members::Cgroup(leaf) => Some(leaf.directory()),
+            Members::Descent(_) => None,
+        }
+    }
+
+    pub(super) fn open_events(&self) -> io::Result<Option<OwnedFd>> {
+        match &self.members {
+            Members::Cgroup(leaf) => leaf.open_events().map(Some),
+            Members::Descent(_) => Ok(None),
+        }
+    }
+
+    /// Ends all of it with `SIGKILL`. That is asked for when this returns, and done when
+    /// [`is_empty`](Self::is_empty) says so. An error means that some refused (another user's).
+    pub fn kill(&mut self) -> io::Result<()> {
+        match &mut self.members {
+            Members::Cgroup(leaf) => leaf.kill(),
+            Members::Descent(descent) => descent.kill(),
+        }
+    }
+
+    /// Sends to every member; how many got it.
+    pub fn signal(&mut self, signal: Signal) -> io::Result<usize> {
+        match &mut self.members {
+            Members::Cgroup(leaf) => leaf.signal(signal),
+            Members::Descent(descent) => descent.signal(signal),
+        }
+    }
+
+    /// Whether no process of it lives any more. Zombies do not count.
+    pub fn is_empty(&mut self) -> bool {
+        match &mut self.members {
+            // What cannot be read is not known to be empty.
+            Members::Cgroup(leaf) => leaf.is_empty().unwrap_or(false),
+            Members::Descent(descent) => descent.scan().is_empty(),
+        }
+    }
+
+    /// Pids of the living members. Asked now and then, it makes a tree without cgroup better
+    /// known: what was once seen is remembered.
+    pub fn members(&mut self) -> Vec<i32> {
+        match &mut self.members {
+            Members::Cgroup(leaf) => leaf.members(),
+            Members::Descent(descent) => descent.scan(),
+        }
+    }
+
+    /// Removes its cgroup, if that is empty: the component is no longer in the registry.
+    pub fn remove(self) {
+        match self.members {
+            Members::Cgroup(leaf) => leaf.remove(),
+            Members::Descent(_) => {}
+        }
+    }
+}

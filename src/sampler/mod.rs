@@ -1,0 +1,143 @@
+//! CPU and memory of process trees, on demand.
+//!
+//! Owns the descriptors that it keeps open between two samples, which makes a sample cheap and
+//! immune to reused pids. Has no timer: whoever wants figures asks, as often as it likes.
+
+mod os;
+
+use std::{collections::HashMap, path::PathBuf, time::Duration};
+
+use crate::model::{Moment, RunId};
+
+/// Where the processes of a run are to be found.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Source {
+    /// The leader, its descendants, and those that were seen to be; the start time (in clock
+    /// ticks since boot) proves that the pid is still the leader's.
+    Leader { pid: i32, start_time: u64 },
+    /// Everything in this cgroup and the ones below it.
+    Cgroup(PathBuf),
+}
+
+/// What a whole tree uses.
+#[derive(Debug, Clone, Copy, Default, PartialEq)]
+pub struct Usage {
+    /// Per cent of one core since the previous sample of that run; at the first one since the
+    /// start of its oldest process.
+    pub cpu_percent: f64,
+    /// User and system time of all its processes so far, the ended ones included as far as they
+    /// were seen. Never falls.
+    pub cpu_time: Duration,
+    /// Resident bytes, shared pages counted in each process that maps them.
+    pub memory_bytes: u64,
+    pub processes: u32,
+    pub threads: u32,
+}
+
+/// Takes samples.
+#[derive(Debug)]
+pub struct Sampler {
+    runs: HashMap<RunId, Metered>,
+    own: Metered,
+}
+
+/// One tree between two samples.
+#[derive(Debug)]
+struct Metered {
+    meter: os::Meter,
+    last: Option<Point>,
+}
+
+/// What the next sample is compared with.
+#[derive(Debug, Clone, Copy)]
+struct Point {
+    at: Moment,
+    cpu_time: Duration,
+    cpu_percent: f64,
+}
+
+/// What a meter reads.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+struct Reading {
+    cpu_time: Duration,
+    memory_bytes: u64,
+    processes: u32,
+    threads: u32,
+    /// Of the oldest process alive.
+    started: Moment,
+}
+
+impl Sampler {
+    pub fn new() -> Self {
+        let pid = std::process::id().cast_signed();
+        let own = Metered { meter: os::Meter::alone(pid), last: None };
+        Self { runs: HashMap::new(), own }
+    }
+
+    /// One entry for each run of which a process lives. A run that is not asked for is
+    /// forgotten.
+    pub fn sample(&mut self, trees: &[(RunId, Source)], now: Moment) -> Vec<(RunId, Usage)> {
+        let mut kept = HashMap::with_capacity(trees.len());
+        let mut usages = Vec::with_capacity(trees.len());
+        for (run, source) in trees {
+            let metered = self.runs.remove(run).filter(|metered| metered.meter.is_of(source));
+            let mut metered = metered
+                .unwrap_or_else(|| Metered { meter: os::Meter::new(source.clone()), last: None });
+            usages.extend(metered.sample(now).map(|usage| (*run, usage)));
+            kept.insert(*run, metered);
+        }
+        self.runs = kept;
+        usages
+    }
+
+    /// This process alone.
+    pub fn own(&mut self, now: Moment) -> Usage {
+        self.own.sample(now).unwrap_or_default()
+    }
+}
+
+impl Default for Sampler {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl Metered {
+    fn sample(&mut self, now: Moment) -> Option<Usage> {
+        let reading = self.meter.read(now)?;
+        let point = Point::next(self.last, &reading, now);
+        self.last = Some(point);
+        Some(Usage {
+            cpu_percent: point.cpu_percent,
+            cpu_time: reading.cpu_time,
+            memory_bytes: reading.memory_bytes,
+            processes: reading.processes,
+            threads: reading.threads,
+        })
+    }
+}
+
+impl Point {
+    /// Two samples closer than this differ by less than the kernel's clock ticks can tell.
+    const SHORTEST: Duration = Duration::from_millis(50);
+
+    fn next(last: Option<Self>, reading: &Reading, now: Moment) -> Self {
+        let (since, before) =
+            last.map_or((reading.started, Duration::ZERO), |last| (last.at, last.cpu_time));
+        let elapsed = now.since(since);
+        match last {
+            Some(last) if elapsed < Self::SHORTEST => last,
+            _ if elapsed.is_zero() => {
+                Self { at: now, cpu_time: reading.cpu_time, cpu_percent: 0.0 }
+            }
+            _ => {
+                let used = reading.cpu_time.saturating_sub(before);
+                let cpu_percent = 100.0 * used.as_secs_f64() / elapsed.as_secs_f64();
+                Self { at: now, cpu_time: reading.cpu_time, cpu_percent }
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,279 @@
+//! Linux: `/proc/PID/stat`, and `cpu.stat` where there is a cgroup.
+//!
+//! A kept descriptor of `/proc/PID/stat` belongs to the process, not to the pid: after the
+//! process has ended it reads ESRCH, whoever has the pid then.
+
+use std::{
+    collections::HashMap,
+    fs::File,
+    io,
+    os::unix::fs::{FileExt, MetadataExt},
+    path::Path,
+    time::Duration,
+};
+
+use rustix::time::{ClockId, clock_gettime};
+
+use super::super::{Reading, Source};
+use crate::{
+    model::Moment,
+    process::{
+        children_of, members_below, numbers,
+        stat::{Stat, TICKS_PER_SECOND},
+    },
+};
+
+/// Reads one tree.
+#[derive(Debug)]
+pub(crate) struct Meter {
+    source: Source,
+    cgroup: Option<Cgroup>,
+    processes: HashMap<i32, Process>,
+    /// Ticks of processes that were seen and have ended.
+    ended_ticks: u64,
+    /// Descendants of processes with many threads were looked for.
+    searched: Option<Moment>,
+    with_children: bool,
+}
+
+#[derive(Debug)]
+struct Process {
+    parent: i32,
+    start_time: u64,
+    ticks: u64,
+    stat: File,
+    /// Of its first thread; `None` where the kernel has no such file.
+    children: Option<File>,
+}
+
+/// Open files of a cgroup.
+#[derive(Debug)]
+struct Cgroup {
+    folder: File,
+    procs: File,
+    cpu: File,
+    /// What the cgroup had used before this run, in microseconds.
+    before: Option<u64>,
+}
+
+/// Finding the children of a process means reading a file for each of its threads.
+const SEARCH_INTERVAL: Duration = Duration::from_secs(5);
+
+impl Meter {
+    pub(crate) fn new(source: Source) -> Self {
+        Self {
+            source,
+            cgroup: None,
+            processes: HashMap::new(),
+            ended_ticks: 0,
+            searched: None,
+            with_children: true,
+        }
+    }
+
+    /// This process without its descendants.
+    pub(crate) fn alone(pid: i32) -> Self {
+        let start_time = Stat::of(pid).ok().flatten().map_or(0, |stat| stat.start_time);
+        Self { with_children: false, ..Self::new(Source::Leader { pid, start_time }) }
+    }
+
+    pub(crate) fn is_of(&self, source: &Source) -> bool {
+        self.source == *source
+    }
+
+    /// `None`: none of its processes lives.
+    pub(crate) fn read(&mut self, now: Moment) -> Option<Reading> {
+        match self.source.clone() {
+            Source::Leader { pid, start_time } => self.read_descendants(pid, start_time, now),
+            Source::Cgroup(folder) => self.read_cgroup(&folder),
+        }
+    }
+
+    fn read_descendants(&mut self, leader: i32, start_time: u64, now: Moment) -> Option<Reading> {
+        let mut totals = Totals::default();
+        let mut children = Vec::new();
+        let search = self.searched.is_none_or(|at| now.since(at) >= SEARCH_INTERVAL);
+        if search {
+            self.searched = Some(now);
+        }
+        if !self.processes.contains_key(&leader) {
+            let process = Process::open(leader).filter(|process| process.start_time == start_time);
+            self.processes.extend(process.map(|process| (leader, process)));
+        }
+        let mut frontier: Vec<_> = self.processes.keys().copied().collect();
+        while let Some(pid) = frontier.pop() {
+            let Some(stat) = self.read_process(pid) else { continue };
+            totals.add(&stat);
+            if !self.with_children {
+                continue;
+            }
+            children.clear();
+            if stat.threads > 1 {
+                if search {
+                    children = children_of(&pid.to_string());
+                }
+            } else if let Some(file) = self.processes.get(&pid).and_then(|it| it.children.as_ref())
+            {
+                read_numbers(file, &mut children);
+            } else if search {
+                children = children_of(&pid.to_string());
+            }
+            for &child in &children {
+                if !self.processes.contains_key(&child)
+                    && let Some(process) = Process::open(child)
+                    && process.parent == pid
+                {
+                    self.processes.insert(child, process);
+                    frontier.push(child);
+                }
+            }
+        }
+        let ticks: u64 = self.processes.values().map(|process| process.ticks).sum();
+        totals.reading(from_ticks(ticks + self.ended_ticks))
+    }
+
+    fn read_cgroup(&mut self, folder: &Path) -> Option<Reading> {
+        if self.cgroup.is_none() {
+            self.cgroup = Cgroup::open(folder).ok();
+        }
+        let mut pids = Vec::new();
+        {
+            let cgroup = self.cgroup.as_ref()?;
+            // A folder's links are its own two and one for each folder in it.
+            if cgroup.folder.metadata().is_ok_and(|folder| folder.nlink() > 2) {
+                pids = members_below(folder);
+            } else {
+                read_numbers(&cgroup.procs, &mut pids);
+            }
+        }
+        let mut totals = Totals::default();
+        for &pid in &pids {
+            if let Some(stat) = self.read_process(pid).or_else(|| {
+                let process = Process::open(pid)?;
+                self.processes.insert(pid, process);
+                self.read_process(pid)
+            }) {
+                totals.add(&stat);
+            }
+        }
+        if self.processes.len() > pids.len() {
+            self.processes.retain(|pid, _| pids.contains(pid));
+        }
+        let ticks = self.processes.values().map(|process| process.ticks).sum();
+        let cgroup = self.cgroup.as_mut()?;
+        totals.reading(cgroup.cpu_time(from_ticks(ticks))?)
+    }
+
+    /// `None`: it has ended, and is forgotten but for the time that it used.
+    fn read_process(&mut self, pid: i32) -> Option<Stat> {
+        let process = self.processes.get_mut(&pid)?;
+        if let Some(stat) = read_stat(&process.stat) {
+            process.ticks = stat.user_ticks + stat.system_ticks;
+            if !stat.is_dead() {
+                return Some(stat);
+            }
+        }
+        self.ended_ticks += process.ticks;
+        self.processes.remove(&pid);
+        None
+    }
+}
+
+/// Sums over the living processes of a tree.
+#[derive(Debug, Default)]
+struct Totals {
+    pages: u64,
+    processes: u32,
+    threads: u32,
+    oldest: Option<u64>,
+}
+
+impl Totals {
+    fn add(&mut self, stat: &Stat) {
+        self.pages += stat.resident_pages;
+        self.processes += 1;
+        self.threads += stat.threads;
+        self.oldest = Some(self.oldest.map_or(stat.start_time, |it| it.min(stat.start_time)));
+    }
+
+    fn reading(&self, cpu_time: Duration) -> Option<Reading> {
+        Some(Reading {
+            cpu_time,
+            memory_bytes: self.pages * rustix::param::page_size() as u64,
+            processes: self.processes,
+            threads: self.threads,
+            started: moment_of_start(self.oldest?),
+        })
+    }
+}
+
+impl Process {
+    fn open(pid: i32) -> Option<Self> {
+        let stat = File::open(format!("/proc/{pid}/stat")).ok()?;
+        let children = File::open(format!("/proc/{pid}/task/{pid}/children")).ok();
+        let now = read_stat(&stat)?;
+        let ticks = now.user_ticks + now.system_ticks;
+        Some(Self { parent: now.ppid, start_time: now.start_time, ticks, stat, children })
+    }
+}
+
+impl Cgroup {
+    fn open(folder: &Path) -> io::Result<Self> {
+        Ok(Self {
+            folder: File::open(folder)?,
+            procs: File::open(folder.join("cgroup.procs"))?,
+            cpu: File::open(folder.join("cpu.stat"))?,
+            before: None,
+        })
+    }
+
+    /// All that the run used, also in processes that lived between two samples. The cgroup may
+    /// have served earlier runs: the first time, what its living processes used is the run's.
+    fn cpu_time(&mut self, living: Duration) -> Option<Duration> {
+        let mut buffer = [0; 512];
+        let length = self.cpu.read_at(&mut buffer, 0).ok()?;
+        let text = std::str::from_utf8(buffer.get(..length)?).ok()?;
+        let used: u64 =
+            text.lines().find_map(|line| line.strip_prefix("usage_usec "))?.parse().ok()?;
+        let living = u64::try_from(living.as_micros()).ok()?;
+        let before = *self.before.get_or_insert(used.saturating_sub(living));
+        Some(Duration::from_micros(used.saturating_sub(before)))
+    }
+}
+
+fn read_stat(file: &File) -> Option<Stat> {
+    let mut buffer = [0; Stat::BUFFER];
+    let length = file.read_at(&mut buffer, 0).ok()?;
+    Stat::parse(buffer.get(..length)?)
+}
+
+/// A file of numbers, read anew from its start.
+fn read_numbers(file: &File, found: &mut Vec<i32>) {
+    let mut buffer = [0; 4096];
+    let Ok(length) = file.read_at(&mut buffer, 0) else { return };
+    if length < buffer.len() {
+        found.extend(numbers(buffer.get(..length).unwrap_or_default()));
+        return;
+    }
+    let mut text = buffer.to_vec();
+    let mut offset = length as u64;
+    while let Ok(length @ 1..) = file.read_at(&mut buffer, offset) {
+        text.extend_from_slice(buffer.get(..length).unwrap_or_default());
+        offset += length as u64;
+    }
+    found.extend(numbers(&text));
+}
+
+fn from_ticks(ticks: u64) -> Duration {
+    Duration::from_millis(ticks * (1000 / TICKS_PER_SECOND))
+}
+
+/// Processes start on the clock that goes on while the machine sleeps; moments do not.
+fn moment_of_start(ticks: u64) -> Moment {
+    let read = |clock| {
+        let time = clock_gettime(clock);
+        Duration::try_from(time).unwrap_or_default()
+    };
+    let slept = read(ClockId::Boottime).saturating_sub(read(ClockId::Monotonic));
+    Moment::from_boot(from_ticks(ticks).saturating_sub(slept))
+}
