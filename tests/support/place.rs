@@ -110,9 +110,14 @@ impl Place {
 
     /// Gives any command this place's mark and folder.
     pub fn prepare(&self, command: &mut Command) {
-        for name in
-            ["S7_INSTALL_FOLDER", "S7_REGISTRY", "NOTIFY_SOCKET", "WATCHDOG_USEC", "WATCHDOG_PID"]
-        {
+        for name in [
+            "S7_INSTALL_FOLDER",
+            "S7_REGISTRY",
+            "S7_CONTAINMENT",
+            "NOTIFY_SOCKET",
+            "WATCHDOG_USEC",
+            "WATCHDOG_PID",
+        ] {
             command.env_remove(name);
         }
         command.env("S7_TEST_PLACE", self.folder.path()).stdin(Stdio::null());
