@@ -76,6 +76,10 @@ fn a_crash_loop_backs_off_and_ends_in_failed() {
     let row = table.stdout.lines().find(|line| line.contains("ps")).expect("a row for ps");
     assert!(row.contains("failed"), "{row}");
 
+    let told = place.cli("explain ps");
+    told.assert_code(0);
+    assert!(told.stdout.contains("failed") && told.stdout.contains("no licence"), "{told:?}");
+
     // An operator who repaired it starts it by hand, with a fresh budget.
     place.write("licence", "");
     place.achieve("start", "ps");
