@@ -400,7 +400,7 @@ impl Mailbox {
 }
 
 impl Shared {
-    fn new() -> Arc<Self> {
+    pub fn new() -> Arc<Self> {
         // The log thread sets the limit when it takes the component in.
         Arc::new(Self { ring: Mutex::new(Ring::new(0)), counters: AtomicCounters::default() })
     }

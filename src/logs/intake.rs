@@ -2,7 +2,6 @@
 
 use std::{
     collections::VecDeque,
-    ops::{Add, Sub},
     sync::{
         Arc,
         atomic::{AtomicU64, Ordering},
@@ -17,9 +16,10 @@ use super::{
     clock::Calendar,
     daily::{Daily, Outage, Written},
     handle::{Notice, Shared},
-    line::{End, Lines, Piece, Source, Stream},
+    line::{Lines, Piece, Source, Stream},
     merge::Merge,
     os::Pipe,
+    stamped::{COMPONENT_REMARK, Stamped, TRACE_REMARK, Worth},
     store::Store,
 };
 use crate::{
@@ -30,12 +30,6 @@ use crate::{
 /// An unfinished line is given out after this time.
 pub(super) const PATIENCE: Duration = Duration::from_millis(200);
 
-/// What stands in the place of a stream's name before a line of the Supervisor.
-const COMPONENT_REMARK: &str = "supervisor";
-
-/// As events in the trace log begin.
-const TRACE_REMARK: &str = "WARN  logs:";
-
 /// What every intake uses, one at a time.
 pub(super) struct Tools {
     pub store: Arc<dyn Store>,
@@ -45,14 +39,6 @@ pub(super) struct Tools {
     /// Files were completed or a log was taken in: retention is due.
     pub upkeep: bool,
     batch: Stamped,
-}
-
-/// Lines as they go to a stamped file, with what each of them is worth.
-#[derive(Debug, Default)]
-struct Stamped {
-    text: Vec<u8>,
-    /// Ends of lines in `text`, and what all lines until there are worth.
-    marks: Vec<(usize, Worth)>,
 }
 
 pub(super) struct Intake {
@@ -71,13 +57,6 @@ pub(super) struct Intake {
     watch: Option<(RunId, Regex)>,
     /// Of the present outage.
     lost: Worth,
-}
-
-/// Bytes and newlines of the component.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-struct Worth {
-    bytes: u64,
-    lines: u64,
 }
 
 impl Tools {
@@ -353,29 +332,6 @@ impl Intake {
     }
 }
 
-impl Worth {
-    fn of(bytes: &[u8]) -> Self {
-        let lines = memchr::memchr_iter(b'\n', bytes).count();
-        Self { bytes: bytes.len() as u64, lines: lines as u64 }
-    }
-}
-
-impl Add for Worth {
-    type Output = Self;
-
-    fn add(self, other: Self) -> Self {
-        Self { bytes: self.bytes + other.bytes, lines: self.lines + other.lines }
-    }
-}
-
-impl Sub for Worth {
-    type Output = Self;
-
-    fn sub(self, other: Self) -> Self {
-        Self { bytes: self.bytes - other.bytes, lines: self.lines - other.lines }
-    }
-}
-
 fn resumed_text(outage: &Outage, lost: Worth) -> String {
     let Worth { bytes, lines } = lost;
     format!("{bytes} bytes in {lines} lines were not stored: {}", outage.error)
@@ -394,94 +350,4 @@ fn matched(
     let notice = Notice::Matched { id: id?.clone(), run: *run, line: text.to_vec() };
     *watch = None;
     Some(notice)
-}
-
-impl Stamped {
-    fn add(
-        &mut self,
-        calendar: &mut Calendar,
-        stamps: Timestamps,
-        at: Timestamp,
-        stream: Stream,
-        piece: Piece<'_>,
-    ) {
-        let whole = piece.end == End::Newline;
-        self.line(calendar, stamps, at, stream.name(), piece.text, whole);
-        let bytes = piece.text.len() as u64 + u64::from(whole);
-        self.mark(Worth { bytes, lines: u64::from(whole) });
-    }
-
-    /// A line of the Supervisor: worth nothing in the component's counters.
-    fn remark(
-        &mut self,
-        calendar: &mut Calendar,
-        stamps: Timestamps,
-        at: Timestamp,
-        source: &str,
-        text: &str,
-    ) {
-        self.line(calendar, stamps, at, source, text.as_bytes(), true);
-        self.mark(Worth::default());
-    }
-
-    fn add_as_is(&mut self, text: &[u8]) {
-        for line in text.split_inclusive(|byte| *byte == b'\n') {
-            self.text.extend_from_slice(line);
-            self.mark(Worth { bytes: line.len() as u64, lines: 1 });
-        }
-    }
-
-    fn line(
-        &mut self,
-        calendar: &mut Calendar,
-        stamps: Timestamps,
-        at: Timestamp,
-        source: &str,
-        text: &[u8],
-        whole: bool,
-    ) {
-        let out = &mut self.text;
-        if stamps == Timestamps::Json {
-            out.extend_from_slice(b"{\"time\":\"");
-            calendar.stamp(at, out);
-            out.extend_from_slice(b"\",\"stream\":\"");
-            out.extend_from_slice(source.as_bytes());
-            out.extend_from_slice(b"\",\"line\":");
-            // Writing a string to a Vec cannot fail.
-            let _ = serde_json::to_writer(&mut *out, &String::from_utf8_lossy(text));
-            out.extend_from_slice(if whole { b"}\n" } else { b",\"partial\":true}\n" });
-        } else {
-            calendar.stamp(at, out);
-            out.push(b' ');
-            out.extend_from_slice(source.as_bytes());
-            out.extend_from_slice(if whole { b" " } else { b"+ " });
-            out.extend_from_slice(text);
-            out.push(b'\n');
-        }
-    }
-
-    fn append(&mut self, other: &Self) {
-        let (begin, before) = self.marks.last().copied().unwrap_or_default();
-        self.text.extend_from_slice(&other.text);
-        self.marks.extend(other.marks.iter().map(|(end, worth)| (begin + end, before + *worth)));
-    }
-
-    /// A line of this worth has been appended.
-    fn mark(&mut self, worth: Worth) {
-        let (_, before) = self.marks.last().copied().unwrap_or_default();
-        self.marks.push((self.text.len(), before + worth));
-    }
-
-    /// What the lines are worth that are whole within the first `length` bytes.
-    fn worth(&self, length: usize) -> Worth {
-        let whole = self.marks.partition_point(|(end, _)| *end <= length);
-        whole.checked_sub(1).map_or_else(Worth::default, |last| self.marks[last].1)
-    }
-
-    fn clear(&mut self) {
-        self.text.clear();
-        self.marks.clear();
-        // A flood must not be paid for afterwards.
-        self.text.shrink_to(128 << 10);
-    }
 }

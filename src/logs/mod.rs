@@ -36,6 +36,7 @@ mod merge;
 mod name;
 mod os;
 mod ring;
+mod stamped;
 mod store;
 pub mod trace;
 mod worker;

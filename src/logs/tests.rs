@@ -283,6 +283,20 @@ fn a_new_day_gets_a_new_file_and_a_restart_goes_on_with_todays() {
 }
 
 #[test]
+fn an_orderly_end_stores_what_was_written_before_it() {
+    let bench = Bench::new();
+    let streams = bench.open("a");
+    // Busy with the other component when the end comes.
+    write(&bench.open("b").stdout, &b"busy\n".repeat(10_000));
+    write(&streams.stdout, &b"line\n".repeat(10_000));
+    write(&streams.stdout, b"the last words");
+    drop(streams);
+    let folder = bench.end();
+    let text = fs::read(folder.path().join("logs/a-2026-11-22.log")).expect("it is there");
+    assert!(text.len() == 50_014 && text.ends_with(b"the last words"));
+}
+
+#[test]
 fn a_component_outlives_the_supervisor_without_sigpipe_and_nothing_is_lost() {
     let bench = Bench::new();
     let script =
@@ -410,8 +424,12 @@ fn pipes_are_reused_and_replaced_when_somebody_removed_them() {
     write(&first.stdout, b"three\n");
     let third = bench.open("a");
     write(&third.stdout, b"four\n");
+    fs::remove_file(bench.path("pipes/a.out")).expect("removed");
+    let _foreign = gate(&bench.path("pipes/a.out"));
+    let fourth = bench.open("a");
+    write(&fourth.stdout, b"five\n");
     bench.sync();
-    assert_eq!(bench.text("a"), "one\ntwo\nthree\nfour\n");
+    assert_eq!(bench.text("a"), "one\ntwo\nthree\nfour\nfive\n");
     bench.logs.close(&bench.id("a"), true);
     bench.sync();
     assert_eq!(fs::read_dir(bench.path("pipes")).expect("readable").count(), 0);

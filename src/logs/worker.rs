@@ -416,20 +416,21 @@ impl Intakes {
 fn read_some(intake: &mut Intake, stream: Stream, tools: &mut Tools, buffer: &mut [u8]) -> bool {
     let Some(mut pipes) = intake.pipes.take() else { return false };
     let pipe = &mut pipes[stream.index()];
-    let mut crowded = false;
     let chunks = if intake.must_wait(stream) {
         // Held back in memory only where its writer would have to wait otherwise.
         usize::from(pipe.is_crowded(pipe.waiting()))
     } else {
         CHUNKS_IN_A_ROW
     };
+    let mut total = 0;
     for _ in 0..chunks {
         let count = read_chunk(intake, pipe, stream, tools, buffer);
-        crowded |= pipe.is_crowded(count);
+        total += count;
         if count < buffer.len() {
             break;
         }
     }
+    let crowded = pipe.is_crowded(total);
     intake.pipes = Some(pipes);
     crowded
 }
@@ -490,5 +491,37 @@ fn trace_output(log: PathBuf, keep_days: u32) -> Output {
         keep_days,
         keep_files: None,
         compress: false,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::{fs::File, io::Write};
+
+    use super::{
+        super::{clock::Clock, store::Disk},
+        *,
+    };
+
+    #[test]
+    fn a_pipe_that_was_half_full_is_enlarged_and_leaves_no_time_to_rest() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let open = |name| os::open_pipe(&folder.path().join(name), None).expect("a pipe");
+        let (out, err) = (open("out"), open("err"));
+        let output = trace_output(folder.path().join("a.log"), 1);
+        let mut intake = Intake::new(None, output, Shared::new());
+        intake.pipes = Some([out.pipe, err.pipe]);
+        let mut tools = Tools::new(Arc::new(Disk), Calendar::new(Clock::system()));
+        let mut buffer = vec![0; CHUNK];
+        let mut writer = File::from(out.write_end);
+        let mut is_crowded_by = |bytes: usize| {
+            writer.write_all(&vec![b'x'; bytes]).expect("there is room");
+            read_some(&mut intake, Stream::Out, &mut tools, &mut buffer)
+        };
+        assert!(!is_crowded_by(1_000));
+        assert!(is_crowded_by(40_000));
+        // Now there is room for more, and the measure has changed with it.
+        assert!(!is_crowded_by(40_000));
+        assert!(is_crowded_by(150_000));
     }
 }

@@ -2,6 +2,7 @@
 
 use std::{
     ffi::OsString,
+    os::fd::OwnedFd,
     path::{Path, PathBuf},
     time::Duration,
 };
@@ -12,10 +13,14 @@ use crate::{
     registry::Limits,
 };
 
+type LaunchFn =
+    dyn Fn(RunId, &ComponentId, OwnedFd, OwnedFd) -> Result<Launch, String> + Send + Sync;
+
 /// A runner whose commands run as this test does, in this folder.
 struct Bench {
     containment: Containment,
     runner: Runner,
+    launch_of: Arc<LaunchFn>,
     folder: TempDir,
 }
 
@@ -25,7 +30,7 @@ impl Bench {
         let name = folder.path().file_name().expect("it has a name").to_string_lossy();
         let containment = Containment::probe(&format!("probes-{name}"), Some(level));
         let working_directory = folder.path().to_owned();
-        let launch_of: LaunchOf = Box::new(move |_run, _id, stdout, stderr| {
+        let launch_of: Arc<LaunchFn> = Arc::new(move |_run, _id, stdout, stderr| {
             let variable = |name: &str, value: &str| (OsString::from(name), OsString::from(value));
             let path = std::env::var("PATH").map_err(|error| error.to_string())?;
             Ok(Launch {
@@ -41,8 +46,12 @@ impl Bench {
                 stderr,
             })
         });
-        let runner = Runner::new(containment.clone(), launch_of);
-        Self { containment, runner, folder }
+        let of = Arc::clone(&launch_of);
+        let runner = Runner::new(
+            containment.clone(),
+            Box::new(move |run, id, out, err| of(run, id, out, err)),
+        );
+        Self { containment, runner, launch_of, folder }
     }
 
     fn run(&self, script: &str) -> Task<Result<CommandEnd, CommandError>> {
@@ -86,12 +95,13 @@ async fn eventually<T>(what: &str, mut look: impl FnMut() -> Option<T>) -> T {
 
 /// Waits until this process is gone, or is but a zombie that waits for its new parent.
 async fn gone(pid: u32) {
-    eventually("it is killed", || {
-        let stat = std::fs::read_to_string(Path::new("/proc").join(pid.to_string()).join("stat"));
-        let is_dead = |stat: String| stat.rsplit(')').next().is_some_and(|s| s.starts_with(" Z"));
-        stat.map_or(true, is_dead).then_some(())
-    })
-    .await;
+    eventually("it is killed", || is_gone(pid).then_some(())).await;
+}
+
+fn is_gone(pid: u32) -> bool {
+    let stat = std::fs::read_to_string(Path::new("/proc").join(pid.to_string()).join("stat"));
+    let is_dead = |stat: String| stat.rsplit(')').next().is_some_and(|s| s.starts_with(" Z"));
+    stat.map_or(true, is_dead)
 }
 
 /// Runs a test by either means.
@@ -131,6 +141,31 @@ at_both_levels! {
         running.abort();
         gone(leader).await;
         gone(grandchild).await;
+        bench.end().await;
+    }
+
+    the_end_of_a_command_is_not_the_end_of_its_component(bench) {
+        let id = ComponentId::new("ps").expect("a good id");
+        let null = || std::fs::File::create("/dev/null").expect("it is there").into();
+        let mut launch = (bench.launch_of)(RUN, &id, null(), null()).expect("a launch");
+        launch.executable = PathBuf::from("sh");
+        // Its daemon starts while the command runs, and becomes our child.
+        let script = "while ! test -e go; do sleep 0.01; done
+            (setsid sh -c 'echo $$ >daemon; exec sleep 1000' &); exec sleep 1000";
+        launch.arguments = vec!["-c".into(), script.into()];
+        let mut tree = bench.containment.tree(&id, RUN).expect("a tree");
+        let component = crate::process::spawn(&launch, Some(&mut tree)).expect("it starts");
+        let script = "touch go; while ! test -s daemon; do sleep 0.01; done";
+        bench.run(script).await.expect("it runs");
+        let daemon = bench.pid("daemon").await;
+        eventually("the command is buried", || bench.runner.is_idle().then_some(())).await;
+        assert_eq!(component.reap().expect("it can be asked"), None, "it lives");
+        assert!(!is_gone(daemon), "and so does its daemon");
+        tree.kill().expect("it is ours");
+        let exit = eventually("it ends", || component.reap().expect("it can be asked")).await;
+        assert_eq!(exit, Exit::Signal { signal: 9, core: false });
+        eventually("its tree is empty", || tree.is_empty().then_some(())).await;
+        tree.remove();
         bench.end().await;
     }
 
