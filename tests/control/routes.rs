@@ -203,7 +203,8 @@ async fn the_kernel_says_who_asks_over_the_socket() {
     let origin = served.engine.command().await.origin;
     assert_eq!(origin.client.as_deref(), Some("console"));
     assert_eq!(origin.ssh.as_deref(), Some("10.0.0.9 4711 10.0.0.1 22"));
-    let Via::Socket { uid, pid, .. } = origin.via else { panic!("{origin:?}") };
+    let Via::Socket { uid, pid, user, .. } = origin.via else { panic!("{origin:?}") };
+    assert_eq!(user.as_deref() == Some("root"), uid == 0);
     assert_eq!(uid, rustix::process::geteuid().as_raw());
     assert_eq!(pid, i32::try_from(std::process::id()).ok());
 }
