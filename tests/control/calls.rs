@@ -10,6 +10,7 @@ use s7supervisor::{
 use tokio::{
     io::{AsyncReadExt as _, AsyncWriteExt as _},
     net::{UnixListener, UnixStream},
+    time::Instant,
 };
 
 use crate::{
@@ -72,25 +73,24 @@ async fn every_call_works_over_every_endpoint() {
     }
 }
 
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn a_wait_over_the_client_ends_with_the_operation_or_its_time() {
     let mut served = serve();
     for client in every_way(&served) {
-        let wait = |wait| CommandOptions { if_run: None, wait: Some(wait) };
-        let short = wait(Duration::from_millis(20));
-        let answer = client.command(Verb::Restart, &ids(&["is"]), short).await.expect("an answer");
+        // The client's own limit for answers does not cut a wait short.
+        let hasty = client.with_timeout(Duration::from_secs(1));
+        let wait = CommandOptions { if_run: None, wait: Some(Duration::from_mins(1)) };
+        let begin = Instant::now();
+        let answer = hasty.command(Verb::Restart, &ids(&["is"]), wait).await.expect("an answer");
         let Answer::Operation(operation) = answer else { panic!("{answer:?}") };
-        assert_eq!(operation.state, OperationState::Pending);
+        assert_eq!((operation.state, begin.elapsed().as_secs()), (OperationState::Pending, 60));
         served.engine.command().await;
         served.engine.seen().await;
 
-        // The client's own limit for answers does not cut a wait short.
-        let hasty = client.with_timeout(Duration::from_secs(1));
         served.engine.finish(operation.id + 1);
-        let long = wait(Duration::from_mins(1));
-        let answer = hasty.command(Verb::Restart, &ids(&["is"]), long).await.expect("an answer");
+        let answer = hasty.command(Verb::Restart, &ids(&["is"]), wait).await.expect("an answer");
         let Answer::Operation(operation) = answer else { panic!("{answer:?}") };
-        assert_eq!(operation.state, OperationState::Done);
+        assert_eq!((operation.state, begin.elapsed().as_secs()), (OperationState::Done, 60));
         served.engine.command().await;
         served.engine.seen().await;
     }
