@@ -134,7 +134,8 @@ where
     B: Body<Data = Bytes>,
     B::Error: Into<BoxError>,
 {
-    let text = |name| response.headers().get(name).and_then(|value| value.to_str().ok());
+    let (head, body) = response.into_parts();
+    let text = |name| head.headers.get(name).and_then(|value| value.to_str().ok());
     match text(header::SERVER) {
         Some(server) if server.starts_with("s7supervisor/") => {
             client.saw_version(&server["s7supervisor/".len()..]);
@@ -144,9 +145,9 @@ where
             return Err(client.protocol(&format!("{who} answers there, not a Supervisor")));
         }
     }
-    let status = response.status().as_u16();
+    let status = head.status.as_u16();
     let content_type = text(header::CONTENT_TYPE).map(str::to_owned);
-    let body = Limited::new(response.into_body(), LARGEST_ANSWER).collect().await;
+    let body = Limited::new(body, LARGEST_ANSWER).collect().await;
     let body = body.map_err(|error| {
         if error.is::<LengthLimitError>() {
             return client.protocol("the answer is larger than 64 MiB");

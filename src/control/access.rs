@@ -42,8 +42,13 @@ impl Access {
         let agent = || said(header::USER_AGENT.as_str(), LONGEST_NAME);
         // Of "curl/8.5 (x86_64-pc-linux-gnu) libcurl/8.5" the first word names the program.
         let program = || agent()?.split(' ').next().map(str::to_owned);
+        let mut via = self.via.clone();
+        #[cfg(unix)]
+        if let Via::Socket { uid, user: user @ None, .. } = &mut via {
+            *user = super::names::user_name(*uid);
+        }
         Origin {
-            via: self.via.clone(),
+            via,
             client: said("x-s7-client", LONGEST_NAME).or_else(program),
             ssh: said("x-s7-ssh", LONGEST_SSH),
         }

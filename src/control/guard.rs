@@ -104,7 +104,7 @@ fn bearer(headers: &HeaderMap) -> Option<&[u8]> {
 mod tests {
     use super::*;
 
-    fn headers(name: header::HeaderName, values: &[&str]) -> HeaderMap {
+    fn headers(name: &header::HeaderName, values: &[&str]) -> HeaderMap {
         let value = |text: &&str| (name.clone(), text.parse().expect("a legal header"));
         values.iter().map(value).collect()
     }
@@ -112,7 +112,7 @@ mod tests {
     #[test]
     fn only_loopback_names_are_our_host() {
         for ours in ["localhost", "LOCALHOST:9910", "127.0.0.1", "127.0.0.1:1", "[::1]:9910"] {
-            assert!(is_ours(&headers(header::HOST, &[ours]), None), "{ours}");
+            assert!(is_ours(&headers(&header::HOST, &[ours]), None), "{ours}");
         }
         let foreign = [
             "",
@@ -125,18 +125,18 @@ mod tests {
             "0.0.0.0",
         ];
         for foreign in foreign {
-            assert!(!is_ours(&headers(header::HOST, &[foreign]), None), "{foreign}");
+            assert!(!is_ours(&headers(&header::HOST, &[foreign]), None), "{foreign}");
         }
-        assert!(!is_ours(&headers(header::HOST, &[]), None));
-        assert!(!is_ours(&headers(header::HOST, &["localhost", "localhost"]), None));
+        assert!(!is_ours(&headers(&header::HOST, &[]), None));
+        assert!(!is_ours(&headers(&header::HOST, &["localhost", "localhost"]), None));
         let target = Authority::from_static("evil.example");
-        assert!(!is_ours(&headers(header::HOST, &["localhost"]), Some(&target)));
+        assert!(!is_ours(&headers(&header::HOST, &["localhost"]), Some(&target)));
     }
 
     #[test]
     fn a_bearer_token_is_found_whatever_the_case_of_its_scheme() {
         let token =
-            |values: &[&str]| bearer(&headers(header::AUTHORIZATION, values)).map(<[u8]>::to_vec);
+            |values: &[&str]| bearer(&headers(&header::AUTHORIZATION, values)).map(<[u8]>::to_vec);
         assert_eq!(token(&["bearer abc"]), Some(b"abc".to_vec()));
         assert_eq!(token(&["Basic abc"]), None);
         assert_eq!(token(&["Bearer"]), None);

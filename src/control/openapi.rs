@@ -45,6 +45,7 @@ pub fn document() -> &'static str {
         routes::ready,
         routes::live,
     ),
+    components(schemas(routes::ComponentVerb)),
     modifiers(&Token),
     security(("token" = [])),
     tags(

@@ -106,7 +106,7 @@ mod tests {
             outcome.expect_err("the reader stopped").kind()
         });
         for _ in 0..2 {
-            tokio::time::sleep(Duration::from_secs(20)).await;
+            sleep(Duration::from_secs(20)).await;
             theirs.read_exact(&mut [0; 8]).await.expect("there is something to read");
         }
         assert_eq!(writing.await.expect("no panic"), io::ErrorKind::TimedOut);

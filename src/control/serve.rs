@@ -38,6 +38,8 @@ const MOST_CONNECTIONS: usize = 64;
 const MOST_TCP_CONNECTIONS: usize = 56;
 /// Connections that are being told that there are too many; further ones are just closed.
 const MOST_REFUSALS: usize = 16;
+/// How long a client that is refused may take to ask; it is told in any case.
+const REFUSAL_PAUSE: Duration = Duration::from_millis(100);
 /// Bytes of a request's line and headers together.
 const LARGEST_HEADERS: usize = 16 << 10;
 /// For the headers to arrive, counted from the accept or from the end of the last answer: it
@@ -70,6 +72,15 @@ pub enum ServeError {
     Port { port: u16, holder: Option<u32>, source: io::Error },
     #[error("{0}")]
     Token(io::Error),
+}
+
+impl From<ServeError> for io::Error {
+    fn from(error: ServeError) -> Self {
+        let (ServeError::Socket { source, .. }
+        | ServeError::Port { source, .. }
+        | ServeError::Token(source)) = &error;
+        Self::new(source.kind(), error)
+    }
 }
 
 /// The API being served, until [`Server::shutdown`] or the drop of this value.
@@ -221,7 +232,7 @@ async fn accept_unix(listener: tokio::net::UnixListener, hall: Hall) {
             uid: peer.uid(),
             gid: peer.gid(),
             pid: peer.pid(),
-            user: super::names::user_name(peer.uid()),
+            user: None, // looked up for those who change something
         });
         Ok((stream, access))
     };
@@ -338,7 +349,7 @@ where
     let _ = tokio::time::timeout(FAREWELL, connection).await;
 }
 
-/// Tells a client that there are too many, at once and without reading what it wants.
+/// Tells a client that there are too many, whatever it wants, as soon as it asks.
 async fn refuse<S: AsyncRead + AsyncWrite + Unpin>(mut stream: S) {
     let problem = Problem::new(
         ProblemCode::TooManyConnections,
@@ -352,10 +363,14 @@ async fn refuse<S: AsyncRead + AsyncWrite + Unpin>(mut stream: S) {
         body.len()
     );
     let farewell = async {
+        let mut rest = [0; 1024];
+        // Some clients take an answer that comes before they have asked for a broken connection.
+        if let Ok(read) = tokio::time::timeout(REFUSAL_PAUSE, stream.read(&mut rest)).await {
+            read?;
+        }
         stream.write_all(answer.as_bytes()).await?;
         stream.shutdown().await?;
         // Closing with something unread would reset the connection and take the answer away.
-        let mut rest = [0; 1024];
         while stream.read(&mut rest).await? > 0 {}
         io::Result::Ok(())
     };

@@ -44,8 +44,8 @@ pub(in crate::control) async fn component_command(
     let if_run = if_match(&ask.headers)?;
     let wait = ask.parameters.wait()?;
     ask.no_more_parameters()?;
-    let targets = Targets::Ids(vec![ask.name]);
-    let request = Request { verb, targets, if_run, origin: ask.origin };
+    let origin = ask.origin();
+    let request = Request { verb, targets: Targets::Ids(vec![ask.name]), if_run, origin };
     let acceptance = from_engine(ask.handle.command(request)).await?;
     answered(&ask.handle, acceptance, wait).await
 }
@@ -86,10 +86,10 @@ pub(in crate::control) async fn command(verb: Verb, mut ask: Ask) -> Result<Resp
                  to end everything POST /v1/stop or /v1/shutdown",
             ));
         }
-        (Verb::Restart, true) => from_engine(ask.handle.shutdown(true, ask.origin)).await?,
+        (Verb::Restart, true) => from_engine(ask.handle.shutdown(true, ask.origin())).await?,
         (_, all) => {
             let targets = if all { Targets::All } else { Targets::Ids(ids) };
-            let request = Request { verb, targets, if_run, origin: ask.origin };
+            let request = Request { verb, targets, if_run, origin: ask.origin() };
             from_engine(ask.handle.command(request)).await?
         }
     };
@@ -109,7 +109,7 @@ pub(in crate::control) async fn command(verb: Verb, mut ask: Ask) -> Result<Resp
 pub(in crate::control) async fn reload(mut ask: Ask) -> Result<Response, Refusal> {
     let dry_run = ask.parameters.flag("dry_run")?;
     ask.no_more_parameters()?;
-    let report = from_engine(ask.handle.reload(dry_run, ask.origin)).await?;
+    let report = from_engine(ask.handle.reload(dry_run, ask.origin())).await?;
     Ok(match report.operation {
         Some(id) if !dry_run => accepted(id, report),
         _ => Json(report).into_response(),
@@ -125,7 +125,7 @@ pub(in crate::control) async fn reload(mut ask: Ask) -> Result<Response, Refusal
 pub(in crate::control) async fn shutdown(mut ask: Ask) -> Result<Response, Refusal> {
     let wait = ask.parameters.wait()?;
     ask.no_more_parameters()?;
-    let acceptance = from_engine(ask.handle.shutdown(false, ask.origin)).await?;
+    let acceptance = from_engine(ask.handle.shutdown(false, ask.origin())).await?;
     answered(&ask.handle, acceptance, wait).await
 }
 

@@ -86,12 +86,17 @@ pub(super) struct Ask {
     handle: Handle,
     parameters: Parameters,
     headers: HeaderMap,
-    origin: Origin,
+    access: Option<Access>,
     /// What stands for `{…}` in the path; empty where the path has none.
     name: String,
 }
 
 impl Ask {
+    /// Who asks, for what changes something.
+    fn origin(&self) -> Origin {
+        self.access.as_ref().map(|access| access.origin(&self.headers)).unwrap_or_default()
+    }
+
     /// To be called when all known parameters are read.
     fn no_more_parameters(&mut self) -> Result<(), Refusal> {
         std::mem::take(&mut self.parameters).end()
@@ -106,11 +111,10 @@ impl FromRequestParts<Handle> for Ask {
             .await
             .map_err(|error| Refusal::bad_request(format!("cannot read the path: {error}")))?;
         let name = params.iter().next().map_or_else(String::new, |(_, name)| name.to_owned());
-        let access = parts.extensions.get::<Access>();
         Ok(Self {
             handle: handle.clone(),
             parameters: Parameters::of(&parts.uri)?,
-            origin: access.map(|access| access.origin(&parts.headers)).unwrap_or_default(),
+            access: parts.extensions.remove(),
             headers: std::mem::take(&mut parts.headers),
             name,
         })
