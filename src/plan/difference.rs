@@ -118,6 +118,8 @@ mod tests {
 
     use super::*;
 
+    type Edit = fn(&mut Component);
+
     /// Every field is taken apart here, so that a new one cannot be forgotten above.
     #[test]
     fn every_field_of_a_component_is_compared() {
@@ -144,7 +146,6 @@ mod tests {
             umask: _,
             output: _,
         } = Component::new(id.clone(), "/bin/true");
-        type Edit = fn(&mut Component);
         let edits: [(Edit, bool); 20] = [
             (|c| c.description.push('x'), false),
             (|c| c.executable = PathBuf::from("/bin/false"), true),

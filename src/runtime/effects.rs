@@ -145,7 +145,9 @@ impl Driver {
 
     fn asked(&mut self, verb: Verb, ids: &[ComponentId], origin: &str, operation: OperationId) {
         let names = match ids {
-            few if few.len() <= 8 => few.iter().map(|id| id.as_str()).collect::<Vec<_>>().join(" "),
+            few if few.len() <= 8 => {
+                few.iter().map(ComponentId::as_str).collect::<Vec<_>>().join(" ")
+            }
             many => format!("{} components", many.len()),
         };
         tracing::info!(%verb, components = names, by = origin, %operation, "asked for");

@@ -110,7 +110,7 @@ impl fmt::Display for EngineError {
             Self::Leftovers(text) => f.write_str(text),
             Self::System { what, source } => write!(f, "cannot {what}: {source}"),
             Self::Left(ids) => {
-                let names: Vec<&str> = ids.iter().map(|id| id.as_str()).collect();
+                let names: Vec<&str> = ids.iter().map(ComponentId::as_str).collect();
                 write!(
                     f,
                     "cannot end {}: killed, but not gone; the next Supervisor will know of it",
@@ -143,7 +143,7 @@ pub fn run(options: EngineOptions) -> Result<(), EngineError> {
     let trace = Trace::new(registry.config.trace_level, options.foreground_log);
     // Somebody else's already (tests of the library): events go there then.
     let _installed_before = trace.install();
-    for warning in loaded.warnings.iter() {
+    for warning in &loaded.warnings {
         tracing::warn!(warning = warning.message(), "the registry");
     }
     warn_of_what_has_no_effect(&registry);

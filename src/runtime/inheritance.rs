@@ -84,20 +84,19 @@ fn find(driver: &mut Driver, remembered: &journal::State) -> Vec<Found> {
                 None
             })
         });
-        match (child, &one.process) {
-            (Some(child), Some(process)) => found.push(Found {
+        if let (Some(child), Some(process)) = (child, &one.process) {
+            found.push(Found {
                 id: id.clone(),
                 run,
                 process: process.clone(),
                 ready: one.ready,
                 child,
-            }),
-            _ => {
-                if let Some(process) = &one.process {
-                    tracing::warn!(%id, pid = process.pid, "ended while no Supervisor ran");
-                }
-                driver.journal.append(&Entry::Gone { id: id.clone(), run });
+            });
+        } else {
+            if let Some(process) = &one.process {
+                tracing::warn!(%id, pid = process.pid, "ended while no Supervisor ran");
             }
+            driver.journal.append(&Entry::Gone { id: id.clone(), run });
         }
     }
     found

@@ -130,9 +130,12 @@ pub fn fingerprint(component: &Component) -> u32 {
         ..
     } = component;
     let started_with = format!(
-        "{executable:?} {arguments:?} {working_directory:?} {environment:?} {environment_file:?} \
-         {user:?} {group:?} {umask:?} {:?} {:?} {:?} {:?}",
-        limits.open_files, limits.core, limits.nice, limits.oom_score_adjust
+        "{:?}",
+        (
+            (executable, arguments, working_directory, environment, environment_file),
+            (user, group, umask),
+            (limits.open_files, limits.core, limits.nice, limits.oom_score_adjust),
+        )
     );
     crc32fast::hash(started_with.as_bytes())
 }

@@ -73,13 +73,13 @@ pub fn explanation(
         max_restarts: explain.max_restarts,
         window_s: explain.window.as_secs_f64(),
         next_attempt_s: next_attempt.map(|at| at.since(now).as_secs_f64()),
-        exits: explain.exits.into_iter().map(exit_record).collect(),
+        exits: explain.exits.iter().map(exit_record).collect(),
         last_lines,
         advice: explain.advice,
     }
 }
 
-fn exit_record(entry: ExitEntry) -> ExitRecord {
+fn exit_record(entry: &ExitEntry) -> ExitRecord {
     ExitRecord {
         run: entry.run.0,
         lasted_s: entry.exit.lasted.as_secs_f64(),
@@ -89,13 +89,13 @@ fn exit_record(entry: ExitEntry) -> ExitRecord {
 }
 
 fn last_exit(exit: model::LastExit) -> wire::LastExit {
-    let (code, signal, core) = match exit.exit {
+    let (code, signal, dumped) = match exit.exit {
         model::Exit::Code(code) => (Some(code), None, false),
         model::Exit::Signal { signal, core } => (None, Some(signal), core),
         model::Exit::Unknown => (None, None, false),
     };
     let at = clock::rfc3339(exit.at);
-    wire::LastExit { code, signal, at, core, oom: exit.oom, expected: exit.expected }
+    wire::LastExit { code, signal, at, core: dumped, oom: exit.oom, expected: exit.expected }
 }
 
 /// A line of output without anything that could drive a terminal.

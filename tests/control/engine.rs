@@ -1,5 +1,4 @@
 //! A stand-in for the engine: answers the handle's messages as the test says.
-#![expect(clippy::result_large_err, reason = "the handle's replies are what they are")]
 
 use s7supervisor::{
     model::OperationId,
