@@ -148,6 +148,13 @@ impl fmt::Display for DenyReason {
     }
 }
 
+impl Event {
+    /// Whether somebody asked for it, as opposed to facts and to the passing of time.
+    pub fn is_command(&self) -> bool {
+        matches!(self, Self::Start | Self::Stop(_) | Self::Restart(_) | Self::Kill)
+    }
+}
+
 impl Default for Machine {
     fn default() -> Self {
         Self::new()
@@ -157,6 +164,12 @@ impl Default for Machine {
 impl Machine {
     pub fn new() -> Self {
         Self { state: State::Stopped, wish: Intent::Stopped, record: Record::default() }
+    }
+
+    /// A machine in any state, for the table of the tests.
+    #[cfg(test)]
+    pub(super) fn at(state: State, wish: Intent) -> Self {
+        Self { state, wish, record: Record::default() }
     }
 
     pub fn state(&self) -> &State {
@@ -742,12 +755,7 @@ impl Machine {
     }
 
     /// A run ended, or did not begin, without request: the policy decides.
-    fn run_ended(
-        &mut self,
-        ended: Ended,
-        cx: &Context<'_>,
-        effects: &mut Vec<Effect>,
-    ) -> Response {
+    fn run_ended(&mut self, ended: Ended, cx: &Context<'_>, effects: &mut Vec<Effect>) -> Response {
         if self.wish == Intent::Stopped {
             self.state = State::Stopped;
             return Response::Applied;
