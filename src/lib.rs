@@ -4,9 +4,18 @@
 //! The rooms and who may know whom are drawn in `docs/architecture.md`; the test
 //! `tests/architecture.rs` holds the table.
 
+pub mod cli;
+pub mod client;
+pub mod control;
+pub mod demo;
+pub mod logs;
+pub mod machine;
 pub mod model;
+pub mod plan;
+pub mod probes;
 pub mod process;
 pub mod registry;
 pub mod runtime;
 pub mod sampler;
+pub mod supervisor;
 pub mod wire;

@@ -1,2 +1,10 @@
 //! The binary: everything happens in the library.
-fn main() {}
+
+use std::process::ExitCode;
+
+use clap::Parser;
+use s7supervisor::cli;
+
+fn main() -> ExitCode {
+    cli::run(cli::Cli::parse())
+}

@@ -22,8 +22,9 @@ mod signal;
 
 pub use launch::{Launch, SpawnError, SpawnStage};
 pub use os::{
-    Child, Containment, Endpoint, Original, Tree, Watcher, boot_id, execute_self, group_id,
-    hygiene, reap_orphans, spawn, spawn_detached, start_time, user_id, user_name,
+    Child, Containment, Endpoint, Original, Tree, Watcher, belongs_to, boot_id, execute_self,
+    group_id, hygiene, readable, reap_orphans, spawn, spawn_detached, start_time, user_id,
+    user_name,
 };
 #[cfg(unix)]
 pub(crate) use os::{children_of, members_below, numbers, stat};

@@ -1,6 +1,34 @@
 //! The driver: takes inputs from the world, calls the supervisor, performs its effects,
 //! publishes what came of it, keeps the journal.
+//!
+//! ```text
+//!  clients ──► Handle ──► messages ─┐                      ┌─► spawner ──► made ─┐
+//!  pidfds, cgroups ──► notices ─────┤                      ├─► process (signals) │
+//!  probes, logs ──► findings ───────┼─► driver ─► supervisor ─► effects           │
+//!  signals ─────────────────────────┤      ▲               ├─► journal, probes   │
+//!  deadlines ───────────────────────┘      │               └─► waiters           │
+//!                                          └─────────────────────────────────────┘
+//! ```
+//!
+//! Knows every room of the world and the supervisor. Does not decide (that is the supervisor's)
+//! and does not know how a screen looks.
 
+mod clock;
+mod driver;
+mod effects;
+mod engine;
 mod handle;
+mod inheritance;
+mod journal;
+mod launch;
+mod links;
+mod lock;
+mod messages;
+mod notify;
+mod samples;
+mod signals;
+mod spawner;
+mod status;
 
+pub use engine::{EngineError, EngineOptions, run};
 pub use handle::{Handle, Message, Request, Targets};

@@ -1,6 +1,7 @@
 //! Linux: clone, pidfds, cgroups and `/proc`.
 
 mod account;
+mod belonging;
 mod cgroup;
 mod child;
 mod clone;
@@ -12,6 +13,7 @@ mod leaders;
 mod own;
 mod pidfd_info;
 mod prepare;
+mod readiness;
 mod spawn;
 pub(crate) mod stat;
 mod tree;
@@ -23,11 +25,13 @@ mod tests;
 use std::os::fd::OwnedFd;
 
 pub use account::{group_id, user_id, user_name};
+pub use belonging::belongs_to;
 pub(crate) use cgroup::members_below;
 pub use child::Child;
 pub(crate) use family::{children_of, numbers};
 pub use leaders::reap_orphans;
 pub use own::{Original, boot_id, execute_self, hygiene, spawn_detached, start_time};
+pub use readiness::readable;
 pub use spawn::spawn;
 pub use tree::{Containment, Tree};
 pub use watcher::Watcher;

@@ -1,0 +1,212 @@
+//! The arguments, and nothing else: what each verb does stands in its own file.
+
+use std::path::PathBuf;
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+
+use super::verbs::{check, completions, demo, explain, reload, run, status};
+use crate::demo::component;
+
+/// Starts, watches, restarts and stops the components of a `SupervisorRegistry.xml`.
+///
+/// Without an id a verb means the Supervisor and everything under it, with ids it means those
+/// components.
+#[derive(Debug, Parser)]
+#[command(name = "s7supervisor", version, propagate_version = true, subcommand_required = true)]
+#[command(arg_required_else_help = true, max_term_width = 100, after_help = EXIT_STATUS)]
+pub struct Cli {
+    #[command(flatten)]
+    pub options: Options,
+    #[command(flatten)]
+    pub lists: Lists,
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+const EXIT_STATUS: &str = "\
+Exit status: 0 done; 1 the operation failed; 2 usage or an unknown id; 3 status: the Supervisor
+is not running; 69 other commands: not running or not reachable; 77 not permitted; 78 the registry
+is wrong. `stop` where nothing runs is 0.";
+
+/// Options that stand before or after the verb.
+#[derive(Debug, Clone, Args)]
+pub struct Options {
+    /// The folder that relative paths of the registry are relative to [default: the folder above
+    /// the registry's conf/, else /usr/local/scene7/ImageServing]
+    #[arg(
+        short,
+        long,
+        value_name = "DIR",
+        env = "S7_INSTALL_FOLDER",
+        global = true,
+        display_order = 101
+    )]
+    pub install_folder: Option<PathBuf>,
+    /// The registry [default: INSTALL/conf/SupervisorRegistry.xml]
+    #[arg(
+        short,
+        long,
+        value_name = "FILE",
+        env = "S7_REGISTRY",
+        global = true,
+        display_order = 102
+    )]
+    pub registry: Option<PathBuf>,
+    /// When to use colours; `NO_COLOR` switches them off too
+    #[arg(
+        long,
+        value_name = "WHEN",
+        value_enum,
+        default_value_t,
+        global = true,
+        display_order = 105
+    )]
+    pub color: ColorWhen,
+    /// Only answers and errors
+    #[arg(short, long, global = true, conflicts_with = "verbose", display_order = 106)]
+    pub quiet: bool,
+    /// Tell more of what is done
+    #[arg(short, long, global = true, display_order = 106)]
+    pub verbose: bool,
+}
+
+/// Repeatable options. They belong to each level by themselves, because clap lets a repeated
+/// *global* option after the verb replace the ones before it, and a `--set` must not get lost.
+#[derive(Debug, Clone, Default, Args)]
+pub struct Lists {
+    /// A setting of the registry, as in `--set SV::PsHeapSize=1g`; repeatable
+    #[arg(long, value_name = "NAME=VALUE", value_parser = setting, display_order = 103)]
+    pub set: Vec<(String, String)>,
+    /// The Supervisor to talk to: unix:PATH or http://HOST:PORT [default: this registry's]
+    #[arg(long, value_name = "TARGET", display_order = 104)]
+    pub host: Vec<String>,
+}
+
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, ValueEnum)]
+pub enum ColorWhen {
+    #[default]
+    Auto,
+    Always,
+    Never,
+}
+
+/// A verb's own arguments, with the repeatable options.
+#[derive(Debug, Args)]
+pub struct With<T: Args> {
+    #[command(flatten)]
+    pub lists: Lists,
+    #[command(flatten)]
+    pub own: T,
+}
+
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// The Supervisor in the foreground, headless (systemd, containers)
+    Run(With<run::Arguments>),
+    /// The Supervisor in the background with every component; with ids: start those
+    Start(With<OptionalIds>),
+    /// Stop everything and the Supervisor; with ids: stop those
+    Stop(With<OptionalIds>),
+    /// Restart everything and the Supervisor; with ids: restart those
+    Restart(With<OptionalIds>),
+    /// End the whole process tree of components at once
+    Kill(With<Ids>),
+    /// Read the registry again; restart only what changed
+    Reload(With<reload::Arguments>),
+    /// What runs, since when, with how much memory
+    Status(With<status::Arguments>),
+    /// Why a component is in its state
+    Explain(With<explain::Arguments>),
+    /// Verify the registry and print the plan: order and commands
+    Check(With<check::Arguments>),
+    /// The Supervisor on a built-in registry of three small components in a temporary folder
+    Demo(With<demo::Arguments>),
+    /// Completions for a shell
+    Completions(completions::Arguments),
+    /// The manual page (roff)
+    Man,
+    /// One of the demo's components
+    #[command(hide = true)]
+    DemoComponent(component::Arguments),
+}
+
+#[derive(Debug, Clone, Args)]
+pub struct OptionalIds {
+    /// Components
+    #[arg(value_name = "ID")]
+    pub ids: Vec<String>,
+}
+
+#[derive(Debug, Clone, Args)]
+pub struct Ids {
+    /// Components
+    #[arg(value_name = "ID", required = true)]
+    pub ids: Vec<String>,
+}
+
+impl Command {
+    /// The repeatable options that stand after the verb.
+    pub fn lists(&self) -> Lists {
+        match self {
+            Self::Run(with) => with.lists.clone(),
+            Self::Start(with) | Self::Stop(with) | Self::Restart(with) => with.lists.clone(),
+            Self::Kill(with) => with.lists.clone(),
+            Self::Reload(with) => with.lists.clone(),
+            Self::Status(with) => with.lists.clone(),
+            Self::Explain(with) => with.lists.clone(),
+            Self::Check(with) => with.lists.clone(),
+            Self::Demo(with) => with.lists.clone(),
+            Self::Completions(_) | Self::Man | Self::DemoComponent(_) => Lists::default(),
+        }
+    }
+}
+
+impl Lists {
+    /// These, then the later ones, which win where one name is set twice.
+    #[must_use]
+    pub fn then(mut self, later: Self) -> Self {
+        self.set.extend(later.set);
+        self.host.extend(later.host);
+        self
+    }
+}
+
+fn setting(text: &str) -> Result<(String, String), String> {
+    match text.split_once('=') {
+        Some((name, value)) if name.contains("::") => Ok((name.to_owned(), value.to_owned())),
+        _ => Err("expected NAME=VALUE, as in SV::PsHeapSize=1g".to_owned()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory;
+
+    use super::*;
+
+    fn parse(line: &str) -> Cli {
+        Cli::try_parse_from(line.split(' ')).expect(line)
+    }
+
+    #[test]
+    fn the_definition_is_sound() {
+        Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn options_stand_before_or_after_the_verb() {
+        for line in ["s7 -i /x -q status", "s7 status -i /x -q", "s7 -q status -i /x"] {
+            let cli = parse(line);
+            assert_eq!(cli.options.install_folder, Some("/x".into()), "{line}");
+            assert!(cli.options.quiet, "{line}");
+        }
+    }
+
+    #[test]
+    fn no_setting_is_lost_between_the_two_sides_of_the_verb() {
+        let cli = parse("s7 --set SV::a=1 check --set SV::b=2=3");
+        let lists = cli.lists.then(cli.command.lists());
+        let pair = |name: &str, value: &str| (name.to_owned(), value.to_owned());
+        assert_eq!(lists.set, [pair("SV::a", "1"), pair("SV::b", "2=3")]);
+    }
+}

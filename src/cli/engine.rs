@@ -1,0 +1,68 @@
+//! The engine in this process: the one place of the command line that names it.
+
+use std::ffi::OsString;
+
+use super::{
+    exit::{Exit, Failure},
+    loading,
+    place::Place,
+};
+use crate::{
+    process::Level,
+    runtime::{self, EngineError, EngineOptions},
+};
+
+/// What the engine is started with.
+#[derive(Debug)]
+pub struct Start<'a> {
+    pub place: &'a Place,
+    /// Events go to standard error, too.
+    pub log_to_stderr: bool,
+    /// No other means of holding process trees than this one.
+    pub containment: Option<Level>,
+}
+
+/// Runs the engine until the Supervisor has ended. Does not return from a restart in place.
+pub fn run(start: &Start<'_>) -> Result<(), Failure> {
+    let options = EngineOptions {
+        install_folder: start.place.install_folder.clone(),
+        registry_file: start.place.registry.clone(),
+        sources: loading::sources(start.place),
+        foreground_log: start.log_to_stderr,
+        containment: start.containment,
+        arguments: arguments(start),
+    };
+    runtime::run(options).map_err(|error| match &error {
+        EngineError::Registry(error) => loading::refusal(error, false, 100),
+        EngineError::Folder { source, .. }
+            if source.kind() == std::io::ErrorKind::PermissionDenied =>
+        {
+            Failure::new(Exit::NotPermitted, error.to_string())
+        }
+        _ => Failure::failed(error.to_string()),
+    })
+}
+
+/// The command line that starts this Supervisor again, from any folder.
+fn arguments(start: &Start<'_>) -> Vec<OsString> {
+    let place = start.place;
+    let mut arguments: Vec<OsString> = vec![
+        "--install-folder".into(),
+        place.install_folder.clone().into(),
+        "--registry".into(),
+        place.registry.clone().into(),
+    ];
+    for (name, value) in &place.settings {
+        arguments.extend(["--set".into(), format!("{name}={value}").into()]);
+    }
+    arguments.push("run".into());
+    match start.containment {
+        Some(Level::Cgroup) => arguments.extend(["--containment".into(), "cgroup".into()]),
+        Some(Level::Subreaper) => arguments.extend(["--containment".into(), "subreaper".into()]),
+        Some(Level::JobObject) | None => {}
+    }
+    if !start.log_to_stderr {
+        arguments.push("--detached".into());
+    }
+    arguments
+}

@@ -1,0 +1,163 @@
+//! `status` as a table, with the reasons of what is not well below it.
+
+use std::fmt::Write as _;
+
+use jiff::Timestamp;
+use unicode_width::UnicodeWidthStr;
+
+use super::{
+    ui::{Tone, clean, paint},
+    words,
+};
+use crate::wire::{ComponentState, ComponentStatus, Health, Status, SupervisorStatus};
+
+/// One cell: text and what it means.
+type Cell = (String, Tone);
+
+/// Columns that hold numbers stand to the right.
+const HEADINGS: [(&str, bool); 9] = [
+    ("ID", false),
+    ("STATE", false),
+    ("HEALTH", false),
+    ("PID", true),
+    ("UPTIME", true),
+    ("CPU", true),
+    ("MEM", true),
+    ("RESTARTS", true),
+    ("LAST EXIT", false),
+];
+
+/// The whole answer of `status`.
+pub fn status(status: &Status, now: Timestamp, colour: bool) -> String {
+    let mut text = supervisor(&status.supervisor, colour);
+    text.push('\n');
+    if status.components.is_empty() {
+        text.push_str("The registry has no components.\n");
+        return text;
+    }
+    let rows: Vec<_> = status.components.iter().map(|component| row(component, now)).collect();
+    text.push_str(&table(&rows, colour));
+    let remarks: Vec<_> = status.components.iter().filter_map(remark).collect();
+    if !remarks.is_empty() {
+        text.push('\n');
+        for (id, remark) in remarks {
+            let id = paint(Tone::Strong, id, colour);
+            let _ = writeln!(text, "{id}: {remark}");
+        }
+    }
+    text
+}
+
+/// The Supervisor itself in one line, and one more where it is on its way out.
+fn supervisor(supervisor: &SupervisorStatus, colour: bool) -> String {
+    let mut text = format!(
+        "Supervisor {}: pid {}, up {}, CPU {}, memory {}\n{}\n",
+        clean(&supervisor.version),
+        supervisor.pid,
+        words::span(supervisor.uptime_s),
+        words::percent(supervisor.cpu_percent),
+        words::bytes(supervisor.memory_bytes),
+        paint(Tone::Dim, &clean(&supervisor.registry), colour),
+    );
+    if supervisor.shutting_down {
+        let note = "It is shutting down: every component is being stopped.";
+        let _ = writeln!(text, "{}", paint(Tone::Busy, note, colour));
+    }
+    text
+}
+
+fn row(component: &ComponentStatus, now: Timestamp) -> [Cell; 9] {
+    let plain = |text: Option<String>| match text {
+        Some(text) => (text, Tone::Plain),
+        None => ("-".to_owned(), Tone::Dim),
+    };
+    let last = component.last_exit.as_ref();
+    let bad = last.is_some_and(|last| !last.expected && last.code != Some(0));
+    let last = last.map(|last| format!("{} {}", words::ending(last), words::ago(&last.at, now)));
+    let health = match component.health {
+        Health::None => ("-".to_owned(), Tone::Dim),
+        health => (health.to_string(), words::health_tone(health)),
+    };
+    [
+        (clean(&component.id).into_owned(), Tone::Strong),
+        (component.state.to_string(), words::state_tone(component.state)),
+        health,
+        plain(component.pid.map(|pid| pid.to_string())),
+        plain(component.uptime_s.map(words::span)),
+        plain(component.cpu_percent.map(words::percent)),
+        plain(component.memory_bytes.map(words::bytes)),
+        (
+            component.restarts.to_string(),
+            if component.restarts > 0 { Tone::Busy } else { Tone::Plain },
+        ),
+        match plain(last) {
+            (text, Tone::Plain) if bad => (text, Tone::Busy),
+            cell => cell,
+        },
+    ]
+}
+
+fn table(rows: &[[Cell; 9]], colour: bool) -> String {
+    let width_of = |column: usize| {
+        let cells = rows.iter().map(|row| row[column].0.width());
+        cells.chain([HEADINGS[column].0.width()]).max().unwrap_or(0)
+    };
+    let widths: [usize; 9] = std::array::from_fn(width_of);
+    let headings = HEADINGS.map(|(heading, _)| (heading.to_owned(), Tone::Dim));
+    let mut text = String::new();
+    for row in std::iter::once(&headings).chain(rows) {
+        let mut line = String::new();
+        // Blanks are kept back until something follows them: no line ends in blanks.
+        let mut blanks = 0;
+        for (column, (cell, tone)) in row.iter().enumerate() {
+            let spare = widths[column] - cell.width();
+            let (before, after) = if HEADINGS[column].1 { (spare, 0) } else { (0, spare) };
+            line.extend(std::iter::repeat_n(' ', blanks + before));
+            line.push_str(&paint(*tone, cell, colour));
+            blanks = after + 2;
+        }
+        text.push_str(&line);
+        text.push('\n');
+    }
+    text
+}
+
+/// What an operator must know beyond the row: why it is not running, or not well.
+pub fn remark(component: &ComponentStatus) -> Option<(&str, String)> {
+    let reason = component.reason.as_deref();
+    let mut parts: Vec<String> = Vec::new();
+    match component.state {
+        ComponentState::Failed | ComponentState::Unkillable | ComponentState::Exited => {
+            parts.extend(reason.map(|reason| clean(reason).into_owned()));
+        }
+        ComponentState::Backoff => {
+            parts.extend(reason.map(|reason| clean(reason).into_owned()));
+            if let Some(next) = component.next_attempt_s {
+                parts.push(format!("attempt {} in {}", component.attempt, words::span(next)));
+            }
+        }
+        ComponentState::Stopped | ComponentState::Waiting => {
+            let waiting = component.waiting_for.as_deref();
+            parts.extend(waiting.map(|what| format!("waits for {}", clean(what))));
+            parts.extend(reason.map(|reason| clean(reason).into_owned()));
+        }
+        ComponentState::Starting | ComponentState::Stopping => {
+            let waiting = component.waiting_for.as_deref();
+            parts.extend(waiting.map(|what| format!("waits for {}", clean(what))));
+        }
+        ComponentState::Running => {}
+    }
+    if component.health == Health::Failing {
+        let detail = component.health_detail.as_deref().unwrap_or("the check fails");
+        parts.push(format!("unhealthy: {}", clean(detail)));
+    }
+    if component.state == ComponentState::Failed && parts.is_empty() {
+        parts.push("gave up".to_owned());
+    }
+    let speaks = !parts.is_empty();
+    speaks.then(|| (component.id.as_str(), parts.join("; ")))
+}
+
+#[cfg(test)]
+#[path = "table_tests.rs"]
+mod tests;

@@ -1,0 +1,14 @@
+//! One verb, one file: `perform` does what the verb says and answers.
+
+pub mod check;
+pub mod completions;
+pub mod demo;
+pub mod explain;
+pub mod kill;
+pub mod man;
+pub mod reload;
+pub mod restart;
+pub mod run;
+pub mod start;
+pub mod status;
+pub mod stop;

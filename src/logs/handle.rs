@@ -1,0 +1,438 @@
+//! The way in: [`Logs`], cheap to clone, safe to share.
+
+use std::{
+    collections::HashMap,
+    io,
+    path::{Path, PathBuf},
+    sync::{
+        Arc, Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicU64, Ordering},
+        mpsc::{Receiver, RecvTimeoutError, Sender, channel, sync_channel},
+    },
+    thread::JoinHandle,
+    time::Duration,
+};
+
+use regex::bytes::Regex;
+use tokio::sync::watch;
+
+use super::{
+    clock::Clock,
+    line::{Line, Stream},
+    os::{self, Owner, PipeIdentity, Poller, Waker, WriteEnd},
+    ring::{Batch, Ring},
+    store::{Disk, Store},
+    trace::Queue,
+    worker::{Command, Worker},
+};
+use crate::{
+    model::{ComponentId, Exit, RunId},
+    registry::Output,
+};
+
+pub(super) const THREAD_NAME: &str = "logs";
+
+/// How the log thread is to work.
+pub struct Options {
+    /// Bytes of the last lines that are kept for each component; default 256 KiB.
+    pub ring_bytes: usize,
+    /// Bytes of all rings together; default 64 MiB. With many components each gets its share,
+    /// 16 KiB at least.
+    pub rings_bytes: usize,
+    /// Where notices go. It must not block; what it gives back is offered again some
+    /// milliseconds later.
+    pub notices: NoticeSink,
+    pub(super) clock: Clock,
+    pub(super) store: Arc<dyn Store>,
+    /// From the first reason for it until retention runs: reasons come in crowds.
+    pub(super) upkeep_delay: Duration,
+}
+
+/// Takes a notice, or gives it back when there is no room: `move |n| sender.try_send(n).…`.
+pub type NoticeSink = Box<dyn FnMut(Notice) -> Result<(), Notice> + Send>;
+
+/// What the log thread tells the engine.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Notice {
+    /// A line that [`Logs::watch_lines`] waited for has come. Once per watch.
+    Matched { id: ComponentId, run: RunId, line: Vec<u8> },
+    /// Output cannot be stored any more, and is counted as lost from now on. The component goes
+    /// on, and so does the reading of its output. Once until `Resumed`. `None`: the trace log.
+    Lost { id: Option<ComponentId>, path: PathBuf, error: String },
+    /// Output is stored again. The figures are those of this interruption alone.
+    Resumed { id: Option<ComponentId>, path: PathBuf, lost_bytes: u64, lost_lines: u64 },
+}
+
+/// The write ends that a run of a component is given.
+#[derive(Debug)]
+pub struct Streams {
+    pub stdout: WriteEnd,
+    pub stderr: WriteEnd,
+}
+
+/// What became of a component's output since the Supervisor started.
+///
+/// After [`Logs::exited`] or a shutdown `bytes == stored_bytes + lost_bytes`; in between some
+/// bytes may be on their way.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Counters {
+    /// Bytes that the component wrote.
+    pub bytes: u64,
+    /// Newlines among them.
+    pub lines: u64,
+    /// Bytes of the component that are in its files (time stamps are not counted).
+    pub stored_bytes: u64,
+    /// Bytes that could not be stored: disk full, no permission.
+    pub lost_bytes: u64,
+    pub lost_lines: u64,
+    /// Lines that left the memory to make room for newer ones; they are in the files.
+    pub dropped_from_ring: u64,
+}
+
+/// What the engine and its readers hold. All calls but [`open`](Self::open) only leave a
+/// message for the log thread, or read memory; none waits for a disk.
+#[derive(Clone)]
+pub struct Logs {
+    inner: Arc<Inner>,
+}
+
+struct Inner {
+    mailbox: Mailbox,
+    entries: Mutex<HashMap<ComponentId, Entry>>,
+    supervisor: Arc<Shared>,
+    changes: Arc<watch::Sender<u64>>,
+}
+
+/// One component, as callers see it.
+struct Entry {
+    shared: Arc<Shared>,
+    paths: [PathBuf; 2],
+    identities: [PipeIdentity; 2],
+    owner: Option<Owner>,
+    output: Output,
+}
+
+/// What the log thread and the readers share for one component.
+#[derive(Debug)]
+pub(super) struct Shared {
+    pub ring: Mutex<Ring>,
+    pub counters: AtomicCounters,
+}
+
+#[derive(Debug, Default)]
+pub(super) struct AtomicCounters {
+    pub bytes: AtomicU64,
+    pub lines: AtomicU64,
+    pub stored_bytes: AtomicU64,
+    pub lost_bytes: AtomicU64,
+    pub lost_lines: AtomicU64,
+}
+
+/// Commands for the log thread, and the bell.
+///
+/// The queue has no bound of its own: commands come from the engine alone, a few per run of a
+/// component, and losing one would lose a run's last output. Everything of volume (output, trace
+/// lines) goes other, bounded ways.
+#[derive(Clone)]
+pub(super) struct Mailbox {
+    commands: Sender<Command>,
+    waker: Arc<Waker>,
+}
+
+/// The log thread's life: whoever holds it ends it.
+///
+/// Dropping it ends the thread as [`shutdown`](Self::shutdown) does, waiting 2 s at most.
+#[must_use = "dropping it ends the log thread"]
+pub struct LogThread {
+    mailbox: Mailbox,
+    ended: Receiver<()>,
+    join: Option<JoinHandle<()>>,
+}
+
+impl Options {
+    pub fn new(notices: NoticeSink) -> Self {
+        Self {
+            ring_bytes: 256 << 10,
+            rings_bytes: 64 << 20,
+            notices,
+            clock: Clock::system(),
+            store: Arc::new(Disk),
+            upkeep_delay: Duration::from_secs(2),
+        }
+    }
+}
+
+impl Logs {
+    /// Starts the log thread.
+    pub fn start(options: Options) -> io::Result<(Self, LogThread)> {
+        let (poller, waker) = Poller::new()?;
+        let (commands, inbox) = channel();
+        let mailbox = Mailbox { commands, waker };
+        let supervisor = Shared::new();
+        let changes = Arc::new(watch::Sender::new(0));
+        let worker =
+            Worker::new(options, poller, inbox, Arc::clone(&supervisor), Arc::clone(&changes));
+        let (alive, ended) = sync_channel(0);
+        let join = std::thread::Builder::new().name(THREAD_NAME.to_owned()).spawn(move || {
+            let _alive = alive;
+            worker.run();
+        })?;
+        let thread = LogThread { mailbox: mailbox.clone(), ended, join: Some(join) };
+        let entries = Mutex::default();
+        let inner = Inner { mailbox, entries, supervisor, changes };
+        Ok((Self { inner: Arc::new(inner) }, thread))
+    }
+
+    /// The streams for the next run of a component: its FIFOs `ID.out` and `ID.err` in `folder`,
+    /// made at the first call and reused after it.
+    ///
+    /// Makes and opens FIFOs on the calling thread (the spawner); all else happens on the log
+    /// thread. The folder is made where it does not exist, for the Supervisor's user alone.
+    pub fn open(
+        &self,
+        id: &ComponentId,
+        output: &Output,
+        folder: &Path,
+        owner: Option<Owner>,
+    ) -> io::Result<Streams> {
+        if let Some(streams) = self.reopen_pipes(id, output, folder, owner) {
+            return Ok(streams);
+        }
+        os::make_private_folder(folder)
+            .map_err(|error| cannot("make the folder", folder, &error))?;
+        let paths = Stream::BOTH.map(|stream| pipe_path(folder, id, stream));
+        let open = |path: &Path| {
+            os::open_pipe(path, owner).map_err(|error| cannot("open the pipe", path, &error))
+        };
+        let (out, err) = (open(&paths[0])?, open(&paths[1])?);
+        let mut entries = self.entries();
+        let shared = match entries.get(id) {
+            Some(entry) => Arc::clone(&entry.shared),
+            None => Shared::new(),
+        };
+        // Sent under the lock: the thread sees the calls in the order in which the map did.
+        let opened = self.inner.mailbox.send(Command::Open {
+            id: id.clone(),
+            output: output.clone(),
+            pipes: [out.pipe, err.pipe],
+            shared: Arc::clone(&shared),
+        });
+        if !opened {
+            return Err(io::Error::other("cannot take a component's output: the logs are closed"));
+        }
+        let identities = [out.identity, err.identity];
+        let entry = Entry { shared, paths, identities, owner, output: output.clone() };
+        entries.insert(id.clone(), entry);
+        Ok(Streams { stdout: out.write_end, stderr: err.write_end })
+    }
+
+    /// The quick way of all runs but the first: the pipes are known and still in their place.
+    fn reopen_pipes(
+        &self,
+        id: &ComponentId,
+        output: &Output,
+        folder: &Path,
+        owner: Option<Owner>,
+    ) -> Option<Streams> {
+        let mut entries = self.entries();
+        let entry = entries.get_mut(id)?;
+        if entry.owner != owner || entry.paths[0].parent() != Some(folder) {
+            return None;
+        }
+        let reopen = |index: usize| os::reopen_pipe(&entry.paths[index], entry.identities[index]);
+        let streams = Streams { stdout: reopen(0)?, stderr: reopen(1)? };
+        if entry.output != *output {
+            entry.output = output.clone();
+            self.send(Command::Configure { id: id.clone(), output: output.clone() });
+        }
+        Some(streams)
+    }
+
+    /// Changes where and how a component's output is stored; from its next output on.
+    pub fn configure(&self, id: &ComponentId, output: &Output) {
+        let mut entries = self.entries();
+        if let Some(entry) = entries.get_mut(id)
+            && entry.output != *output
+        {
+            entry.output = output.clone();
+            self.send(Command::Configure { id: id.clone(), output: output.clone() });
+        }
+    }
+
+    /// Forgets a component that has left the registry, after reading what is left in its pipes.
+    /// With `remove_pipes` its FIFOs are removed: only when nothing of its tree lives.
+    pub fn close(&self, id: &ComponentId, remove_pipes: bool) {
+        let mut entries = self.entries();
+        if let Some(entry) = entries.remove(id) {
+            let remove = if remove_pipes { entry.paths.into() } else { vec![] };
+            self.send(Command::Close { id: id.clone(), remove });
+        }
+    }
+
+    /// Remarks the start of a run in the ring.
+    pub fn started(&self, id: &ComponentId, run: RunId, pid: u32) {
+        self.send(Command::Started { id: id.clone(), run, pid });
+    }
+
+    /// The process of a run has ended: what is left in the pipes is read, unfinished lines are
+    /// given out, and the ring gets its remark. Nothing waits for it.
+    pub fn exited(&self, id: &ComponentId, run: RunId, exit: Exit, expected: bool) {
+        self.send(Command::Exited { id: id.clone(), run, exit, expected });
+    }
+
+    /// Reports the first line of this run that matches, as [`Notice::Matched`].
+    ///
+    /// Lines since the end of the run before count, so that it does not matter whether this is
+    /// called before or after the start. At most one watch per component: a new one replaces
+    /// the old, and the end of the run ends it.
+    pub fn watch_lines(&self, id: &ComponentId, run: RunId, pattern: Regex) {
+        self.send(Command::Watch { id: id.clone(), run, pattern, from_now: false });
+    }
+
+    /// As [`watch_lines`](Self::watch_lines), but lines that have come already do not count.
+    pub fn watch_new_lines(&self, id: &ComponentId, run: RunId, pattern: Regex) {
+        self.send(Command::Watch { id: id.clone(), run, pattern, from_now: true });
+    }
+
+    /// Ends a watch that is no longer wanted.
+    pub fn unwatch(&self, id: &ComponentId) {
+        self.send(Command::Unwatch { id: id.clone() });
+    }
+
+    /// The last `count` lines, oldest first; none for a component that was never opened.
+    pub fn tail(&self, id: &ComponentId, count: usize) -> Vec<Line> {
+        let Some(shared) = self.shared(id) else { return Vec::new() };
+        let snapshot = shared.ring().snapshot();
+        snapshot.tail(count)
+    }
+
+    /// At most `max` lines from sequence number `first` on; `None` for a component that was
+    /// never opened.
+    pub fn since(&self, id: &ComponentId, first: u64, max: usize) -> Option<Batch> {
+        let shared = self.shared(id)?;
+        let snapshot = shared.ring().snapshot();
+        Some(snapshot.since(first, max))
+    }
+
+    /// As [`since`](Self::since), for the Supervisor's own trace log.
+    pub fn supervisor_since(&self, first: u64, max: usize) -> Batch {
+        let snapshot = self.inner.supervisor.ring().snapshot();
+        snapshot.since(first, max)
+    }
+
+    /// Marks a change whenever any component has new lines; one mark may stand for many lines.
+    /// Costs nothing while nobody holds a receiver.
+    pub fn changes(&self) -> watch::Receiver<u64> {
+        self.inner.changes.subscribe()
+    }
+
+    pub fn counters(&self, id: &ComponentId) -> Option<Counters> {
+        self.shared(id).map(|shared| shared.counters())
+    }
+
+    /// Those of the Supervisor's own trace log.
+    pub fn supervisor_counters(&self) -> Counters {
+        self.inner.supervisor.counters()
+    }
+
+    /// Closes all files, so that the next output goes to new ones: for outside rotators.
+    pub fn reopen(&self) {
+        self.send(Command::Reopen);
+    }
+
+    /// Where the trace log goes; without it, it goes nowhere but to standard error.
+    pub(super) fn configure_trace(&self, log: &Path, keep_days: u32, queue: Arc<Queue>) {
+        self.send(Command::Trace { log: log.to_owned(), keep_days, queue });
+    }
+
+    pub(super) fn waker(&self) -> Arc<Waker> {
+        Arc::clone(&self.inner.mailbox.waker)
+    }
+
+    /// Waits until the log thread has done everything that was asked for before this call, and
+    /// has written every trace line; `false` when `patience` ended before. Blocks.
+    pub fn sync(&self, patience: Duration) -> bool {
+        let (done, wait) = sync_channel(1);
+        self.send(Command::Sync { done });
+        wait.recv_timeout(patience).is_ok()
+    }
+
+    fn shared(&self, id: &ComponentId) -> Option<Arc<Shared>> {
+        self.entries().get(id).map(|entry| Arc::clone(&entry.shared))
+    }
+
+    fn entries(&self) -> MutexGuard<'_, HashMap<ComponentId, Entry>> {
+        self.inner.entries.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn send(&self, command: Command) {
+        self.inner.mailbox.send(command);
+    }
+}
+
+impl LogThread {
+    /// Reads what is left in the pipes, writes and closes everything, and ends the thread.
+    /// `false` when `patience` ended before; then the thread is left to itself. Blocks.
+    ///
+    /// What components write from now on stays in their pipes, for the next Supervisor.
+    pub fn shutdown(mut self, patience: Duration) -> bool {
+        self.end(patience)
+    }
+
+    fn end(&mut self, patience: Duration) -> bool {
+        let Some(join) = self.join.take() else { return true };
+        self.mailbox.send(Command::Shutdown);
+        // The thread never sends: its end closes the channel.
+        let ended = self.ended.recv_timeout(patience) == Err(RecvTimeoutError::Disconnected);
+        // Not joined otherwise: a disk that hangs must not hang the Supervisor's end.
+        ended && join.join().is_ok()
+    }
+}
+
+impl Drop for LogThread {
+    fn drop(&mut self) {
+        self.end(Duration::from_secs(2));
+    }
+}
+
+impl Mailbox {
+    /// `false` when the thread has ended.
+    fn send(&self, command: Command) -> bool {
+        let sent = self.commands.send(command).is_ok();
+        self.waker.wake();
+        sent
+    }
+}
+
+impl Shared {
+    pub fn new() -> Arc<Self> {
+        // The log thread sets the limit when it takes the component in.
+        Arc::new(Self { ring: Mutex::new(Ring::new(0)), counters: AtomicCounters::default() })
+    }
+
+    /// Held for moments only, by readers and writer alike; see [`Ring`].
+    pub fn ring(&self) -> MutexGuard<'_, Ring> {
+        self.ring.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn counters(&self) -> Counters {
+        let read = |counter: &AtomicU64| counter.load(Ordering::Acquire);
+        let counters = &self.counters;
+        Counters {
+            bytes: read(&counters.bytes),
+            lines: read(&counters.lines),
+            stored_bytes: read(&counters.stored_bytes),
+            lost_bytes: read(&counters.lost_bytes),
+            lost_lines: read(&counters.lost_lines),
+            dropped_from_ring: self.ring().dropped(),
+        }
+    }
+}
+
+fn pipe_path(folder: &Path, id: &ComponentId, stream: Stream) -> PathBuf {
+    folder.join(format!("{id}.{}", stream.name()))
+}
+
+fn cannot(what: &str, path: &Path, error: &io::Error) -> io::Error {
+    io::Error::new(error.kind(), format!("cannot {what} {}: {error}", path.display()))
+}

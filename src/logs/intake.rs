@@ -1,0 +1,356 @@
+//! One component inside the log thread: its pipes, and the way of each chunk from there.
+
+use std::{
+    collections::VecDeque,
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
+    time::{Duration, Instant},
+};
+
+use jiff::Timestamp;
+use regex::bytes::Regex;
+
+use super::{
+    clock::Calendar,
+    daily::{Daily, Outage, Written},
+    handle::{Notice, Shared},
+    line::{Lines, Piece, Source, Stream},
+    merge::Merge,
+    os::Pipe,
+    stamped::{COMPONENT_REMARK, Stamped, TRACE_REMARK, Worth},
+    store::Store,
+};
+use crate::{
+    model::{ComponentId, Exit, RunId},
+    registry::{Output, Timestamps},
+};
+
+/// An unfinished line is given out after this time.
+pub(super) const PATIENCE: Duration = Duration::from_millis(200);
+
+/// What every intake uses, one at a time.
+pub(super) struct Tools {
+    pub store: Arc<dyn Store>,
+    pub calendar: Calendar,
+    /// For the engine, in order.
+    pub notices: VecDeque<Notice>,
+    /// Files were completed or a log was taken in: retention is due.
+    pub upkeep: bool,
+    batch: Stamped,
+}
+
+pub(super) struct Intake {
+    /// `None`: the Supervisor's own trace log.
+    pub id: Option<ComponentId>,
+    pub pipes: Option<[Pipe; 2]>,
+    pub shared: Arc<Shared>,
+    pub output: Output,
+    daily: Daily,
+    merge: Merge,
+    lines: [Lines; 2],
+    /// When the stream's unfinished line was begun, while it is not given out.
+    open_since: [Option<Instant>; 2],
+    /// The first line after the end of the run before.
+    run_begin: u64,
+    watch: Option<(RunId, Regex)>,
+    /// Of the present outage.
+    lost: Worth,
+}
+
+impl Tools {
+    pub fn new(store: Arc<dyn Store>, calendar: Calendar) -> Self {
+        let notices = VecDeque::new();
+        Self { store, calendar, notices, upkeep: false, batch: Stamped::default() }
+    }
+}
+
+impl Intake {
+    pub fn new(id: Option<ComponentId>, output: Output, shared: Arc<Shared>) -> Self {
+        let daily = Daily::new(&output.log, output.max_size);
+        let run_begin = shared.ring().next();
+        Self {
+            id,
+            pipes: None,
+            shared,
+            output,
+            daily,
+            merge: Merge::default(),
+            lines: Default::default(),
+            open_since: [None; 2],
+            run_begin,
+            watch: None,
+            lost: Worth::default(),
+        }
+    }
+
+    pub fn daily(&mut self) -> &mut Daily {
+        &mut self.daily
+    }
+
+    /// Takes new settings; what was begun is finished under the old ones.
+    pub fn configure(&mut self, tools: &mut Tools, output: Output, now: Instant) {
+        if (&output.log, output.timestamps) != (&self.output.log, self.output.timestamps) {
+            self.finish(tools, now);
+            self.daily = Daily::new(&output.log, output.max_size);
+        }
+        self.daily.set_max_size(output.max_size);
+        self.output = output;
+        tools.upkeep = true;
+    }
+
+    /// Whether this stream should stay in its pipe for now; see [`Merge`].
+    pub fn must_wait(&self, stream: Stream) -> bool {
+        self.output.timestamps == Timestamps::None && self.merge.must_wait(stream)
+    }
+
+    /// Takes what was read from a stream at `at`.
+    pub fn take(&mut self, tools: &mut Tools, stream: Stream, chunk: &[u8], now: Instant) {
+        let at = tools.calendar.now();
+        let stamps = self.output.timestamps;
+        if stamps == Timestamps::None {
+            // First to the file: what is read must not be in our hands alone.
+            let mut merge = std::mem::take(&mut self.merge);
+            merge.push(stream, chunk, &mut |bytes| self.store(tools, bytes, now));
+            self.merge = merge;
+        }
+        let Tools { calendar, notices, batch, .. } = tools;
+        let Self { id, lines, shared, watch, .. } = self;
+        let lines = &mut lines[stream.index()];
+        let mut ring = shared.ring();
+        let newlines = lines.push(chunk, |piece| {
+            if stamps != Timestamps::None {
+                batch.add(calendar, stamps, at, stream, piece);
+            }
+            if !piece.after_cut {
+                ring.push(at, stream.into(), piece.text, piece.end);
+                notices.extend(matched(watch, id.as_ref(), piece.text));
+            }
+        });
+        drop(ring);
+        let open = lines.is_open();
+        let since = &mut self.open_since[stream.index()];
+        *since = match *since {
+            Some(since) if open && newlines == 0 => Some(since),
+            _ => open.then_some(now),
+        };
+        let counters = &self.shared.counters;
+        counters.bytes.fetch_add(chunk.len() as u64, Ordering::Release);
+        counters.lines.fetch_add(newlines, Ordering::Release);
+        self.store_batch(tools, now);
+    }
+
+    /// When an unfinished line is to be given out.
+    pub fn deadline(&self) -> Option<Instant> {
+        self.open_since.iter().flatten().min().map(|since| *since + PATIENCE)
+    }
+
+    /// Gives out the lines that have been unfinished for too long.
+    pub fn give_out_overdue(&mut self, tools: &mut Tools, now: Instant) {
+        for stream in Stream::BOTH {
+            if self.open_since[stream.index()].is_some_and(|since| now >= since + PATIENCE) {
+                self.give_out(tools, stream);
+                let mut merge = std::mem::take(&mut self.merge);
+                merge.give_up(stream, &mut |bytes| self.store(tools, bytes, now));
+                self.merge = merge;
+            }
+        }
+        self.store_batch(tools, now);
+    }
+
+    /// Gives out everything that is unfinished.
+    pub fn finish(&mut self, tools: &mut Tools, now: Instant) {
+        for stream in Stream::BOTH {
+            self.give_out(tools, stream);
+            self.lines[stream.index()].finish(|_| {});
+        }
+        let mut merge = std::mem::take(&mut self.merge);
+        merge.finish(&mut |bytes| self.store(tools, bytes, now));
+        self.merge = merge;
+        self.store_batch(tools, now);
+    }
+
+    pub fn started(&mut self, at: Timestamp, run: RunId, pid: u32) {
+        let text = format!("run {run} started, pid {pid}");
+        self.shared.ring().remark(at, Some(run), &text);
+    }
+
+    /// The run has ended, and its pipes were read.
+    pub fn exited(
+        &mut self,
+        tools: &mut Tools,
+        run: RunId,
+        exit: Exit,
+        expected: bool,
+        now: Instant,
+    ) {
+        self.finish(tools, now);
+        if self.watch.as_ref().is_some_and(|(watched, _)| *watched <= run) {
+            self.watch = None;
+        }
+        let asked = if expected { ", as asked" } else { "" };
+        let mut ring = self.shared.ring();
+        ring.remark(tools.calendar.now(), Some(run), &format!("run {run} ended: {exit}{asked}"));
+        self.run_begin = ring.next();
+    }
+
+    /// Waits for a line; those that this run wrote already count, unless it is to come `from_now`.
+    pub fn watch(&mut self, tools: &mut Tools, run: RunId, pattern: Regex, from_now: bool) {
+        let snapshot = self.shared.ring().snapshot();
+        self.watch = Some((run, pattern));
+        if from_now {
+            return;
+        }
+        let lines = snapshot.since(self.run_begin, usize::MAX).lines;
+        let output = lines.iter().filter(|line| line.source != Source::Supervisor);
+        for line in output {
+            tools.notices.extend(matched(&mut self.watch, self.id.as_ref(), &line.text));
+        }
+    }
+
+    pub fn unwatch(&mut self) {
+        self.watch = None;
+    }
+
+    /// Takes whole lines that have their stamp already: the trace log.
+    pub fn take_trace(&mut self, tools: &mut Tools, text: &[u8], lost: u64, now: Instant) {
+        let at = tools.calendar.now();
+        let mut ring = self.shared.ring();
+        let mut emit = |piece: Piece<'_>| {
+            if !piece.after_cut {
+                ring.push(at, Source::Out, piece.text, piece.end);
+            }
+        };
+        let lines = self.lines[0].push(text, &mut emit);
+        tools.batch.add_as_is(text);
+        if lost > 0 {
+            // They were dropped when the queue was full of what has just been taken.
+            let remark = format!("{lost} events were dropped: too many at once");
+            ring.remark(at, None, &remark);
+            let stamps = self.output.timestamps;
+            tools.batch.remark(&mut tools.calendar, stamps, at, TRACE_REMARK, &remark);
+        }
+        drop(ring);
+        let counters = &self.shared.counters;
+        counters.bytes.fetch_add(text.len() as u64, Ordering::Release);
+        counters.lines.fetch_add(lines, Ordering::Release);
+        self.store_batch(tools, now);
+    }
+
+    fn give_out(&mut self, tools: &mut Tools, stream: Stream) {
+        let at = tools.calendar.now();
+        let stamps = self.output.timestamps;
+        let Tools { calendar, notices, batch, .. } = tools;
+        let Self { id, lines, shared, watch, .. } = self;
+        lines[stream.index()].flush(|piece| {
+            if stamps != Timestamps::None {
+                batch.add(calendar, stamps, at, stream, piece);
+            }
+            if !piece.after_cut {
+                shared.ring().push(at, stream.into(), piece.text, piece.end);
+                notices.extend(matched(watch, id.as_ref(), piece.text));
+            }
+        });
+        self.open_since[stream.index()] = None;
+    }
+
+    /// Stores bytes as they are.
+    fn store(&mut self, tools: &mut Tools, bytes: &[u8], now: Instant) {
+        let at = tools.calendar.now();
+        let today = tools.calendar.today(at);
+        let written = self.daily.write(&*tools.store, bytes, today, now);
+        let range = written.stored.clone();
+        let parts = [&bytes[..range.start], &bytes[range.clone()], &bytes[range.end..]];
+        self.account(tools, written, parts.map(Worth::of), at);
+    }
+
+    /// Stores the lines that were stamped.
+    fn store_batch(&mut self, tools: &mut Tools, now: Instant) {
+        if tools.batch.text.is_empty() {
+            return;
+        }
+        let at = tools.calendar.now();
+        let mut batch = std::mem::take(&mut tools.batch);
+        if let Some(outage) = self.daily.outage_to_end(now) {
+            let mut remark = Stamped::default();
+            let stamps = self.output.timestamps;
+            let source = if self.id.is_some() { COMPONENT_REMARK } else { TRACE_REMARK };
+            let text = resumed_text(outage, self.lost);
+            remark.remark(&mut tools.calendar, stamps, at, source, &text);
+            remark.append(&batch);
+            batch = remark;
+        }
+        let today = tools.calendar.today(at);
+        let written = self.daily.write(&*tools.store, &batch.text, today, now);
+        let range = written.stored.clone();
+        let (before, until) = (batch.worth(range.start), batch.worth(range.end));
+        let all = batch.worth(batch.text.len());
+        self.account(tools, written, [before, until - before, all - until], at);
+        batch.clear();
+        tools.batch = batch;
+    }
+
+    /// Counts what was lost before, stored, and lost after that; tells of an outage that ended
+    /// or began: once, in the ring, the trace log and a notice.
+    fn account(&mut self, tools: &mut Tools, written: Written, parts: [Worth; 3], at: Timestamp) {
+        let [before, stored, after] = parts;
+        let counters = &self.shared.counters;
+        let add = |counter: &AtomicU64, count| counter.fetch_add(count, Ordering::Release);
+        // A newline that was counted as lost and is written after all to end a torn line.
+        let mended = u64::from(written.mended && self.output.timestamps == Timestamps::None);
+        let lost_bytes = before.bytes + after.bytes;
+        add(&counters.stored_bytes, stored.bytes + mended);
+        if lost_bytes + mended > 0 {
+            add(&counters.lost_bytes, lost_bytes.wrapping_sub(mended));
+            add(&counters.lost_lines, (before.lines + after.lines).wrapping_sub(mended));
+        }
+        self.lost.bytes = (self.lost.bytes + before.bytes).saturating_sub(mended);
+        self.lost.lines = (self.lost.lines + before.lines).saturating_sub(mended);
+        tools.upkeep |= written.changed_file;
+        if written.resumed.is_none() && written.failed.is_none() {
+            self.lost = self.lost + after;
+            return;
+        }
+        let path = self.daily.path(tools.calendar.today(at));
+        if let Some(outage) = written.resumed {
+            let Worth { bytes: lost_bytes, lines: lost_lines } = std::mem::take(&mut self.lost);
+            let text = resumed_text(&outage, Worth { bytes: lost_bytes, lines: lost_lines });
+            let (id, path) = (self.id.clone(), path.clone());
+            self.shared.ring().remark(at, None, &text);
+            let component = id.as_deref().unwrap_or("Supervisor");
+            tracing::warn!(component, file = %path.display(), "output is stored again: {text}");
+            tools.notices.push_back(Notice::Resumed { id, path, lost_bytes, lost_lines });
+        }
+        if let Some(error) = written.failed {
+            let id = self.id.clone();
+            let file = path.display().to_string();
+            let text = format!("cannot store output in {file}: {error}; it is counted as lost");
+            self.shared.ring().remark(at, None, &text);
+            let component = id.as_deref().unwrap_or("Supervisor");
+            tracing::error!(component, file, error, "cannot store output: it is counted as lost");
+            tools.notices.push_back(Notice::Lost { id, path, error });
+        }
+        self.lost = self.lost + after;
+    }
+}
+
+fn resumed_text(outage: &Outage, lost: Worth) -> String {
+    let Worth { bytes, lines } = lost;
+    format!("{bytes} bytes in {lines} lines were not stored: {}", outage.error)
+}
+
+/// The notice for a line that was waited for; ends the watch.
+fn matched(
+    watch: &mut Option<(RunId, Regex)>,
+    id: Option<&ComponentId>,
+    text: &[u8],
+) -> Option<Notice> {
+    let (run, pattern) = watch.as_ref()?;
+    if !pattern.is_match(text) {
+        return None;
+    }
+    let notice = Notice::Matched { id: id?.clone(), run: *run, line: text.to_vec() };
+    *watch = None;
+    Some(notice)
+}

@@ -1,0 +1,270 @@
+//! What a line is, and how chunks of bytes become lines.
+//!
+//! A chunk that was read from a pipe begins and ends anywhere. [`Lines`] gives out every line as
+//! soon as it is whole, borrowed from the chunk where possible; only the rest after the last
+//! newline is copied. Nothing grows without bound: a line longer than [`LINE_MAX`] is given out
+//! in pieces.
+
+use jiff::Timestamp;
+use memchr::memchr;
+
+use crate::model::RunId;
+
+/// The longest piece of a line that is kept in memory, in bytes.
+pub const LINE_MAX: usize = 16 << 10;
+
+/// One of the two streams of a component.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Stream {
+    Out,
+    Err,
+}
+
+/// Where a line of a ring comes from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Source {
+    Out,
+    Err,
+    /// The Supervisor's own remark: a run started or ended, output was not stored.
+    Supervisor,
+}
+
+/// A line as a reader of a ring gets it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Line {
+    /// Grows by one with each line of this component, from 1, over the life of the Supervisor.
+    pub sequence: u64,
+    /// When it was read from the pipe.
+    pub at: Timestamp,
+    pub source: Source,
+    /// The run that a remark is about; `None` for output.
+    pub run: Option<RunId>,
+    /// Without its newline; any bytes, escape sequences included: to be made harmless before it
+    /// is shown on a terminal.
+    pub text: Vec<u8>,
+    /// Why the text ends where it does.
+    pub end: End,
+}
+
+/// Why a piece of a line ends where it does.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum End {
+    /// At its newline.
+    Newline,
+    /// No newline came for a while, or the run ended: the next line of this stream may continue
+    /// it.
+    Open,
+    /// At [`LINE_MAX`]. A ring leaves out the rest of such a line; the file has it.
+    Cut,
+}
+
+/// A piece of a line, as [`Lines`] gives it out.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Piece<'a> {
+    /// Without its newline.
+    pub text: &'a [u8],
+    pub end: End,
+    /// An earlier piece of the same line was cut at [`LINE_MAX`].
+    pub after_cut: bool,
+}
+
+/// Makes lines of chunks, for one stream.
+#[derive(Debug, Default)]
+pub(super) struct Lines {
+    /// The beginning of a line whose newline has not come; less than [`LINE_MAX`].
+    rest: Vec<u8>,
+    /// A piece of the current line was cut.
+    cut: bool,
+}
+
+impl Stream {
+    pub const BOTH: [Self; 2] = [Self::Out, Self::Err];
+
+    /// `out` or `err`, as files and `--stream` name it.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Out => "out",
+            Self::Err => "err",
+        }
+    }
+
+    pub(super) fn other(self) -> Self {
+        match self {
+            Self::Out => Self::Err,
+            Self::Err => Self::Out,
+        }
+    }
+
+    pub(super) fn index(self) -> usize {
+        match self {
+            Self::Out => 0,
+            Self::Err => 1,
+        }
+    }
+}
+
+impl From<Stream> for Source {
+    fn from(stream: Stream) -> Self {
+        match stream {
+            Stream::Out => Self::Out,
+            Stream::Err => Self::Err,
+        }
+    }
+}
+
+impl Lines {
+    /// Whether a line is begun whose newline has not come.
+    pub fn is_open(&self) -> bool {
+        !self.rest.is_empty()
+    }
+
+    /// Gives out every piece that `chunk` completes; returns the number of newlines in it.
+    pub fn push(&mut self, mut chunk: &[u8], mut emit: impl FnMut(Piece<'_>)) -> u64 {
+        let mut newlines = 0;
+        while let Some(at) = memchr(b'\n', chunk) {
+            newlines += 1;
+            let (head, tail) = (&chunk[..at], &chunk[at + 1..]);
+            chunk = tail;
+            if self.rest.is_empty() {
+                self.whole(head, &mut emit);
+            } else {
+                let text = self.complete(head, &mut emit);
+                emit(Piece { text: &text, end: End::Newline, after_cut: self.cut });
+                self.give_back(text);
+            }
+            self.cut = false;
+        }
+        if !chunk.is_empty() {
+            let text = self.complete(chunk, &mut emit);
+            self.rest = text;
+        }
+        newlines
+    }
+
+    /// Gives out the begun line as it is.
+    pub fn flush(&mut self, emit: impl FnOnce(Piece<'_>)) {
+        if self.rest.is_empty() {
+            return;
+        }
+        // Taken, not cleared: a silent stream keeps no buffer.
+        let text = std::mem::take(&mut self.rest);
+        emit(Piece { text: &text, end: End::Open, after_cut: self.cut });
+    }
+
+    /// The run has ended: what comes next is a new line.
+    pub fn finish(&mut self, emit: impl FnOnce(Piece<'_>)) {
+        self.flush(emit);
+        self.cut = false;
+    }
+
+    /// A line that stands in the chunk as a whole.
+    fn whole(&mut self, mut text: &[u8], emit: &mut impl FnMut(Piece<'_>)) {
+        while text.len() > LINE_MAX {
+            let (head, tail) = text.split_at(LINE_MAX);
+            emit(Piece { text: head, end: End::Cut, after_cut: self.cut });
+            self.cut = true;
+            text = tail;
+        }
+        emit(Piece { text, end: End::Newline, after_cut: self.cut });
+    }
+
+    /// The rest with `text` appended, less what had to be given out to stay within the bound.
+    fn complete(&mut self, mut text: &[u8], emit: &mut impl FnMut(Piece<'_>)) -> Vec<u8> {
+        let mut rest = std::mem::take(&mut self.rest);
+        while rest.len() + text.len() > LINE_MAX {
+            let (head, tail) = text.split_at(LINE_MAX - rest.len());
+            rest.extend_from_slice(head);
+            emit(Piece { text: &rest, end: End::Cut, after_cut: self.cut });
+            self.cut = true;
+            rest.clear();
+            text = tail;
+        }
+        rest.extend_from_slice(text);
+        rest
+    }
+
+    /// Keeps the buffer's memory for the next rest, as long as the stream is busy.
+    fn give_back(&mut self, mut buffer: Vec<u8>) {
+        buffer.clear();
+        self.rest = buffer;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    type Owned = (Vec<u8>, End, bool);
+
+    fn push(lines: &mut Lines, chunk: &[u8]) -> Vec<Owned> {
+        let mut given = Vec::new();
+        lines.push(chunk, |piece| given.push((piece.text.to_vec(), piece.end, piece.after_cut)));
+        given
+    }
+
+    #[test]
+    fn a_line_over_three_chunks_is_given_out_once_and_whole() {
+        let mut lines = Lines::default();
+        assert_eq!(push(&mut lines, b"ab"), []);
+        assert_eq!(push(&mut lines, b"c"), []);
+        let expected = [(b"abcd".to_vec(), End::Newline, false), (Vec::new(), End::Newline, false)];
+        assert_eq!(push(&mut lines, b"d\n\ne"), expected);
+        assert!(lines.is_open());
+    }
+
+    #[test]
+    fn a_prompt_is_given_out_as_it_is() {
+        let mut lines = Lines::default();
+        push(&mut lines, b"login: ");
+        let mut prompt = Vec::new();
+        lines.flush(|piece| prompt.push((piece.text.to_vec(), piece.end, piece.after_cut)));
+        assert_eq!(prompt, [(b"login: ".to_vec(), End::Open, false)]);
+        assert_eq!(push(&mut lines, b"root\n"), [(b"root".to_vec(), End::Newline, false)]);
+        assert_eq!(push(&mut lines, b"$\n"), [(b"$".to_vec(), End::Newline, false)]);
+    }
+
+    #[test]
+    fn a_line_without_end_stays_within_the_bound() {
+        let mut lines = Lines::default();
+        for _ in 0..100 {
+            for (text, end, _) in push(&mut lines, &[b'x'; 5_000]) {
+                assert_eq!((text.len(), end), (LINE_MAX, End::Cut));
+            }
+            assert!(lines.rest.len() < LINE_MAX + 1);
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn pieces_and_newlines_are_the_bytes_that_came_in(
+            runs in prop::collection::vec((0..40_000_usize, any::<bool>(), any::<bool>()), 0..12)
+        ) {
+            let mut lines = Lines::default();
+            // Runs of bytes, with or without a newline, gathered into chunks at random.
+            let mut chunks = vec![Vec::new()];
+            for (length, newline, next) in runs {
+                let chunk = chunks.last_mut().expect("there is one");
+                chunk.resize(chunk.len() + length, b'x');
+                chunk.extend(newline.then_some(b'\n'));
+                if next {
+                    chunks.push(Vec::new());
+                }
+            }
+            let mut joined = Vec::new();
+            let mut emit = |piece: Piece<'_>| {
+                assert!(piece.text.len() <= LINE_MAX);
+                joined.extend_from_slice(piece.text);
+                if piece.end == End::Newline {
+                    joined.push(b'\n');
+                }
+            };
+            for chunk in &chunks {
+                lines.push(chunk, &mut emit);
+            }
+            lines.finish(&mut emit);
+            prop_assert_eq!(joined, chunks.concat());
+        }
+    }
+}

@@ -1,0 +1,50 @@
+//! From pipes to files: every component's output is read at once, stored in daily files, and
+//! its last lines are kept in memory.
+//!
+//! ```text
+//!  component ──stdout──► FIFO ─┐                   ┌─► merge ──► daily file   (byte for byte)
+//!            ──stderr──► FIFO ─┼─► log thread ─────┤
+//!  engine ───trace lines─queue─┘   (one epoll)     ├─► lines ──► ring ──► readers
+//!                                                  └─► lines ──► watch ──► notice (readiness)
+//! ```
+//!
+//! This room owns the FIFOs, the log thread, the files with their rotation and retention, the
+//! rings, and the Supervisor's own trace log ([`trace`]). It knows no policy: it does not start
+//! components, nor decide what a matching line means.
+//!
+//! What it promises:
+//! * **Nobody waits for it.** Pipes are drained whatever the disk does; callers leave a message
+//!   or read memory.
+//! * **Nothing is lost silently.** What cannot be stored is counted in bytes and lines and told
+//!   once, and storing resumes by itself.
+//! * **The pipe outlives us.** Components hold their FIFOs read-write: no `SIGPIPE`, and what
+//!   they write while no Supervisor runs waits for the next one. What is read is written in the
+//!   same turn, so that even a `kill -9` finds nothing in our hands but unfinished lines of
+//!   stamped files.
+//! * **Idle costs nothing.** The thread sleeps until a pipe, a message, or midnight wakes it; a
+//!   silent component owns no buffers and no open file.
+//!
+//! `docs/logging.md` tells operators what goes where.
+
+mod clock;
+mod daily;
+mod handle;
+mod intake;
+mod janitor;
+mod line;
+mod merge;
+mod name;
+mod os;
+mod ring;
+mod stamped;
+mod store;
+pub mod trace;
+mod worker;
+
+#[cfg(test)]
+mod tests;
+
+pub use handle::{Counters, LogThread, Logs, Notice, NoticeSink, Options, Streams};
+pub use line::{End, LINE_MAX, Line, Source, Stream};
+pub use os::{Owner, WriteEnd};
+pub use ring::Batch;

@@ -1,0 +1,527 @@
+//! The log thread.
+//!
+//! It sleeps until a pipe has something, a message came, or a time that was set is over. After
+//! a read it lets output collect for [`TICK`] before it looks again, so that a busy component
+//! costs a wake-up for each tick and not for each line. After a pipe that was half full there is
+//! no rest, and short ones follow: its writer would have to wait.
+
+use std::{
+    collections::HashMap,
+    panic::{AssertUnwindSafe, catch_unwind},
+    path::PathBuf,
+    sync::{
+        Arc,
+        mpsc::{Receiver, SyncSender},
+    },
+    time::{Duration, Instant},
+};
+
+use regex::bytes::Regex;
+use tokio::sync::watch;
+
+use super::{
+    clock::{Calendar, monotonic},
+    handle::{NoticeSink, Options, Shared},
+    intake::{Intake, Tools},
+    janitor::{Janitor, Keep},
+    line::Stream,
+    os::{self, Pipe, Poller, Ready},
+    trace::Queue,
+};
+use crate::{
+    model::{ComponentId, Exit, RunId},
+    registry::{Output, Timestamps},
+};
+
+const TICK: Duration = Duration::from_millis(15);
+
+/// The first rest after a crowded pipe; each further one is twice as long, up to [`TICK`], until
+/// a pipe is crowded again. So a writer finds room at any rate, and a steady one costs few turns.
+const TICK_MIN: Duration = Duration::from_micros(250);
+
+/// Until a notice that was given back is offered again.
+const OFFER_AGAIN: Duration = Duration::from_millis(20);
+
+const CHUNK: usize = 64 << 10;
+
+/// Chunks that are read from one pipe before the others get their turn.
+const CHUNKS_IN_A_ROW: usize = 4;
+
+/// What is read of a component at most when everything that is in its pipes is wanted: a process
+/// that goes on writing must not hold the thread. Two pipes hold as much at most, unless an
+/// administrator has raised the limit.
+const DRAIN_MAX: usize = 2 << 20;
+
+/// The smallest share of memory for a component's last lines.
+const RING_MIN: usize = 16 << 10;
+
+/// A part of the trace log ends at this size.
+const TRACE_MAX_SIZE: u64 = 100 << 20;
+
+pub(super) enum Command {
+    Open { id: ComponentId, output: Output, pipes: [Pipe; 2], shared: Arc<Shared> },
+    Configure { id: ComponentId, output: Output },
+    Close { id: ComponentId, remove: Vec<PathBuf> },
+    Started { id: ComponentId, run: RunId, pid: u32 },
+    Exited { id: ComponentId, run: RunId, exit: Exit, expected: bool },
+    Watch { id: ComponentId, run: RunId, pattern: Regex, from_now: bool },
+    Unwatch { id: ComponentId },
+    Trace { log: PathBuf, keep_days: u32, queue: Arc<Queue> },
+    Reopen,
+    Sync { done: SyncSender<()> },
+    Shutdown,
+}
+
+pub(super) struct Worker {
+    poller: Poller,
+    inbox: Receiver<Command>,
+    intakes: Intakes,
+    /// The trace log.
+    supervisor: Intake,
+    /// What is to be written to it, once its file is known.
+    trace: Option<Arc<Queue>>,
+    tools: Tools,
+    sink: NoticeSink,
+    changes: Arc<watch::Sender<u64>>,
+    janitor: Janitor,
+    upkeep_at: Option<Instant>,
+    upkeep_delay: Duration,
+    buffer: Vec<u8>,
+    rest: Duration,
+    ring_bytes: usize,
+    rings_bytes: usize,
+    ended: bool,
+}
+
+/// Slots that epoll's keys name.
+#[derive(Default)]
+struct Intakes {
+    slots: Vec<Option<Intake>>,
+    by_id: HashMap<ComponentId, usize>,
+    /// Bytes of memory for each ring.
+    share: usize,
+}
+
+impl Worker {
+    pub fn new(
+        options: Options,
+        poller: Poller,
+        inbox: Receiver<Command>,
+        supervisor: Arc<Shared>,
+        changes: Arc<watch::Sender<u64>>,
+    ) -> Self {
+        let Options { ring_bytes, rings_bytes, notices, clock, store, upkeep_delay } = options;
+        supervisor.ring().set_limit(ring_bytes);
+        Self {
+            poller,
+            inbox,
+            intakes: Intakes { share: ring_bytes, ..Intakes::default() },
+            supervisor: Intake::new(None, trace_output(PathBuf::new(), 1), supervisor),
+            trace: None,
+            tools: Tools::new(store, Calendar::new(clock)),
+            sink: notices,
+            changes,
+            janitor: Janitor::default(),
+            upkeep_at: None,
+            upkeep_delay,
+            buffer: vec![0; CHUNK],
+            rest: TICK,
+            ring_bytes,
+            rings_bytes,
+            ended: false,
+        }
+    }
+
+    /// Works until it is told to end.
+    pub fn run(mut self) {
+        // A mistake in here must not stop the reading of every component's output.
+        while catch_unwind(AssertUnwindSafe(|| self.serve())).is_err() {
+            tracing::error!("the log thread panicked; it goes on");
+            self.poller.pause(TICK);
+        }
+        self.janitor.stop();
+    }
+
+    fn serve(&mut self) {
+        let mut ready = Ready::default();
+        while !self.ended {
+            let timeout = Some(self.timeout());
+            if let Err(error) = self.poller.wait(timeout, &mut ready) {
+                tracing::error!(%error, "cannot wait for output");
+                self.poller.pause(TICK);
+            }
+            // Messages first: what was written after a call is treated as the call says.
+            if ready.woken {
+                self.obey();
+                self.take_trace();
+            }
+            let crowded = self.read(&ready.pipes);
+            self.keep_time();
+            self.announce();
+            if crowded {
+                self.rest = Duration::ZERO;
+            } else if !ready.pipes.is_empty() && !self.ended {
+                self.rest = (self.rest * 2).clamp(TICK_MIN, TICK);
+                self.poller.pause(self.rest);
+            }
+        }
+    }
+
+    /// How long nothing is to be done but to wait.
+    fn timeout(&mut self) -> Duration {
+        let now = monotonic();
+        let offer = (!self.tools.notices.is_empty()).then(|| now + OFFER_AGAIN);
+        let unfinished = self.intakes.iter().filter_map(Intake::deadline).min();
+        let wall = self.tools.calendar.now();
+        // A moment late rather than early: at midnight sharp the date has just changed.
+        let midnight = self.tools.calendar.until_tomorrow(wall) + Duration::from_millis(5);
+        let set = [offer, unfinished, self.upkeep_at].into_iter().flatten().min();
+        let until_set = set.map_or(Duration::MAX, |at| at.saturating_duration_since(now));
+        until_set.min(midnight)
+    }
+
+    /// Reads from each of these pipes; whether one was so full that there is no time to rest.
+    fn read(&mut self, keys: &[u64]) -> bool {
+        let mut crowded = false;
+        for &key in keys {
+            let (slot, stream) = of_key(key);
+            let Some(intake) = self.intakes.slots.get_mut(slot).and_then(Option::as_mut) else {
+                continue;
+            };
+            crowded |= read_some(intake, stream, &mut self.tools, &mut self.buffer);
+        }
+        crowded
+    }
+
+    fn obey(&mut self) {
+        while let Ok(command) = self.inbox.try_recv() {
+            self.perform(command);
+        }
+    }
+
+    fn perform(&mut self, command: Command) {
+        let now = monotonic();
+        match command {
+            Command::Open { id, output, pipes, shared } => self.open(id, output, pipes, shared),
+            Command::Configure { id, output } => {
+                if let Some(intake) = self.intakes.get(&id) {
+                    intake.configure(&mut self.tools, output, now);
+                }
+            }
+            Command::Close { id, remove } => self.close(&id, &remove),
+            Command::Started { id, run, pid } => {
+                let at = self.tools.calendar.now();
+                if let Some(intake) = self.intakes.get(&id) {
+                    intake.started(at, run, pid);
+                }
+            }
+            Command::Exited { id, run, exit, expected } => {
+                if let Some(intake) = self.intakes.get(&id) {
+                    drain(intake, &mut self.tools, &mut self.buffer);
+                    intake.exited(&mut self.tools, run, exit, expected, now);
+                }
+            }
+            Command::Watch { id, run, pattern, from_now } => {
+                if let Some(intake) = self.intakes.get(&id) {
+                    intake.watch(&mut self.tools, run, pattern, from_now);
+                }
+            }
+            Command::Unwatch { id } => {
+                if let Some(intake) = self.intakes.get(&id) {
+                    intake.unwatch();
+                }
+            }
+            Command::Trace { log, keep_days, queue } => {
+                let output = trace_output(log, keep_days);
+                self.supervisor.configure(&mut self.tools, output, now);
+                self.trace = Some(queue);
+                self.take_trace();
+            }
+            Command::Reopen => {
+                for intake in self.intakes.iter_mut().chain([&mut self.supervisor]) {
+                    intake.daily().close();
+                }
+            }
+            Command::Sync { done } => {
+                self.drain_all();
+                self.take_trace();
+                // Nobody waits any more: then nobody needs to know.
+                let _ = done.try_send(());
+            }
+            Command::Shutdown => self.shut_down(now),
+        }
+    }
+
+    fn open(&mut self, id: ComponentId, output: Output, pipes: [Pipe; 2], shared: Arc<Shared>) {
+        let known = self.intakes.by_id.get(&id).copied();
+        let slot = known.unwrap_or_else(|| self.intakes.free_slot());
+        let mut intake = match self.intakes.slots[slot].take() {
+            Some(mut intake) => {
+                // The last words in pipes that nobody can find any more.
+                drain(&mut intake, &mut self.tools, &mut self.buffer);
+                intake.configure(&mut self.tools, output, monotonic());
+                intake
+            }
+            None => Intake::new(Some(id.clone()), output, shared),
+        };
+        for (stream, pipe) in Stream::BOTH.into_iter().zip(&pipes) {
+            if let Err(error) = self.poller.add(pipe, key_of(slot, stream)) {
+                let component = id.as_str();
+                tracing::error!(component, %error, "cannot wait for a component's output");
+            }
+        }
+        intake.pipes = Some(pipes);
+        intake.shared.ring().set_limit(self.intakes.share);
+        self.intakes.slots[slot] = Some(intake);
+        self.intakes.by_id.insert(id, slot);
+        self.tools.upkeep = true;
+        self.share_memory();
+    }
+
+    fn close(&mut self, id: &ComponentId, remove: &[PathBuf]) {
+        let Some(slot) = self.intakes.by_id.remove(id) else { return };
+        if let Some(mut intake) = self.intakes.slots[slot].take() {
+            drain(&mut intake, &mut self.tools, &mut self.buffer);
+            intake.finish(&mut self.tools, monotonic());
+        }
+        for path in remove {
+            os::remove_pipe(path);
+        }
+        self.share_memory();
+    }
+
+    /// Gives each ring its share, in powers of two, so that it seldom changes.
+    fn share_memory(&mut self) {
+        let even = self.rings_bytes / self.intakes.by_id.len().max(1);
+        let share = 1 << even.max(1).ilog2();
+        let share = usize::min(share, self.ring_bytes).max(RING_MIN.min(self.ring_bytes));
+        if share != self.intakes.share {
+            self.intakes.share = share;
+            for intake in self.intakes.iter() {
+                intake.shared.ring().set_limit(share);
+            }
+        }
+    }
+
+    fn drain_all(&mut self) {
+        for intake in self.intakes.slots.iter_mut().flatten() {
+            drain(intake, &mut self.tools, &mut self.buffer);
+        }
+    }
+
+    fn shut_down(&mut self, now: Instant) {
+        self.drain_all();
+        for intake in self.intakes.iter_mut() {
+            intake.finish(&mut self.tools, now);
+        }
+        self.take_trace();
+        self.offer_notices();
+        self.announce();
+        self.ended = true;
+    }
+
+    fn take_trace(&mut self) {
+        let Some(queue) = &self.trace else { return };
+        let (text, lost) = queue.take();
+        if !text.is_empty() || lost > 0 {
+            self.supervisor.take_trace(&mut self.tools, &text, lost, monotonic());
+        }
+    }
+
+    /// Does what is due by time.
+    fn keep_time(&mut self) {
+        let now = monotonic();
+        for intake in self.intakes.slots.iter_mut().flatten() {
+            if intake.deadline().is_some_and(|deadline| now >= deadline) {
+                // The newline may be there by now: then this thread is late, not the component.
+                for stream in Stream::BOTH {
+                    read_some(intake, stream, &mut self.tools, &mut self.buffer);
+                }
+                intake.give_out_overdue(&mut self.tools, now);
+            }
+        }
+        self.offer_notices();
+        self.look_after_files(now);
+    }
+
+    fn offer_notices(&mut self) {
+        while let Some(notice) = self.tools.notices.pop_front() {
+            if let Err(notice) = (self.sink)(notice) {
+                self.tools.notices.push_front(notice);
+                break;
+            }
+        }
+    }
+
+    /// Completes yesterday's files, and has old ones compressed and deleted.
+    fn look_after_files(&mut self, now: Instant) {
+        let wall = self.tools.calendar.now();
+        let today = self.tools.calendar.today(wall);
+        for intake in self.intakes.iter_mut().chain([&mut self.supervisor]) {
+            self.tools.upkeep |= intake.daily().close_old(today);
+        }
+        if std::mem::take(&mut self.tools.upkeep) && self.upkeep_at.is_none() {
+            self.upkeep_at = Some(now + self.upkeep_delay);
+        }
+        if self.upkeep_at.is_none_or(|at| now < at) {
+            return;
+        }
+        if self.janitor.is_busy() {
+            self.upkeep_at = Some(now + self.upkeep_delay);
+            return;
+        }
+        self.upkeep_at = None;
+        let trace = self.trace.is_some().then_some(&mut self.supervisor);
+        let keeps = self.intakes.slots.iter_mut().flatten().chain(trace).map(|intake| Keep {
+            names: intake.daily().names().clone(),
+            days: intake.output.keep_days,
+            files: intake.output.keep_files,
+            compress: intake.output.compress,
+        });
+        self.janitor.start(keeps.collect(), today);
+    }
+
+    /// Tells readers that there may be something new.
+    fn announce(&self) {
+        if self.changes.receiver_count() > 0 {
+            self.changes.send_modify(|generation| *generation += 1);
+        }
+    }
+}
+
+impl Intakes {
+    fn get(&mut self, id: &ComponentId) -> Option<&mut Intake> {
+        let slot = *self.by_id.get(id)?;
+        self.slots[slot].as_mut()
+    }
+
+    fn iter(&self) -> impl Iterator<Item = &Intake> {
+        self.slots.iter().flatten()
+    }
+
+    fn iter_mut(&mut self) -> impl Iterator<Item = &mut Intake> {
+        self.slots.iter_mut().flatten()
+    }
+
+    fn free_slot(&mut self) -> usize {
+        self.slots.iter().position(Option::is_none).unwrap_or_else(|| {
+            self.slots.push(None);
+            self.slots.len() - 1
+        })
+    }
+}
+
+/// Reads what a pipe has, but not for so long that others have to wait; whether the pipe was so
+/// full that its writer may have to.
+fn read_some(intake: &mut Intake, stream: Stream, tools: &mut Tools, buffer: &mut [u8]) -> bool {
+    let Some(mut pipes) = intake.pipes.take() else { return false };
+    let pipe = &mut pipes[stream.index()];
+    let chunks = if intake.must_wait(stream) {
+        // Held back in memory only where its writer would have to wait otherwise.
+        usize::from(pipe.is_crowded(pipe.waiting()))
+    } else {
+        CHUNKS_IN_A_ROW
+    };
+    let mut total = 0;
+    for _ in 0..chunks {
+        let count = read_chunk(intake, pipe, stream, tools, buffer);
+        total += count;
+        if count < buffer.len() {
+            break;
+        }
+    }
+    let crowded = pipe.is_crowded(total);
+    intake.pipes = Some(pipes);
+    crowded
+}
+
+/// Reads everything that is in the pipes of a component.
+fn drain(intake: &mut Intake, tools: &mut Tools, buffer: &mut [u8]) {
+    let Some(mut pipes) = intake.pipes.take() else { return };
+    let mut total = 0;
+    while total < DRAIN_MAX {
+        // In turns, so that little of one is held back for the other.
+        let counts = Stream::BOTH
+            .map(|stream| read_chunk(intake, &mut pipes[stream.index()], stream, tools, buffer));
+        total += counts[0] + counts[1];
+        if counts == [0, 0] {
+            break;
+        }
+    }
+    intake.pipes = Some(pipes);
+}
+
+/// Bytes that were read; 0 when there is nothing.
+fn read_chunk(
+    intake: &mut Intake,
+    pipe: &mut Pipe,
+    stream: Stream,
+    tools: &mut Tools,
+    buffer: &mut [u8],
+) -> usize {
+    match pipe.read(buffer) {
+        Ok(Some(count)) => {
+            intake.take(tools, stream, &buffer[..count], monotonic());
+            count
+        }
+        Ok(None) => 0,
+        Err(error) => {
+            let component = intake.id.as_deref();
+            tracing::error!(component, stream = stream.name(), %error, "cannot read output");
+            0
+        }
+    }
+}
+
+fn key_of(slot: usize, stream: Stream) -> u64 {
+    (slot as u64) << 1 | stream.index() as u64
+}
+
+fn of_key(key: u64) -> (usize, Stream) {
+    let stream = if key & 1 == 0 { Stream::Out } else { Stream::Err };
+    (usize::try_from(key >> 1).unwrap_or(usize::MAX), stream)
+}
+
+/// The trace log is stored as components are; its lines have their stamp already.
+fn trace_output(log: PathBuf, keep_days: u32) -> Output {
+    Output {
+        log,
+        timestamps: Timestamps::Rfc3339,
+        max_size: TRACE_MAX_SIZE,
+        keep_days,
+        keep_files: None,
+        compress: false,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::{fs::File, io::Write};
+
+    use super::{
+        super::{clock::Clock, store::Disk},
+        *,
+    };
+
+    #[test]
+    fn a_pipe_that_was_half_full_is_enlarged_and_leaves_no_time_to_rest() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let open = |name| os::open_pipe(&folder.path().join(name), None).expect("a pipe");
+        let (out, err) = (open("out"), open("err"));
+        let output = trace_output(folder.path().join("a.log"), 1);
+        let mut intake = Intake::new(None, output, Shared::new());
+        intake.pipes = Some([out.pipe, err.pipe]);
+        let mut tools = Tools::new(Arc::new(Disk), Calendar::new(Clock::system()));
+        let mut buffer = vec![0; CHUNK];
+        let mut writer = File::from(out.write_end);
+        let mut is_crowded_by = |bytes: usize| {
+            writer.write_all(&vec![b'x'; bytes]).expect("there is room");
+            read_some(&mut intake, Stream::Out, &mut tools, &mut buffer)
+        };
+        assert!(!is_crowded_by(1_000));
+        assert!(is_crowded_by(40_000));
+        // Now there is room for more, and the measure has changed with it.
+        assert!(!is_crowded_by(40_000));
+        assert!(is_crowded_by(150_000));
+    }
+}

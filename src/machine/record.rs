@@ -1,0 +1,151 @@
+//! What a component's past tells: how it ended, how often, and whether it may try again.
+
+use std::{collections::VecDeque, fmt, time::Duration};
+
+use super::StopCause;
+use crate::{
+    model::{Exit, LastExit, Moment, RunId},
+    registry::RestartPolicy,
+};
+
+/// How a run ended, or did not begin, without request.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Ended {
+    /// The leader ended by itself.
+    Exited(Exit),
+    /// The process could not be made; the text says at which stage and why.
+    NotStarted(String),
+    /// The readiness check failed for good, or took too long.
+    NotReady(String),
+    /// The health check failed, or a limit was passed.
+    Unhealthy(String),
+}
+
+/// Why a component is *failed*.
+#[derive(Debug, Clone, PartialEq)]
+pub enum FailReason {
+    /// More restarts than the policy allows.
+    BudgetSpent { restarts: u32, window: Duration, last: Ended },
+    /// The policy does not restart it.
+    NotRestarted { last: Ended },
+}
+
+/// The past of one component. Bounded.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Record {
+    /// Ends without request since it was last stable, or started by an operator.
+    pub failures_in_a_row: u32,
+    /// Starts without request since an operator (or the Supervisor's start) started it.
+    pub restarts: u32,
+    /// When it was restarted, within the policy's window.
+    recent: VecDeque<Moment>,
+    pub last_run: Option<RunId>,
+    pub last_exit: Option<LastExit>,
+    /// What went wrong last, until it is running again.
+    pub trouble: Option<Ended>,
+    /// The last ends, newest first.
+    pub exits: VecDeque<ExitEntry>,
+}
+
+/// One end of a run.
+#[derive(Debug, Clone, PartialEq)]
+pub struct ExitEntry {
+    pub run: RunId,
+    pub exit: LastExit,
+    pub cause: StopCause,
+}
+
+impl Record {
+    /// Ends that are kept for `explain`.
+    pub const EXITS_KEPT: usize = 10;
+    /// A bound for the window's memory where the policy sets no limit.
+    const RECENT_KEPT: usize = 1024;
+
+    /// An operator started it: the past does not count any more.
+    pub fn forgive(&mut self) {
+        self.failures_in_a_row = 0;
+        self.restarts = 0;
+        self.recent.clear();
+        self.trouble = None;
+    }
+
+    pub fn remember_exit(&mut self, run: RunId, exit: LastExit, cause: StopCause) {
+        self.last_exit = Some(exit);
+        self.exits.truncate(Self::EXITS_KEPT - 1);
+        self.exits.push_front(ExitEntry { run, exit, cause });
+    }
+
+    /// Takes note of an end without request of a run that `lasted` so long; tells whether the
+    /// run had been stable.
+    pub fn count_failure(
+        &mut self,
+        ended: Ended,
+        lasted: Duration,
+        policy: &RestartPolicy,
+    ) -> bool {
+        let started = !matches!(ended, Ended::NotStarted(_));
+        let stable = started && lasted >= policy.reset_after;
+        if stable {
+            self.failures_in_a_row = 0;
+        }
+        self.failures_in_a_row = self.failures_in_a_row.saturating_add(1);
+        self.trouble = Some(ended);
+        stable
+    }
+
+    /// Takes one restart from the budget, or tells that it is spent.
+    pub fn take_restart(&mut self, now: Moment, policy: &RestartPolicy) -> bool {
+        while self.recent.front().is_some_and(|&at| now.since(at) >= policy.window) {
+            self.recent.pop_front();
+        }
+        if let Some(limit) = policy.max_restarts
+            && self.recent.len() >= limit as usize
+        {
+            return false;
+        }
+        if self.recent.len() >= Self::RECENT_KEPT {
+            self.recent.pop_front();
+        }
+        self.recent.push_back(now);
+        self.restarts = self.restarts.saturating_add(1);
+        true
+    }
+
+    /// Restarts within the policy's window up to `now`.
+    pub fn restarts_within(&self, now: Moment, window: Duration) -> usize {
+        self.recent.iter().filter(|&&at| now.since(at) < window).count()
+    }
+}
+
+impl Ended {
+    /// Whether the policy takes it for a success.
+    pub fn is_success(&self, policy: &RestartPolicy) -> bool {
+        matches!(self, Self::Exited(Exit::Code(code)) if policy.is_success(*code))
+    }
+}
+
+impl fmt::Display for Ended {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Exited(exit) => match exit {
+                Exit::Code(code) => write!(f, "it exited with {code}"),
+                Exit::Signal { .. } => write!(f, "{exit} ended it"),
+                Exit::Unknown => f.write_str("it ended, how is not known"),
+            },
+            Self::NotStarted(why) | Self::NotReady(why) | Self::Unhealthy(why) => f.write_str(why),
+        }
+    }
+}
+
+impl fmt::Display for FailReason {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::BudgetSpent { restarts, window, last } => write!(
+                f,
+                "{last}; {restarts} restarts within {} s are all that the policy allows",
+                window.as_secs_f64()
+            ),
+            Self::NotRestarted { last } => write!(f, "{last}; the policy does not restart it"),
+        }
+    }
+}

@@ -1,0 +1,25 @@
+//! The clocks: the one that decides, and the one that is shown.
+
+use jiff::{SignedDuration, Timestamp};
+use rustix::time::{ClockId, clock_gettime};
+
+use crate::model::Moment;
+
+/// Now, on the clock that decides.
+pub fn now() -> Moment {
+    let time = clock_gettime(ClockId::Monotonic);
+    let seconds = u64::try_from(time.tv_sec).expect("the machine booted in the past");
+    let nanos = u32::try_from(time.tv_nsec).expect("nanoseconds are below a thousand million");
+    Moment::from_boot(std::time::Duration::new(seconds, nanos))
+}
+
+/// The wall time of a past moment, for display. A clock that was set meanwhile is believed.
+pub fn wall(at: Moment) -> Timestamp {
+    let ago = SignedDuration::try_from(now().since(at)).unwrap_or(SignedDuration::ZERO);
+    Timestamp::now().checked_sub(ago).unwrap_or(Timestamp::UNIX_EPOCH)
+}
+
+/// RFC 3339, UTC, in milliseconds.
+pub fn rfc3339(at: Moment) -> String {
+    format!("{:.3}", wall(at))
+}

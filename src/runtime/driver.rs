@@ -1,0 +1,462 @@
+//! The loop: one input at a time goes to the supervisor, and what comes out is performed.
+//!
+//! Everything here runs on the engine's thread and never waits: starts are made by the spawner,
+//! output is read by the log thread, samples and registries are read on the blocking pool, and
+//! each answers through a channel. `effects.rs` performs, `messages.rs` answers clients.
+
+use std::{
+    collections::{BTreeSet, HashMap},
+    os::fd::OwnedFd,
+    sync::Arc,
+    time::Duration,
+};
+
+use tokio::{
+    io::unix::AsyncFd,
+    sync::{mpsc, oneshot},
+    task::AbortHandle,
+};
+
+use super::{
+    clock,
+    engine::Place,
+    handle::Message,
+    journal::{Entry, Journal},
+    launch,
+    messages::Internal,
+    notify::ServiceManager,
+    samples::Samples,
+    signals::{SignalKind, Signals},
+    spawner::{Made, Newborn, Spawner},
+};
+use crate::{
+    logs::{self, Logs},
+    machine::Process,
+    model::{ComponentId, Moment, OperationId, Origin, RunId, Via},
+    probes::{Commands, Finding, ProbeKind, ProbeNotice, Probes},
+    process::{self, Child, Containment, Level, Notice, Tree, Watcher},
+    registry::Component,
+    supervisor::{Effect, Fact, Supervisor},
+    wire::{Health, Operation, Problem},
+};
+
+/// How often a tree is looked at that no event tells about: what is left of it after its leader
+/// ended, without cgroup.
+const LINGERING_LOOK: Duration = Duration::from_millis(50);
+
+/// How much more time the service manager is asked for while the start goes on.
+const START_EXTENSION: Duration = Duration::from_mins(2);
+
+pub(super) struct Driver {
+    pub place: Place,
+    pub supervisor: Supervisor,
+    pub running: HashMap<RunId, Running>,
+    pub watcher: Watcher,
+    pub spawner: Spawner,
+    pub logs: Logs,
+    pub trace: logs::trace::Trace,
+    pub probes: Probes,
+    pub commands: Arc<dyn Commands>,
+    pub configs: Configs,
+    pub containment: Containment,
+    pub journal: Journal,
+    pub samples: Samples,
+    pub manager: ServiceManager,
+    pub internal: mpsc::UnboundedSender<Internal>,
+    /// Callers who wait for an operation's end.
+    pub waiters: HashMap<OperationId, Vec<oneshot::Sender<Result<Operation, Problem>>>>,
+    pub stop_commands: HashMap<RunId, AbortHandle>,
+    /// Runs whose leader ended and whose tree no event tells about.
+    pub lingering: BTreeSet<RunId>,
+    /// Facts that came up while effects were performed.
+    pub facts: Vec<Fact>,
+    pub boot: Option<OperationId>,
+    pub started: Moment,
+    /// What the service manager was told last.
+    pub told: String,
+    /// Set when everything has ended.
+    pub end: Option<End>,
+    pub next_statistics: Option<Moment>,
+    pub next_watchdog: Option<Moment>,
+}
+
+/// A live run as the world sees it.
+#[derive(Debug)]
+pub(super) struct Running {
+    pub id: ComponentId,
+    pub child: Child,
+    pub tree: Tree,
+    pub leader_ended: bool,
+}
+
+/// How the Supervisor ended.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct End {
+    /// It is to execute itself anew.
+    pub restart: bool,
+    /// Components that could not be ended.
+    pub left: Vec<ComponentId>,
+}
+
+/// The components' configurations, for those who launch beside them (exec checks).
+pub(super) type Configs = Arc<std::sync::Mutex<HashMap<ComponentId, Arc<Component>>>>;
+
+/// Where inputs come from.
+pub(super) struct Inputs {
+    pub messages: mpsc::Receiver<Message>,
+    pub made: mpsc::UnboundedReceiver<Made>,
+    pub probes: mpsc::Receiver<ProbeNotice>,
+    pub logs: mpsc::Receiver<logs::Notice>,
+    pub internal: mpsc::UnboundedReceiver<Internal>,
+    pub ended: AsyncFd<OwnedFd>,
+    pub signals: Signals,
+}
+
+impl Driver {
+    /// Runs until everything has ended.
+    pub async fn run(mut self, mut inputs: Inputs) -> (Self, End) {
+        let mut notices = Vec::new();
+        loop {
+            if let Some(end) = self.end.take() {
+                return (self, end);
+            }
+            let wait = self.next_deadline().map(|at| at.since(clock::now()));
+            tokio::select! {
+                biased;
+                signal = inputs.signals.recv() => self.signalled(signal),
+                ready = inputs.ended.readable() => {
+                    // Cleared first: what ends from now on makes it ready again.
+                    if let Ok(mut ready) = ready {
+                        ready.clear_ready();
+                    }
+                    self.take_notices(&mut notices);
+                }
+                Some(made) = inputs.made.recv() => self.made(made),
+                Some(notice) = inputs.probes.recv() => self.probed(notice),
+                Some(notice) = inputs.logs.recv() => self.logged(notice),
+                Some(internal) = inputs.internal.recv() => self.handle_internal(internal),
+                Some(message) = inputs.messages.recv() => self.handle_message(message),
+                () = sleep(wait) => {}
+            }
+            self.tick();
+        }
+    }
+
+    /// One fact to the supervisor, and everything that follows.
+    pub fn fact(&mut self, fact: Fact) {
+        self.facts.push(fact);
+        self.take_facts();
+    }
+
+    pub fn take_facts(&mut self) {
+        while !self.facts.is_empty() {
+            for fact in std::mem::take(&mut self.facts) {
+                let mut effects = Vec::new();
+                self.supervisor.handle(clock::now(), fact, &mut effects);
+                self.perform(effects);
+            }
+        }
+    }
+
+    /// Performs the effects of a call to the supervisor, and the facts that came of them.
+    pub fn settle(&mut self, effects: Vec<Effect>) {
+        self.perform(effects);
+        self.take_facts();
+    }
+
+    /// Whatever is due by now.
+    fn tick(&mut self) {
+        let now = clock::now();
+        if self.supervisor.next_deadline().is_some_and(|at| at <= now) {
+            let mut effects = Vec::new();
+            self.supervisor.deadline_reached(now, &mut effects);
+            self.settle(effects);
+        }
+        if !self.lingering.is_empty() {
+            self.look_after_lingering();
+        }
+        if self.next_watchdog.is_some_and(|at| at <= now) {
+            self.manager.alive();
+            self.next_watchdog = self.manager.watchdog.map(|every| now.after(every));
+        }
+        if self.next_statistics.is_some_and(|at| at <= now) {
+            let every = self.supervisor.registry().config.trace_stats_interval;
+            self.next_statistics = every.map(|every| now.after(every));
+            self.trace_statistics();
+        }
+        self.tell_manager();
+    }
+
+    fn next_deadline(&self) -> Option<Moment> {
+        let lingering = (!self.lingering.is_empty()).then(|| clock::now().after(LINGERING_LOOK));
+        [self.supervisor.next_deadline(), self.next_statistics, self.next_watchdog, lingering]
+            .into_iter()
+            .flatten()
+            .min()
+    }
+
+    // ---- the world's news -----------------------------------------------------------------
+
+    fn made(&mut self, made: Made) {
+        let Made { run, result } = made;
+        match result {
+            Ok(newborn) => {
+                let process = newborn.process;
+                if let Err(error) = self.take_in(run, newborn) {
+                    // Unwatched, its end would never be seen: it must not live.
+                    tracing::error!(%run, %error, "cannot watch a new process; it is ended");
+                    self.facts.push(Fact::SpawnFailed { run, error });
+                } else {
+                    self.facts.push(Fact::Spawned { run, process });
+                }
+            }
+            Err(error) => {
+                self.probes.forget(run);
+                if let Some(id) = self.supervisor.component_of(run).cloned() {
+                    self.journal.append(&Entry::Gone { id, run });
+                }
+                self.facts.push(Fact::SpawnFailed { run, error });
+            }
+        }
+        self.take_facts();
+    }
+
+    fn take_in(&mut self, run: RunId, newborn: Newborn) -> Result<(), String> {
+        let Newborn { child, mut tree, process } = newborn;
+        let Some(id) = self.supervisor.component_of(run).cloned() else {
+            let _ended_below = tree.kill();
+            return Err("nobody waits for it any more".to_owned());
+        };
+        if let Some(config) = self.supervisor.config(&id) {
+            let restarts = self.supervisor.component(&id).map_or(0, |view| view.restarts);
+            self.journal.append(&Entry::Started {
+                id: id.clone(),
+                run,
+                pid: child.pid(),
+                start_time: child.start_time(),
+                at: process.started,
+                restarts,
+                fingerprint: launch::fingerprint(config),
+            });
+        }
+        if let Err(error) = self.watcher.add_child(&child, run.0) {
+            let _ended_below = tree.kill();
+            return Err(error.to_string());
+        }
+        self.logs.started(&id, run, process.pid);
+        self.running.insert(run, Running { id, child, tree, leader_ended: false });
+        Ok(())
+    }
+
+    /// Takes over a process of an earlier Supervisor.
+    pub fn take_over(&mut self, id: &ComponentId, run: RunId, child: Child, tree: Tree) -> bool {
+        if let Err(error) = self.watcher.add_child(&child, run.0) {
+            tracing::error!(%id, %error, "cannot watch a process of an earlier Supervisor");
+            return false;
+        }
+        self.running.insert(run, Running { id: id.clone(), child, tree, leader_ended: false });
+        true
+    }
+
+    fn take_notices(&mut self, notices: &mut Vec<Notice>) {
+        if let Err(error) = self.watcher.poll(notices) {
+            tracing::error!(%error, "cannot ask which processes ended");
+        }
+        for notice in notices.drain(..) {
+            match notice {
+                Notice::Exited { token } => self.leader_ended(RunId(token)),
+                Notice::TreeEmpty { token } => self.look_at_tree(RunId(token)),
+            }
+        }
+        self.take_facts();
+    }
+
+    fn leader_ended(&mut self, run: RunId) {
+        let Some(running) = self.running.get_mut(&run) else { return };
+        let exit = match running.child.reap() {
+            Ok(Some(exit)) => exit,
+            Ok(None) => return,
+            Err(error) => {
+                tracing::error!(id = %running.id, %error, "cannot ask how a process ended");
+                crate::model::Exit::Unknown
+            }
+        };
+        running.leader_ended = true;
+        let id = running.id.clone();
+        let tree_gone = running.tree.is_empty();
+        let expected = self.supervisor.component(&id).is_some_and(|view| {
+            view.state == crate::wire::ComponentState::Stopping && view.reason.is_some()
+        });
+        self.logs.exited(&id, run, exit, expected);
+        self.facts.push(Fact::Exited { run, exit, oom: false, tree_gone });
+        if tree_gone {
+            self.forget(run);
+        } else {
+            self.watch_tree(run);
+        }
+    }
+
+    /// Has the end of what is left of a tree told.
+    fn watch_tree(&mut self, run: RunId) {
+        let Some(running) = self.running.get(&run) else { return };
+        match self.watcher.add_tree(&running.tree, run.0) {
+            Ok(true) => {}
+            Ok(false) => {
+                self.lingering.insert(run);
+            }
+            Err(error) => {
+                tracing::warn!(id = %running.id, %error, "cannot watch a tree; it is looked at");
+                self.lingering.insert(run);
+            }
+        }
+    }
+
+    fn look_at_tree(&mut self, run: RunId) {
+        let Some(running) = self.running.get_mut(&run) else { return };
+        if running.leader_ended && running.tree.is_empty() {
+            self.forget(run);
+            self.facts.push(Fact::TreeGone { run });
+        }
+    }
+
+    fn look_after_lingering(&mut self) {
+        for run in self.lingering.clone() {
+            self.look_at_tree(run);
+        }
+        self.take_facts();
+    }
+
+    /// A run's whole tree is gone.
+    fn forget(&mut self, run: RunId) {
+        self.lingering.remove(&run);
+        self.watcher.remove_tree(run.0);
+        self.probes.forget(run);
+        if let Some(command) = self.stop_commands.remove(&run) {
+            command.abort();
+        }
+        if let Some(running) = self.running.remove(&run) {
+            self.journal.append(&Entry::Gone { id: running.id, run });
+        }
+    }
+
+    fn probed(&mut self, notice: ProbeNotice) {
+        let ProbeNotice { run, kind, finding } = notice;
+        let fact = match (kind, finding) {
+            (ProbeKind::Ready, Finding::Passed { .. }) => Fact::Ready { run },
+            (ProbeKind::Ready, Finding::Failed { detail }) => Fact::NotReady { run, why: detail },
+            (ProbeKind::Health, Finding::Passed { detail }) => {
+                Fact::HealthChanged { run, health: Health::Ok, detail: Some(detail) }
+            }
+            (ProbeKind::Health, Finding::Failed { detail }) => {
+                let health = Health::Failing;
+                let why = detail.clone();
+                self.facts.push(Fact::HealthChanged { run, health, detail: Some(detail) });
+                Fact::Unhealthy { run, why }
+            }
+            (_, Finding::Answer { detail, .. } | Finding::Status(detail)) => {
+                Fact::StatusText { run, text: detail }
+            }
+            (kind, other) => {
+                let id = self.supervisor.component_of(run).map(ToString::to_string);
+                tracing::debug!(id, %run, ?kind, finding = ?other, "a component or its check says");
+                return;
+            }
+        };
+        self.fact(fact);
+    }
+
+    fn logged(&mut self, notice: logs::Notice) {
+        let name = |id: &Option<ComponentId>| {
+            id.as_ref().map_or_else(|| "the trace log".to_owned(), ToString::to_string)
+        };
+        match notice {
+            logs::Notice::Matched { run, line, .. } => self.probes.matched(run, line),
+            logs::Notice::Lost { id, path, error } => tracing::error!(
+                id = name(&id), path = %path.display(), error,
+                "output cannot be stored, and is counted as lost until it can be again"
+            ),
+            logs::Notice::Resumed { id, path, lost_bytes, lost_lines } => tracing::warn!(
+                id = name(&id), path = %path.display(), lost_bytes, lost_lines,
+                "output is stored again"
+            ),
+        }
+    }
+
+    fn signalled(&mut self, signal: SignalKind) {
+        let origin =
+            |name: &str| Origin { via: Via::Signal { name: name.to_owned() }, ..Origin::default() };
+        match signal {
+            SignalKind::Stop(name) => {
+                let again = self.supervisor.is_shutting_down();
+                tracing::info!(signal = name, again, "asked to end");
+                self.shut_down(false, again, &origin(name));
+            }
+            SignalKind::Reload => {
+                self.manager.reloading();
+                self.load_registry(false, origin("SIGHUP"), None);
+            }
+            SignalKind::ReopenLogs => {
+                tracing::info!("the log files are opened anew");
+                self.logs.reopen();
+            }
+            SignalKind::Child => {
+                if self.containment.level() == Level::Subreaper {
+                    process::reap_orphans(|_| false);
+                }
+            }
+        }
+    }
+
+    pub fn shut_down(&mut self, restart: bool, kill: bool, origin: &Origin) -> OperationId {
+        self.manager.stopping();
+        let mut effects = Vec::new();
+        let operation =
+            self.supervisor.shut_down(clock::now(), restart, kill, origin, &mut effects);
+        self.settle(effects);
+        operation
+    }
+
+    /// Keeps the service manager's view: when the start is done, and a line of status.
+    fn tell_manager(&mut self) {
+        if !self.manager.is_present() || self.supervisor.is_shutting_down() {
+            return;
+        }
+        let status = self.summary();
+        let booted =
+            self.boot.is_some_and(|boot| self.supervisor.operation_ended(boot) != Some(false));
+        if booted {
+            self.boot = None;
+            self.manager.ready(&status);
+        } else if status != self.told {
+            if self.boot.is_some() {
+                self.manager.extend(&status, START_EXTENSION);
+            } else {
+                self.manager.status(&status);
+            }
+        }
+        self.told = status;
+    }
+
+    fn summary(&self) -> String {
+        use crate::wire::ComponentState::{Failed, Running};
+        let snapshot = self.supervisor.snapshot();
+        let count = |state| snapshot.iter().filter(|view| view.state == state).count();
+        let (running, failed) = (count(Running), count(Failed));
+        let failed = if failed > 0 { format!(", {failed} failed") } else { String::new() };
+        format!("{running} of {} running{failed}", snapshot.len())
+    }
+
+    /// The process of a run, for those who ask by pid.
+    pub fn process_of(&self, run: RunId) -> Option<Process> {
+        let id = self.supervisor.component_of(run)?;
+        let view = self.supervisor.component(id)?;
+        Some(Process { pid: view.pid?, started: view.started? })
+    }
+}
+
+async fn sleep(wait: Option<Duration>) {
+    match wait {
+        Some(wait) => tokio::time::sleep(wait).await,
+        None => std::future::pending().await,
+    }
+}

@@ -1,0 +1,207 @@
+//! Performs what the supervisor decided.
+
+use std::{sync::Arc, time::Duration};
+
+use super::{
+    clock,
+    driver::{Driver, End},
+    journal::Entry,
+    messages::Internal,
+    spawner::Order,
+    status,
+};
+use crate::{
+    model::{ComponentId, OperationId, RunId},
+    probes::{CommandRequest, Watched},
+    process::{Delivery, Signal},
+    supervisor::{Effect, Fact, Transition},
+    wire::{ComponentState, Intent, Verb},
+};
+
+impl Driver {
+    pub fn perform(&mut self, effects: Vec<Effect>) {
+        for effect in effects {
+            match effect {
+                Effect::Spawn { id, run } => self.spawn(&id, run),
+                Effect::RequestStop { id, run } => self.request_stop(&id, run),
+                Effect::RequestOrphansStop { run } => self.request_orphans_stop(run),
+                Effect::KillTree { run } => self.kill_tree(run),
+                Effect::StartProbes { id, run, ready_already } => {
+                    self.start_probes(&id, run, ready_already);
+                }
+                Effect::StopProbes { run } => self.probes.forget(run),
+                Effect::Transition(transition) => self.changed(&transition),
+                Effect::Asked { verb, ids, origin, operation } => {
+                    self.asked(verb, &ids, &origin, operation);
+                }
+                Effect::OperationEnded { id } => self.operation_ended(id),
+                Effect::Reconfigured { id } => self.reconfigured(&id),
+                Effect::Removed { id } => self.removed(&id),
+                Effect::AllGone { restart, left } => self.end = Some(End { restart, left }),
+            }
+        }
+    }
+
+    fn spawn(&mut self, id: &ComponentId, run: RunId) {
+        let Some(component) = self.supervisor.config(id).map(Arc::clone) else { return };
+        self.journal.append(&Entry::Starting { id: id.clone(), run });
+        self.configs().insert(id.clone(), Arc::clone(&component));
+        match self.probes.prepare(run, &component) {
+            Ok(extra) => self.spawner.order(Order { run, component, extra }),
+            Err(error) => {
+                self.journal.append(&Entry::Gone { id: id.clone(), run });
+                self.facts.push(Fact::SpawnFailed { run, error: error.to_string() });
+            }
+        }
+    }
+
+    /// The polite way: the stop command where there is one, else the signal to the leader.
+    fn request_stop(&mut self, id: &ComponentId, run: RunId) {
+        let Some(config) = self.supervisor.config(id).map(Arc::clone) else { return };
+        let Some(command) = config.stop.command.clone() else {
+            self.send_stop_signal(run, config.stop.signal.into());
+            return;
+        };
+        let request = CommandRequest { run, id: id.clone(), command };
+        let (commands, internal) = (Arc::clone(&self.commands), self.internal.clone());
+        let task = tokio::spawn(async move {
+            let result = commands.run(request).await;
+            // The loop outlives every task but at the very end.
+            let _nobody_listens = internal.send(Internal::StopCommandEnded { run, result });
+        });
+        self.stop_commands.insert(run, task.abort_handle());
+    }
+
+    pub fn send_stop_signal(&mut self, run: RunId, signal: Signal) {
+        let Some(running) = self.running.get(&run) else { return };
+        // SIGCONT follows: a stopped process cannot handle the signal.
+        let sent = running.child.signal(signal).and_then(|delivery| {
+            running.child.signal(Signal::Cont)?;
+            Ok(delivery)
+        });
+        match sent {
+            Ok(Delivery::Delivered | Delivery::AlreadyGone) => {}
+            Err(error) => {
+                tracing::warn!(id = %running.id, %signal, %error, "cannot send the stop signal");
+            }
+        }
+    }
+
+    fn request_orphans_stop(&mut self, run: RunId) {
+        let Some(running) = self.running.get_mut(&run) else { return };
+        let config = self.supervisor.config(&running.id);
+        let signal = config.map_or(Signal::Term, |config| config.stop.signal.into());
+        match running.tree.signal(signal).and_then(|count| {
+            running.tree.signal(Signal::Cont)?;
+            Ok(count)
+        }) {
+            Ok(count) => tracing::info!(
+                id = %running.id, %run, processes = count, %signal,
+                "the leader has ended; the rest of its tree is asked to end"
+            ),
+            Err(error) => tracing::warn!(
+                id = %running.id, %run, %error,
+                "cannot ask the rest of a tree to end"
+            ),
+        }
+    }
+
+    fn kill_tree(&mut self, run: RunId) {
+        let Some(running) = self.running.get_mut(&run) else { return };
+        if let Err(error) = running.tree.kill() {
+            tracing::warn!(id = %running.id, %run, %error, "cannot kill all of a process tree");
+        }
+    }
+
+    fn start_probes(&mut self, id: &ComponentId, run: RunId, ready: bool) {
+        let Some(config) = self.supervisor.config(id).map(Arc::clone) else { return };
+        let Some(process) = self.process_of(run) else { return };
+        let age = clock::now().since(process.started);
+        self.probes.watch(run, &config, Watched { pid: process.pid, age, ready });
+    }
+
+    fn changed(&mut self, transition: &Transition) {
+        let Transition { id, run, pid, from, to, reason } = transition;
+        let run_number = run.map(|run| run.0);
+        match to {
+            ComponentState::Failed | ComponentState::Unkillable => {
+                tracing::error!(%id, run = run_number, %from, %to, reason, "component");
+            }
+            ComponentState::Backoff => {
+                let next = self.supervisor.component(id).and_then(|view| view.next_attempt);
+                let wait = next.map_or(Duration::ZERO, |at| at.since(clock::now()));
+                let next_attempt_s = wait.as_secs_f64();
+                tracing::warn!(%id, run = run_number, %from, %to, reason, next_attempt_s, "component");
+            }
+            ComponentState::Starting if reason.is_some() => {
+                tracing::warn!(%id, run = run_number, %from, %to, reason, "component");
+            }
+            _ => tracing::info!(%id, run = run_number, pid, %from, %to, reason, "component"),
+        }
+        if let (ComponentState::Running, Some(run)) = (to, run) {
+            self.journal.append(&Entry::Ready { id: id.clone(), run: *run });
+        }
+    }
+
+    fn asked(&mut self, verb: Verb, ids: &[ComponentId], origin: &str, operation: OperationId) {
+        let names = match ids {
+            few if few.len() <= 8 => {
+                few.iter().map(ComponentId::as_str).collect::<Vec<_>>().join(" ")
+            }
+            many => format!("{} components", many.len()),
+        };
+        tracing::info!(%verb, components = names, by = origin, %operation, "asked for");
+        // What an operator wished outlives us; what a shutdown stops is started again next time.
+        if !self.supervisor.is_shutting_down() {
+            for id in ids {
+                let wish = self.supervisor.component(id).map(|view| view.intent);
+                let stopped =
+                    matches!(verb, Verb::Stop | Verb::Kill) && wish == Some(Intent::Stopped);
+                self.journal.append(&Entry::StoppedByHand { id: id.clone(), stopped });
+            }
+        }
+    }
+
+    fn operation_ended(&mut self, id: OperationId) {
+        let Some(waiters) = self.waiters.remove(&id) else { return };
+        let Some(view) = self.supervisor.operation(id) else { return };
+        let operation = status::operation(view, clock::now());
+        for waiter in waiters {
+            let _gave_up_waiting = waiter.send(Ok(operation.clone()));
+        }
+    }
+
+    fn reconfigured(&mut self, id: &ComponentId) {
+        let Some(config) = self.supervisor.config(id).map(Arc::clone) else { return };
+        self.logs.configure(id, &config.output);
+        self.configs().insert(id.clone(), Arc::clone(&config));
+        let view = self.supervisor.component(id);
+        let Some((run, view)) = view.and_then(|view| Some((view.run?, view))) else { return };
+        if view.pid.is_some()
+            && matches!(view.state, ComponentState::Starting | ComponentState::Running)
+        {
+            // New checks take the place of the old ones.
+            self.probes.forget(run);
+            if let Err(error) = self.probes.prepare(run, &config) {
+                tracing::warn!(%id, %error, "cannot prepare the new checks");
+            }
+            self.start_probes(id, run, view.state == ComponentState::Running);
+        }
+    }
+
+    fn removed(&mut self, id: &ComponentId) {
+        tracing::info!(%id, "the component has left the registry, and nothing of it runs");
+        self.configs().remove(id);
+        self.logs.close(id, true);
+        self.journal.append(&Entry::StoppedByHand { id: id.clone(), stopped: false });
+    }
+
+    fn configs(
+        &self,
+    ) -> std::sync::MutexGuard<
+        '_,
+        std::collections::HashMap<ComponentId, Arc<crate::registry::Component>>,
+    > {
+        self.configs.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
+    }
+}

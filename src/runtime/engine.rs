@@ -1,0 +1,359 @@
+//! From the registry to a running Supervisor, and to its end.
+
+use std::{
+    collections::{BTreeMap, BTreeSet, HashMap},
+    fmt, io,
+    os::fd::AsFd as _,
+    path::{Path, PathBuf},
+    sync::Arc,
+    time::Duration,
+};
+
+use tokio::sync::mpsc;
+
+use super::{
+    clock,
+    driver::{Driver, End, Inputs},
+    handle::Handle,
+    inheritance,
+    journal::{self, Journal},
+    launch::pipes_folder,
+    links,
+    lock::{Lock, LockError},
+    notify::ServiceManager,
+    samples::Samples,
+    signals::Signals,
+    spawner::Spawner,
+};
+use crate::{
+    control,
+    logs::{self, Logs, trace::Trace},
+    model::ComponentId,
+    probes::{Commands, Probes, Runner, Services},
+    process::{self, Containment, Level, Watcher},
+    registry::{self, LoadError, Registry, Sources},
+    supervisor::Supervisor,
+};
+
+/// How long the end may take after every component is gone.
+const FAREWELL: Duration = Duration::from_secs(5);
+
+/// What a Supervisor is started with.
+#[derive(Debug, Clone)]
+pub struct EngineOptions {
+    /// Absolute.
+    pub install_folder: PathBuf,
+    pub registry_file: PathBuf,
+    pub sources: Sources,
+    /// Events go to standard error, too.
+    pub foreground_log: bool,
+    /// No other means of holding process trees than this one.
+    pub containment: Option<Level>,
+    /// The arguments to execute ourselves with at a restart in place.
+    pub arguments: Vec<std::ffi::OsString>,
+}
+
+/// Where the registry is and how it is read.
+#[derive(Debug, Clone)]
+pub(super) struct Place {
+    pub install_folder: PathBuf,
+    pub registry_file: PathBuf,
+    pub sources: Sources,
+}
+
+/// Why the Supervisor did not start, or did not end well.
+#[derive(Debug)]
+pub enum EngineError {
+    Registry(LoadError),
+    AlreadyRunning {
+        pid: Option<u32>,
+        folder: PathBuf,
+    },
+    /// The runtime folder, or something in it, cannot be used.
+    Folder {
+        path: PathBuf,
+        source: io::Error,
+    },
+    Control(control::ServeError),
+    Leftovers(String),
+    /// Something that the kernel refused.
+    System {
+        what: &'static str,
+        source: io::Error,
+    },
+    /// Everything was asked to end, and these did not.
+    Left(Vec<ComponentId>),
+    /// The restart in place did not come off; nothing runs now.
+    Restart(io::Error),
+}
+
+impl fmt::Display for EngineError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Registry(error) => error.fmt(f),
+            Self::AlreadyRunning { pid, folder } => {
+                let who = match pid {
+                    Some(pid) => format!("with pid {pid} "),
+                    None => String::new(),
+                };
+                write!(
+                    f,
+                    "cannot start: a Supervisor {who}already runs for this registry (it holds {}); \
+                     ask it with `s7supervisor status`, end it with `s7supervisor stop`",
+                    folder.join(Lock::NAME).display()
+                )
+            }
+            Self::Folder { path, source } => {
+                write!(f, "cannot use the runtime folder {}: {source}", path.display())
+            }
+            Self::Control(error) => error.fmt(f),
+            Self::Leftovers(text) => f.write_str(text),
+            Self::System { what, source } => write!(f, "cannot {what}: {source}"),
+            Self::Left(ids) => {
+                let names: Vec<&str> = ids.iter().map(ComponentId::as_str).collect();
+                write!(
+                    f,
+                    "cannot end {}: killed, but not gone; the next Supervisor will know of it",
+                    names.join(", ")
+                )
+            }
+            Self::Restart(error) => {
+                write!(f, "cannot execute the Supervisor anew: {error}; every component is stopped")
+            }
+        }
+    }
+}
+
+impl std::error::Error for EngineError {}
+
+/// Runs a Supervisor until it has ended. Blocks; makes its own runtime. The caller has put its
+/// process in order with [`process::hygiene`], before it had threads.
+///
+/// At a restart in place this does not return: the process executes itself anew.
+pub fn run(options: EngineOptions) -> Result<(), EngineError> {
+    let place = Place {
+        install_folder: options.install_folder,
+        registry_file: options.registry_file,
+        sources: options.sources,
+    };
+    let loaded = registry::load(&place.registry_file, &place.install_folder, &place.sources);
+    let loaded = loaded.map_err(EngineError::Registry)?;
+    let registry = Arc::new(loaded.registry);
+
+    let trace = Trace::new(registry.config.trace_level, options.foreground_log);
+    // Somebody else's already (tests of the library): events go there then.
+    let _installed_before = trace.install();
+    for warning in &loaded.warnings {
+        tracing::warn!(warning = warning.message(), "the registry");
+    }
+    warn_of_what_has_no_effect(&registry);
+
+    let temp = registry.config.temp.clone();
+    let folder = |source| EngineError::Folder { path: temp.clone(), source };
+    control::prepare_folder(&temp, registry.config.control_group.as_deref()).map_err(folder)?;
+    let lock = Lock::take(&temp).map_err(|error| match error {
+        LockError::Held { pid } => EngineError::AlreadyRunning { pid, folder: temp.clone() },
+        LockError::Io(source) => EngineError::Folder { path: temp.clone(), source },
+    })?;
+    // Nothing of the folder that we happen to be in is to be kept from being unmounted.
+    let _stays_where_it_is = std::env::set_current_dir(&place.install_folder);
+
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .max_blocking_threads(8)
+        .thread_keep_alive(Duration::from_secs(2))
+        .build()
+        .map_err(|source| EngineError::System { what: "make the event loop", source })?;
+    let end = runtime.block_on(supervise(place, registry, trace, options.containment));
+    runtime.shutdown_timeout(Duration::from_secs(1));
+    drop(lock);
+    let end = end?;
+    if end.restart {
+        return Err(EngineError::Restart(process::execute_self(&options.arguments)));
+    }
+    if end.left.is_empty() { Ok(()) } else { Err(EngineError::Left(end.left)) }
+}
+
+async fn supervise(
+    place: Place,
+    registry: Arc<Registry>,
+    trace: Trace,
+    forced: Option<Level>,
+) -> Result<End, EngineError> {
+    let system = |what| move |source| EngineError::System { what, source };
+    let temp = registry.config.temp.clone();
+    let signals = Signals::listen().map_err(system("listen to signals"))?;
+
+    let (log_notices, logs_inbox) = mpsc::channel(1024);
+    let sink =
+        move |notice| log_notices.try_send(notice).map_err(mpsc::error::TrySendError::into_inner);
+    let (logs, log_thread) =
+        Logs::start(logs::Options::new(Box::new(sink))).map_err(system("start the log thread"))?;
+    trace.attach(&logs, &registry.config.log, registry.config.keep_days);
+    tracing::info!(
+        version = env!("CARGO_PKG_VERSION"), pid = std::process::id(),
+        registry = %place.registry_file.display(), components = registry.components.len(),
+        "the Supervisor starts"
+    );
+
+    let containment = Containment::probe(&unique_name(&temp), forced);
+    match containment.reason() {
+        None => tracing::info!("process trees are held by cgroups: nothing escapes"),
+        Some(reason) => tracing::warn!(reason, "process trees are held without cgroups"),
+    }
+    let boot_id = process::boot_id().map_err(system("read the boot id"))?;
+    let (remembered, journal) = Journal::open(&temp, boot_id)
+        .map_err(|source| EngineError::Folder { path: temp.clone(), source })?;
+
+    let (made_sender, made) = mpsc::unbounded_channel();
+    let spawner =
+        Spawner::start(logs.clone(), containment.clone(), pipes_folder(&temp), made_sender)
+            .map_err(system("start the spawner thread"))?;
+    let watcher = Watcher::new().map_err(system("watch processes"))?;
+    let descriptor = watcher.as_fd().try_clone_to_owned().map_err(system("watch processes"))?;
+    let ended = process::readable(descriptor).map_err(system("watch processes"))?;
+
+    let configs = initial_configs(&registry);
+    let commands: Arc<dyn Commands> =
+        Arc::new(Runner::new(containment.clone(), links::launch_beside(Arc::clone(&configs))));
+    let (probe_notices, probes_inbox) = mpsc::channel(1024);
+    let services = Services {
+        commands: Arc::clone(&commands),
+        lines: Arc::new(links::Lines(logs.clone())),
+        members: Arc::new(links::Belonging),
+        notify_folder: temp.join("notify"),
+        seed: fastrand::u64(..),
+    };
+    let probes = Probes::new(probe_notices, services);
+
+    let (handle, messages) = Handle::channel();
+    let (internal, internal_inbox) = mpsc::unbounded_channel();
+    let supervisor = Supervisor::new(&registry, remembered.next_run, fastrand::u64(..));
+    let manager = ServiceManager::from_environment();
+    let now = clock::now();
+    let mut driver = Driver {
+        place,
+        supervisor,
+        running: HashMap::with_capacity(registry.components.len()),
+        watcher,
+        spawner,
+        logs,
+        trace,
+        probes,
+        commands,
+        configs,
+        containment,
+        journal,
+        samples: Samples::default(),
+        next_watchdog: manager.watchdog.map(|_| now),
+        manager,
+        internal,
+        waiters: HashMap::new(),
+        stop_commands: HashMap::new(),
+        lingering: BTreeSet::new(),
+        facts: Vec::new(),
+        boot: None,
+        started: now,
+        told: String::new(),
+        end: None,
+        next_statistics: registry.config.trace_stats_interval.map(|every| now.after(every)),
+    };
+    let options = control::Options {
+        socket: Some(temp.join(control::SOCKET_NAME)),
+        group: registry.config.control_group.clone(),
+        tcp_port: registry.config.tcp_port,
+        token_folder: temp.clone(),
+    };
+    // Before anything is started: nothing runs that could not be asked about. Questions wait
+    // until the loop begins.
+    let server = control::serve(&options, handle).map_err(EngineError::Control)?;
+    inheritance::take_over(&mut driver, &remembered, registry.config.leftovers)
+        .await
+        .map_err(EngineError::Leftovers)?;
+    boot(&mut driver, &remembered);
+    let inputs = Inputs {
+        messages,
+        made,
+        probes: probes_inbox,
+        logs: logs_inbox,
+        internal: internal_inbox,
+        ended,
+        signals,
+    };
+    let (driver, end) = driver.run(inputs).await;
+    tracing::info!(restart = end.restart, "every component has ended; the Supervisor ends");
+    server.shutdown().await;
+    finish(driver, log_thread, &temp).await;
+    Ok(end)
+}
+
+fn boot(driver: &mut Driver, remembered: &journal::State) {
+    let stopped_by_hand: BTreeSet<ComponentId> = remembered
+        .components
+        .iter()
+        .filter(|(_, one)| one.stopped_by_hand)
+        .map(|(id, _)| id.clone())
+        .collect();
+    let mut effects = Vec::new();
+    let operation = driver.supervisor.boot(clock::now(), &stopped_by_hand, &mut effects);
+    driver.boot = Some(operation);
+    driver.settle(effects);
+}
+
+/// Leaves nothing behind that is not of use to the next Supervisor.
+async fn finish(driver: Driver, log_thread: logs::LogThread, temp: &Path) {
+    let ids: Vec<ComponentId> = driver.supervisor.ids().cloned().collect();
+    let Driver { containment, journal, logs, .. } = driver;
+    journal.close();
+    let swept = containment.sweep();
+    if swept > 0 {
+        tracing::warn!(swept, "processes that belonged to no component any more were ended");
+    }
+    containment.remove();
+    for id in &ids {
+        logs.close(id, true);
+    }
+    let _never_made = std::fs::remove_dir_all(temp.join("notify"));
+    // Nothing else is left to be done on this thread.
+    let flushed = tokio::task::spawn_blocking(move || log_thread.shutdown(FAREWELL)).await;
+    drop(logs);
+    if !matches!(flushed, Ok(true)) {
+        tracing::error!("the logs could not be written to their end in time");
+    }
+    let _still_used = std::fs::remove_dir(pipes_folder(temp));
+}
+
+fn initial_configs(registry: &Registry) -> super::driver::Configs {
+    let configs = registry.components.iter();
+    let configs = configs.map(|component| (component.id.clone(), Arc::new(component.clone())));
+    Arc::new(std::sync::Mutex::new(configs.collect()))
+}
+
+/// The same for every Supervisor of one runtime folder, and for no other.
+fn unique_name(temp: &Path) -> String {
+    let real = temp.canonicalize().unwrap_or_else(|_| temp.to_owned());
+    format!("{:08x}", crc32fast::hash(real.as_os_str().as_encoded_bytes()))
+}
+
+/// Elements that are read and checked, but have no effect yet: an operator must not rely on
+/// them.
+fn warn_of_what_has_no_effect(registry: &Registry) {
+    let mut without_effect: BTreeMap<&str, usize> = BTreeMap::new();
+    for component in &registry.components {
+        for (given, name) in [
+            (component.limits.memory.is_some(), "limits/memory"),
+            (component.limits.cpu.is_some(), "limits/cpu"),
+            (component.limits.processes.is_some(), "limits/processes"),
+        ] {
+            if given {
+                *without_effect.entry(name).or_default() += 1;
+            }
+        }
+    }
+    if !registry.config.notify.is_empty() {
+        without_effect.insert("config/notify", registry.config.notify.len());
+    }
+    for (element, count) in without_effect {
+        tracing::warn!(element, count, "this version does not act on this element of the registry");
+    }
+}

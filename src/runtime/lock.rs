@@ -1,0 +1,54 @@
+//! One Supervisor per registry: a lock that the kernel gives back when its holder dies.
+
+use std::{
+    fs::{File, OpenOptions},
+    io::{self, Read as _, Write as _},
+    os::unix::fs::OpenOptionsExt as _,
+    path::Path,
+};
+
+use rustix::fs::{FlockOperation, flock};
+
+/// Held as long as the Supervisor lives; close-on-exec, so no component inherits it.
+#[derive(Debug)]
+pub struct Lock {
+    _file: File,
+}
+
+/// Why the lock was not taken.
+#[derive(Debug)]
+pub enum LockError {
+    /// By this pid, where the holder has written it.
+    Held {
+        pid: Option<u32>,
+    },
+    Io(io::Error),
+}
+
+impl Lock {
+    /// The lock's name in the runtime folder.
+    pub const NAME: &str = "supervisor.lock";
+
+    pub fn take(folder: &Path) -> Result<Self, LockError> {
+        let mut file = OpenOptions::new()
+            .read(true)
+            .write(true)
+            .create(true)
+            .truncate(false)
+            .mode(0o600)
+            .open(folder.join(Self::NAME))
+            .map_err(LockError::Io)?;
+        match flock(&file, FlockOperation::NonBlockingLockExclusive) {
+            Ok(()) => {}
+            Err(rustix::io::Errno::WOULDBLOCK) => {
+                let mut text = String::new();
+                let _unreadable_is_unknown = file.read_to_string(&mut text);
+                return Err(LockError::Held { pid: text.trim().parse().ok() });
+            }
+            Err(error) => return Err(LockError::Io(error.into())),
+        }
+        file.set_len(0).map_err(LockError::Io)?;
+        writeln!(file, "{}", std::process::id()).map_err(LockError::Io)?;
+        Ok(Self { _file: file })
+    }
+}

@@ -1,0 +1,380 @@
+//! Answers the questions that come through a [`Handle`](super::Handle), and what the blocking
+//! pool brings back for them.
+
+use std::{collections::BTreeSet, sync::Arc};
+
+use tokio::sync::oneshot;
+
+use super::{
+    clock,
+    driver::Driver,
+    handle::{Message, Request, Targets},
+    samples::Sample,
+    status,
+};
+use crate::{
+    model::{OperationId, Origin, RunId},
+    plan::Change,
+    probes::{CommandEnd, CommandError},
+    registry::{self, LoadError, Loaded},
+    sampler::Source,
+    supervisor::{Answer, Command, Denial, ReloadPlan, Selection},
+    wire::{
+        Acceptance, ComponentPlan, ContainmentLevel, Problem, ProblemCode, Readiness, ReloadReport,
+        Status, SupervisorStatus,
+    },
+};
+
+/// Lines of output in an explanation.
+const EXPLAINED_LINES: usize = 10;
+
+type Reply<T> = oneshot::Sender<Result<T, Problem>>;
+
+/// What comes back to the loop from work that was done elsewhere.
+pub(super) enum Internal {
+    StopCommandEnded {
+        run: RunId,
+        result: Result<CommandEnd, CommandError>,
+    },
+    RegistryRead {
+        result: Box<Result<Loaded, LoadError>>,
+        dry_run: bool,
+        origin: Origin,
+        reply: Option<Reply<ReloadReport>>,
+    },
+    /// The registry was checked before a restart of the Supervisor.
+    RestartChecked {
+        result: Box<Result<Loaded, LoadError>>,
+        origin: Origin,
+        reply: Reply<Acceptance>,
+    },
+}
+
+impl Driver {
+    pub fn handle_message(&mut self, message: Message) {
+        let now = clock::now();
+        match message {
+            Message::Command { request, reply } => {
+                let answer = self.command(request);
+                let _caller_left = reply.send(answer);
+            }
+            Message::Status { reply } => self.reply_status(reply),
+            Message::Component { id, reply } => match self.supervisor.component(&id) {
+                None => drop(reply.send(Err(self.unknown(&id)))),
+                Some(view) => self.with_sample(move |sample| {
+                    let _caller_left = reply.send(Ok(status::component(view, now, &sample.trees)));
+                }),
+            },
+            Message::Explain { id, reply } => match self.supervisor.explain(now, &id) {
+                None => drop(reply.send(Err(self.unknown(&id)))),
+                Some(explain) => {
+                    let lines = self.logs.tail(&explain.view.id, EXPLAINED_LINES);
+                    let lines = lines.iter().map(|line| status::sanitised(&line.text)).collect();
+                    self.with_sample(move |sample| {
+                        let answer = status::explanation(explain, now, &sample.trees, lines);
+                        let _caller_left = reply.send(Ok(answer));
+                    });
+                }
+            },
+            Message::Operation { id, reply } => {
+                let _caller_left = reply.send(self.operation(id));
+            }
+            Message::OperationEnd { id, reply } => match self.supervisor.operation_ended(id) {
+                Some(false) => {
+                    let waiters = self.waiters.entry(id).or_default();
+                    // Those who gave up waiting leave nothing behind.
+                    waiters.retain(|waiter| !waiter.is_closed());
+                    waiters.push(reply);
+                }
+                Some(true) | None => drop(reply.send(self.operation(id))),
+            },
+            Message::Reload { dry_run, origin, reply } => {
+                self.load_registry(dry_run, origin, Some(reply));
+            }
+            Message::Shutdown { restart: false, origin, reply } => {
+                let operation = self.shut_down(false, false, &origin).0;
+                let _caller_left = reply.send(Ok(Acceptance::Applied { operation }));
+            }
+            Message::Shutdown { restart: true, origin, reply } => self.check_restart(origin, reply),
+            Message::Readiness { reply } => {
+                let not_ready = self.supervisor.not_ready();
+                let not_ready: Vec<String> = not_ready.into_iter().map(String::from).collect();
+                let ready = not_ready.is_empty() && !self.supervisor.is_shutting_down();
+                let _caller_left = reply.send(Ok(Readiness { ready, not_ready }));
+            }
+        }
+    }
+
+    pub fn handle_internal(&mut self, internal: Internal) {
+        match internal {
+            Internal::StopCommandEnded { run, result } => self.stop_command_ended(run, result),
+            Internal::RegistryRead { result, dry_run, origin, reply } => {
+                let report = self.reload(*result, dry_run, &origin);
+                if let Err(problem) = &report {
+                    tracing::error!(
+                        problem = %problem.detail,
+                        diagnostics = problem.diagnostics.as_deref(),
+                        "the registry was not reloaded; the running one stays in force"
+                    );
+                }
+                if !dry_run && reply.is_none() {
+                    self.told.clear();
+                    let status = "the registry was read again";
+                    self.manager.ready(status);
+                }
+                if let Some(reply) = reply {
+                    let _caller_left = reply.send(report);
+                }
+            }
+            Internal::RestartChecked { result, origin, reply } => {
+                let answer = match *result {
+                    Ok(_) => {
+                        let operation = self.shut_down(true, false, &origin).0;
+                        Ok(Acceptance::Applied { operation })
+                    }
+                    Err(error) => Err(invalid(&error)),
+                };
+                let _caller_left = reply.send(answer);
+            }
+        }
+    }
+
+    fn command(&mut self, request: Request) -> Result<Acceptance, Problem> {
+        let Request { verb, targets, if_run, origin } = request;
+        let selection = match targets {
+            Targets::All => Selection::All,
+            Targets::Ids(ids) => Selection::Ids(ids),
+        };
+        let command = Command { verb, selection, if_run, origin };
+        let mut effects = Vec::new();
+        let answer = self.supervisor.command(clock::now(), command, &mut effects);
+        self.settle(effects);
+        match answer {
+            Answer::Applied(operation) => Ok(Acceptance::Applied { operation: operation.0 }),
+            Answer::Redundant(operation) => {
+                Ok(Acceptance::Redundant { operation: operation.map(|id| id.0) })
+            }
+            Answer::Denied(denial) => Err(problem(&denial)),
+        }
+    }
+
+    fn operation(&self, id: OperationId) -> Result<crate::wire::Operation, Problem> {
+        let view = self.supervisor.operation(id).ok_or_else(|| {
+            let text = format!("operation {id} is not known; old ones are forgotten");
+            Problem::new(ProblemCode::UnknownOperation, text)
+        })?;
+        Ok(status::operation(view, clock::now()))
+    }
+
+    fn unknown(&self, id: &str) -> Problem {
+        problem(&self.supervisor.unknown(id))
+    }
+
+    // ---- status ---------------------------------------------------------------------------
+
+    fn reply_status(&mut self, reply: Reply<Status>) {
+        let now = clock::now();
+        let views = self.supervisor.snapshot();
+        let supervisor = SupervisorStatus {
+            pid: std::process::id(),
+            version: env!("CARGO_PKG_VERSION").to_owned(),
+            uptime_s: now.since(self.started).as_secs_f64(),
+            registry: self.place.registry_file.display().to_string(),
+            generation: self.supervisor.generation(),
+            cpu_percent: 0.0,
+            memory_bytes: 0,
+            containment: match self.containment.level() {
+                crate::process::Level::Cgroup => ContainmentLevel::Cgroup,
+                crate::process::Level::Subreaper => ContainmentLevel::Subreaper,
+                crate::process::Level::JobObject => ContainmentLevel::JobObject,
+            },
+            shutting_down: self.supervisor.is_shutting_down(),
+        };
+        self.with_sample(move |sample| {
+            let supervisor = SupervisorStatus {
+                cpu_percent: sample.own.cpu_percent,
+                memory_bytes: sample.own.memory_bytes,
+                ..supervisor
+            };
+            let components = views.into_iter();
+            let components = components.map(|view| status::component(view, now, &sample.trees));
+            let _caller_left =
+                reply.send(Ok(Status { supervisor, components: components.collect() }));
+        });
+    }
+
+    /// Calls `then` with fresh figures, on the blocking pool.
+    pub fn with_sample(&self, then: impl FnOnce(Sample) + Send + 'static) {
+        let trees = self.running.iter().filter(|(_, running)| !running.leader_ended);
+        let trees: Vec<(RunId, Source)> = trees
+            .map(|(&run, running)| {
+                let source = match running.tree.folder() {
+                    Some(folder) => Source::Cgroup(folder.to_owned()),
+                    None => Source::Leader {
+                        pid: running.child.pid(),
+                        start_time: running.child.start_time(),
+                    },
+                };
+                (run, source)
+            })
+            .collect();
+        let samples = self.samples.clone();
+        tokio::task::spawn_blocking(move || then(samples.take(&trees)));
+    }
+
+    pub fn trace_statistics(&self) {
+        let names: Vec<(RunId, String)> =
+            self.running.iter().map(|(&run, running)| (run, running.id.to_string())).collect();
+        self.with_sample(move |sample| {
+            let mib = |bytes: u64| bytes >> 20;
+            tracing::info!(
+                memory_mib = mib(sample.own.memory_bytes),
+                cpu_s = sample.own.cpu_time.as_secs_f64(),
+                "statistics of the Supervisor"
+            );
+            for (run, id) in names {
+                let Some(usage) = sample.trees.get(&run) else { continue };
+                tracing::info!(
+                    id,
+                    memory_mib = mib(usage.memory_bytes),
+                    cpu_s = usage.cpu_time.as_secs_f64(),
+                    processes = usage.processes,
+                    threads = usage.threads,
+                    "statistics"
+                );
+            }
+        });
+    }
+
+    // ---- stop commands ---------------------------------------------------------------------
+
+    fn stop_command_ended(&mut self, run: RunId, result: Result<CommandEnd, CommandError>) {
+        self.stop_commands.remove(&run);
+        let Some(id) = self.supervisor.component_of(run).cloned() else { return };
+        let failure = match result {
+            Ok(end) if end.exit == crate::model::Exit::Code(0) => return,
+            Ok(end) => format!("it ended with {}: {}", end.exit, status::sanitised(&end.output)),
+            Err(error) => error.to_string(),
+        };
+        let Some(config) = self.supervisor.config(&id) else { return };
+        let signal = config.stop.signal.into();
+        tracing::warn!(%id, failure, %signal, "the stop command failed; the signal is sent instead");
+        self.send_stop_signal(run, signal);
+    }
+
+    // ---- the registry ----------------------------------------------------------------------
+
+    pub fn load_registry(&self, dry_run: bool, origin: Origin, reply: Option<Reply<ReloadReport>>) {
+        self.read_registry(move |result| Internal::RegistryRead { result, dry_run, origin, reply });
+    }
+
+    /// A restart must not stop everything only to find that the registry is wrong.
+    fn check_restart(&self, origin: Origin, reply: Reply<Acceptance>) {
+        self.read_registry(move |result| Internal::RestartChecked { result, origin, reply });
+    }
+
+    fn read_registry(
+        &self,
+        then: impl FnOnce(Box<Result<Loaded, LoadError>>) -> Internal + Send + 'static,
+    ) {
+        let (place, internal) = (self.place.clone(), self.internal.clone());
+        tokio::task::spawn_blocking(move || {
+            let result =
+                registry::load(&place.registry_file, &place.install_folder, &place.sources);
+            let _ended_meanwhile = internal.send(then(Box::new(result)));
+        });
+    }
+
+    fn reload(
+        &mut self,
+        result: Result<Loaded, LoadError>,
+        dry_run: bool,
+        origin: &Origin,
+    ) -> Result<ReloadReport, Problem> {
+        let loaded = result.map_err(|error| invalid(&error))?;
+        if self.supervisor.is_shutting_down() {
+            let text = "the Supervisor is shutting down: nothing is reloaded any more";
+            return Err(Problem::new(ProblemCode::ShuttingDown, text));
+        }
+        let warnings: Vec<String> =
+            loaded.warnings.iter().map(|warning| warning.message().to_owned()).collect();
+        let new = Arc::new(loaded.registry);
+        let (plan, operation) = if dry_run {
+            (self.supervisor.plan_reload(&new), None)
+        } else {
+            let mut effects = Vec::new();
+            let done = self.supervisor.reload(clock::now(), &new, origin, &mut effects);
+            self.settle(effects);
+            self.take_over_config(&new.config);
+            done
+        };
+        Ok(report(plan, self.supervisor.generation(), operation, warnings))
+    }
+
+    /// What of `<config>` needs no restart.
+    fn take_over_config(&mut self, config: &registry::Config) {
+        self.trace.set_level(config.trace_level);
+        self.next_statistics = config.trace_stats_interval.map(|every| clock::now().after(every));
+    }
+}
+
+fn report(
+    plan: ReloadPlan,
+    generation: u64,
+    operation: Option<OperationId>,
+    warnings: Vec<String>,
+) -> ReloadReport {
+    let bare = |ids: Vec<crate::model::ComponentId>| {
+        let plans = ids.into_iter();
+        plans.map(|id| ComponentPlan { id: id.into(), differences: Vec::new() }).collect()
+    };
+    let changes = |changes: Vec<Change>| {
+        let plans = changes.into_iter().map(|change| ComponentPlan {
+            id: change.id.into(),
+            differences: change.elements.into_iter().map(str::to_owned).collect(),
+        });
+        plans.collect()
+    };
+    let names: BTreeSet<&str> = plan.needs_supervisor_restart.into_iter().collect();
+    ReloadReport {
+        generation,
+        added: bare(plan.difference.added),
+        removed: bare(plan.difference.removed),
+        changed: changes(plan.difference.changed),
+        updated: changes(plan.difference.updated),
+        unchanged: plan.difference.unchanged.into_iter().map(String::from).collect(),
+        needs_supervisor_restart: names.into_iter().map(str::to_owned).collect(),
+        warnings,
+        operation: operation.map(|id| id.0),
+    }
+}
+
+fn problem(denial: &Denial) -> Problem {
+    let code = match denial {
+        Denial::Unknown { .. } => ProblemCode::UnknownComponent,
+        Denial::RunEnded { .. } => ProblemCode::RunEnded,
+        Denial::Machine(_) => ProblemCode::Denied,
+        Denial::ShuttingDown => ProblemCode::ShuttingDown,
+        Denial::NotForComponents(_) => ProblemCode::BadRequest,
+    };
+    let nearest = match denial {
+        Denial::Unknown { nearest, .. } => nearest.clone(),
+        _ => None,
+    };
+    Problem::new(code, denial.to_string()).nearest(nearest)
+}
+
+fn invalid(error: &LoadError) -> Problem {
+    match error {
+        LoadError::Invalid(diagnostics) => {
+            let summary = diagnostics.summary();
+            let text = format!(
+                "cannot use the registry: {}; the running one stays in force",
+                summary.unwrap_or_else(|| "it is wrong".to_owned())
+            );
+            Problem::new(ProblemCode::RegistryInvalid, text)
+                .diagnostics(diagnostics.render(false, 100))
+        }
+        other => Problem::new(ProblemCode::RegistryInvalid, other.to_string()),
+    }
+}

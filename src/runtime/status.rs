@@ -1,0 +1,105 @@
+//! From the supervisor's view, in moments, to the wire's, in times and figures.
+
+use std::collections::HashMap;
+
+use super::clock;
+use crate::{
+    machine::ExitEntry,
+    model::{self, Moment, RunId},
+    sampler::Usage,
+    supervisor::{ComponentView, Explain, OperationView},
+    wire::{self, ExitRecord, Explanation, Operation, Progress},
+};
+
+/// What the trees used at the last sample.
+pub type Usages = HashMap<RunId, Usage>;
+
+pub fn component(view: ComponentView, now: Moment, usages: &Usages) -> wire::ComponentStatus {
+    let usage = view.run.filter(|_| view.pid.is_some()).and_then(|run| usages.get(&run));
+    wire::ComponentStatus {
+        id: view.id.to_string(),
+        description: view.description,
+        state: view.state,
+        health: view.health,
+        health_detail: view.health_detail,
+        pid: view.pid,
+        run: view.run.map(|run| run.0),
+        uptime_s: view.started.map(|started| now.since(started).as_secs_f64()),
+        cpu_percent: usage.map(|usage| usage.cpu_percent),
+        memory_bytes: usage.map(|usage| usage.memory_bytes),
+        processes: usage.map_or(u32::from(view.pid.is_some()), |usage| usage.processes),
+        restarts: view.restarts,
+        last_exit: view.last_exit.map(last_exit),
+        intent: view.intent,
+        waiting_for: view.waiting_for,
+        next_attempt_s: view.next_attempt.map(|at| at.since(now).as_secs_f64()),
+        attempt: view.attempt,
+        enabled: view.enabled,
+        reason: view.reason,
+    }
+}
+
+pub fn operation(view: OperationView, now: Moment) -> Operation {
+    let components = view.targets.into_iter().map(|target| Progress {
+        id: target.id.to_string(),
+        outcome: target.outcome,
+        state: target.state,
+        pid: target.pid,
+        detail: target.detail,
+    });
+    Operation {
+        id: view.id.0,
+        verb: view.verb,
+        origin: view.origin,
+        state: view.state,
+        age_s: now.since(view.asked).as_secs_f64(),
+        components: components.collect(),
+    }
+}
+
+pub fn explanation(
+    explain: Explain,
+    now: Moment,
+    usages: &Usages,
+    last_lines: Vec<String>,
+) -> Explanation {
+    let next_attempt = explain.view.next_attempt;
+    Explanation {
+        status: component(explain.view, now, usages),
+        summary: explain.summary,
+        intent: explain.intent,
+        blocker: explain.blocker,
+        attempt: explain.attempt,
+        max_restarts: explain.max_restarts,
+        window_s: explain.window.as_secs_f64(),
+        next_attempt_s: next_attempt.map(|at| at.since(now).as_secs_f64()),
+        exits: explain.exits.iter().map(exit_record).collect(),
+        last_lines,
+        advice: explain.advice,
+    }
+}
+
+fn exit_record(entry: &ExitEntry) -> ExitRecord {
+    ExitRecord {
+        run: entry.run.0,
+        lasted_s: entry.exit.lasted.as_secs_f64(),
+        cause: entry.cause.to_string(),
+        exit: last_exit(entry.exit),
+    }
+}
+
+fn last_exit(exit: model::LastExit) -> wire::LastExit {
+    let (code, signal, dumped) = match exit.exit {
+        model::Exit::Code(code) => (Some(code), None, false),
+        model::Exit::Signal { signal, core } => (None, Some(signal), core),
+        model::Exit::Unknown => (None, None, false),
+    };
+    let at = clock::rfc3339(exit.at);
+    wire::LastExit { code, signal, at, core: dumped, oom: exit.oom, expected: exit.expected }
+}
+
+/// A line of output without anything that could drive a terminal.
+pub fn sanitised(text: &[u8]) -> String {
+    let text = String::from_utf8_lossy(text);
+    text.chars().map(|c| if c.is_control() && c != '\t' { '\u{fffd}' } else { c }).collect()
+}

@@ -1,0 +1,269 @@
+//! What operators ask for: wishes change at once, every request is answered.
+
+use std::collections::BTreeSet;
+
+use super::{Effect, Shutdown, Slot, Supervisor, operations::Goal};
+use crate::{
+    machine::{DenyReason, Event, Response, StopCause},
+    model::{ComponentId, Moment, OperationId, Origin, RunId},
+    wire::{Intent, Verb},
+};
+
+/// A request about components.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Command {
+    /// `Start`, `Stop`, `Restart` or `Kill`.
+    pub verb: Verb,
+    pub selection: Selection,
+    /// Refused when this run has ended.
+    pub if_run: Option<RunId>,
+    pub origin: Origin,
+}
+
+#[derive(Debug, Clone, PartialEq)]
+pub enum Selection {
+    All,
+    Ids(Vec<String>),
+}
+
+/// The answer to a command, at once.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Answer {
+    Applied(OperationId),
+    /// Nothing to do; or it is on its way, and the operation ends with it.
+    Redundant(Option<OperationId>),
+    Denied(Denial),
+}
+
+/// Why a command was not taken; nothing has changed then.
+#[derive(Debug, Clone, PartialEq, thiserror::Error)]
+pub enum Denial {
+    #[error("no component is called \"{id}\"{}", nearest.as_ref().map(|name| format!("; did you mean \"{name}\"?")).unwrap_or_default())]
+    Unknown { id: String, nearest: Option<String> },
+    #[error("run {asked} of {id} has ended{}", now.map(|run| format!("; it is in run {run} now")).unwrap_or_default())]
+    RunEnded { id: ComponentId, asked: RunId, now: Option<RunId> },
+    #[error("{0}")]
+    Machine(DenyReason),
+    #[error("the Supervisor is shutting down: nothing is started any more")]
+    ShuttingDown,
+    #[error("{0} is not a command for components")]
+    NotForComponents(Verb),
+}
+
+impl Supervisor {
+    /// Takes a command. The answer is immediate; what it leads to is in the effects, and in the
+    /// operation.
+    pub fn command(&mut self, now: Moment, command: Command, effects: &mut Vec<Effect>) -> Answer {
+        match self.try_command(now, command, effects) {
+            Ok(answer) => answer,
+            Err(denial) => Answer::Denied(denial),
+        }
+    }
+
+    /// The Supervisor's own start: operation 1, with every enabled component that nobody has
+    /// stopped by hand.
+    pub fn boot(
+        &mut self,
+        now: Moment,
+        stopped_by_hand: &BTreeSet<ComponentId>,
+        effects: &mut Vec<Effect>,
+    ) -> OperationId {
+        let wanted = |slot: &&Slot| {
+            let entry = self.entry(**slot);
+            entry.config().enabled && !stopped_by_hand.contains(&entry.id)
+        };
+        let slots: Vec<Slot> = self.order.iter().filter(wanted).copied().collect();
+        self.apply(now, Verb::Start, &slots, &Origin::default(), &StopCause::Stop, effects).0
+    }
+
+    /// Stops everything in order; at the end comes [`Effect::AllGone`]. With `kill`, or asked a
+    /// second time with it, at once.
+    pub fn shut_down(
+        &mut self,
+        now: Moment,
+        restart: bool,
+        kill: bool,
+        origin: &Origin,
+        effects: &mut Vec<Effect>,
+    ) -> OperationId {
+        let slots: Vec<Slot> = self.order.clone();
+        let verb = if kill { Verb::Kill } else { Verb::Stop };
+        if let Some(shutdown) = &mut self.shutdown {
+            shutdown.restart &= restart;
+            let operation = shutdown.operation;
+            if kill {
+                self.apply(now, verb, &slots, origin, &StopCause::Shutdown, effects);
+            }
+            return operation;
+        }
+        // Before the stops, so that nothing starts in between.
+        let operation = OperationId(0);
+        self.shutdown = Some(Shutdown { operation, restart, told: true });
+        let (operation, _) = self.apply(now, verb, &slots, origin, &StopCause::Shutdown, effects);
+        self.shutdown = Some(Shutdown { operation, restart, told: false });
+        self.finish_turn(now, effects);
+        operation
+    }
+
+    fn try_command(
+        &mut self,
+        now: Moment,
+        command: Command,
+        effects: &mut Vec<Effect>,
+    ) -> Result<Answer, Denial> {
+        let Command { verb, selection, if_run, origin } = command;
+        let mut slots = self.select(&selection)?;
+        if let (Some(asked), [slot]) = (if_run, &slots[..]) {
+            let entry = self.entry(*slot);
+            let run = entry.machine.state().run();
+            if run != Some(asked) {
+                return Err(Denial::RunEnded { id: entry.id.clone(), asked, now: run });
+            }
+        }
+        match verb {
+            Verb::Start | Verb::Restart => {
+                if self.shutdown.is_some() {
+                    return Err(Denial::ShuttingDown);
+                }
+                self.pull_in_dependencies(&mut slots);
+            }
+            Verb::Stop | Verb::Kill => {}
+            Verb::Reload | Verb::Shutdown => return Err(Denial::NotForComponents(verb)),
+        }
+        let single = slots.len() == 1;
+        let cause = if verb == Verb::Restart { StopCause::Restart } else { StopCause::Stop };
+        let (operation, responses) = self.apply(now, verb, &slots, &origin, &cause, effects);
+        if let ([Response::Denied(reason)], true) = (&responses[..], single) {
+            return Err((*reason).into());
+        }
+        if responses.contains(&Response::Applied) {
+            return Ok(Answer::Applied(operation));
+        }
+        let under_way = self.operation_ended(operation) == Some(false);
+        Ok(Answer::Redundant(under_way.then_some(operation)))
+    }
+
+    /// Steps every target, as one ordered operation.
+    pub(super) fn apply(
+        &mut self,
+        now: Moment,
+        verb: Verb,
+        slots: &[Slot],
+        origin: &Origin,
+        cause: &StopCause,
+        effects: &mut Vec<Effect>,
+    ) -> (OperationId, Vec<Response>) {
+        let operation = self.operations.next_id();
+        let ids = slots.iter().map(|&slot| self.entry(slot).id.clone()).collect();
+        effects.push(Effect::Asked { verb, ids, origin: origin.to_string(), operation });
+        let goals = slots.iter().map(|&slot| (slot, self.goal(verb, slot))).collect();
+        self.open_operation(operation, verb, origin.to_string(), now, goals);
+
+        // Everybody takes his place in the order before anybody moves.
+        for &slot in slots {
+            match verb {
+                Verb::Start => self.join_start_order(slot, operation),
+                Verb::Restart => {
+                    self.join_start_order(slot, operation);
+                    if self.has_process(slot) {
+                        self.join_stop_order(slot, operation);
+                    }
+                }
+                Verb::Stop if self.has_process(slot) => self.join_stop_order(slot, operation),
+                Verb::Stop | Verb::Kill | Verb::Reload | Verb::Shutdown => {}
+            }
+        }
+        let mut ordered = slots.to_vec();
+        ordered.sort_by_key(|&slot| self.entry(slot).config().start_priority);
+        if matches!(verb, Verb::Stop | Verb::Restart | Verb::Kill) {
+            ordered.reverse();
+        }
+        // Only those who ask for the first time are asked here; the rest waits at the gates.
+        let mut responses = Vec::with_capacity(slots.len());
+        for slot in ordered {
+            self.entry_mut(slot).asked_by = origin.clone();
+            let event = match verb {
+                Verb::Start => Event::Start,
+                Verb::Restart => Event::Restart(cause.clone()),
+                Verb::Kill => Event::Kill,
+                Verb::Stop | Verb::Reload | Verb::Shutdown => Event::Stop(cause.clone()),
+            };
+            let response = self.step(now, slot, event, effects);
+            // Where nothing moved, the place in the order is given back.
+            self.update_gates(slot);
+            self.evaluate(now, slot, effects);
+            responses.push(response);
+        }
+        self.gates_moved = true;
+        self.finish_turn(now, effects);
+        (operation, responses)
+    }
+
+    fn goal(&self, verb: Verb, slot: Slot) -> Goal {
+        let machine = &self.entry(slot).machine;
+        match verb {
+            Verb::Restart => Goal::Running { after: machine.record().last_run },
+            Verb::Start | Verb::Reload => match (machine.state().run(), machine.wish()) {
+                // One whose stop has begun is not; a stop that is only asked for is withdrawn.
+                (Some(run), Intent::Stopped) if machine.state().stop_asked().is_none() => {
+                    Goal::Running { after: Some(run) }
+                }
+                (Some(_), _) => Goal::Running { after: None },
+                (None, _) => Goal::Running { after: machine.record().last_run },
+            },
+            Verb::Stop | Verb::Kill | Verb::Shutdown => Goal::Gone,
+        }
+    }
+
+    fn has_process(&self, slot: Slot) -> bool {
+        self.entry(slot).machine.state().run().is_some()
+    }
+
+    pub(super) fn select(&self, selection: &Selection) -> Result<Vec<Slot>, Denial> {
+        match selection {
+            Selection::All => {
+                Ok(self.order.iter().copied().filter(|&slot| !self.entry(slot).removed).collect())
+            }
+            Selection::Ids(ids) => {
+                let mut slots = Vec::with_capacity(ids.len());
+                for id in ids {
+                    let slot = self.find(id).ok_or_else(|| self.unknown(id))?;
+                    if !slots.contains(&slot) {
+                        slots.push(slot);
+                    }
+                }
+                Ok(slots)
+            }
+        }
+    }
+
+    /// The denial for an id that nobody has.
+    pub fn unknown(&self, id: &str) -> Denial {
+        let score = |name: &ComponentId| strsim::jaro_winkler(id, name);
+        let nearest = self
+            .index
+            .keys()
+            .max_by(|a, b| score(a).total_cmp(&score(b)).then_with(|| b.cmp(a)))
+            .filter(|name| score(name) > 0.6)
+            .map(ToString::to_string);
+        Denial::Unknown { id: id.to_owned(), nearest }
+    }
+
+    /// A start that could only wait is of no use: what a target depends on and nobody wishes to
+    /// run is started with it.
+    fn pull_in_dependencies(&self, slots: &mut Vec<Slot>) {
+        let mut next = 0;
+        while let Some(&slot) = slots.get(next) {
+            next += 1;
+            for id in &self.entry(slot).config().depends_on {
+                let Some(dependency) = self.find(id) else { continue };
+                let entry = self.entry(dependency);
+                let down = entry.machine.wish() == Intent::Stopped
+                    || matches!(entry.machine.state(), crate::machine::State::Failed { .. });
+                if down && !entry.satisfies_dependents() && !slots.contains(&dependency) {
+                    slots.push(dependency);
+                }
+            }
+        }
+    }
+}

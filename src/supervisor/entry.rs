@@ -1,0 +1,131 @@
+//! One component with what the supervisor knows of it beside its machine.
+
+use std::sync::Arc;
+
+use super::Slot;
+use crate::{
+    machine::{Machine, State},
+    model::{ComponentId, Moment, OperationId, Origin},
+    registry::Component,
+    wire::{Health, Intent},
+};
+
+#[derive(Debug)]
+pub(super) struct Entry {
+    pub id: ComponentId,
+    config: Arc<Component>,
+    /// Takes the place of `config` when the present run is gone.
+    next_config: Option<Arc<Component>>,
+    pub machine: Machine,
+    pub health: Health,
+    pub health_detail: Option<String>,
+    /// The request in whose order it starts, and its priority there, until it has settled.
+    pub starting_in: Option<(OperationId, i32)>,
+    /// The request in whose order it stops, and its priority there, until it has stopped.
+    pub stopping_in: Option<(OperationId, i32)>,
+    /// Operations that wait for it.
+    pub awaited_by: Vec<OperationId>,
+    /// Who asked for the present wish.
+    pub asked_by: Origin,
+    /// Left the registry; forgotten when its tree is gone.
+    pub removed: bool,
+    pub dependents: Vec<Slot>,
+    /// As it stands in the supervisor's index.
+    pub deadline: Option<Moment>,
+}
+
+impl Entry {
+    pub fn new(config: Arc<Component>) -> Self {
+        Self {
+            id: config.id.clone(),
+            config,
+            next_config: None,
+            machine: Machine::new(),
+            health: Health::None,
+            health_detail: None,
+            starting_in: None,
+            stopping_in: None,
+            awaited_by: Vec::new(),
+            asked_by: Origin::default(),
+            removed: false,
+            dependents: Vec::new(),
+            deadline: None,
+        }
+    }
+
+    /// What its present run lives under, or its next one will.
+    pub fn config(&self) -> &Arc<Component> {
+        &self.config
+    }
+
+    /// Gives it new values: at once where no process lives or none is concerned.
+    pub fn reconfigure(&mut self, config: Arc<Component>, at_once: bool) {
+        if at_once || self.machine.state().run().is_none() {
+            self.config = config;
+            self.next_config = None;
+        } else {
+            self.next_config = Some(config);
+        }
+    }
+
+    /// To be called when no process of it lives any more.
+    pub fn take_next_config(&mut self) {
+        if let Some(config) = self.next_config.take() {
+            self.config = config;
+        }
+    }
+
+    /// Whether its dependents may run: it does, or did its work and ended well.
+    pub fn satisfies_dependents(&self) -> bool {
+        match self.machine.state() {
+            State::Running { live, .. } => live.asked.is_none(),
+            State::Exited => true,
+            State::Stopped
+            | State::Waiting { .. }
+            | State::Starting { .. }
+            | State::Stopping { .. }
+            | State::Backoff { .. }
+            | State::Failed { .. }
+            | State::Unkillable { .. } => false,
+        }
+    }
+
+    /// Whether it still is on its way to what a start asked for, so that later ones wait.
+    pub fn is_starting_up(&self) -> bool {
+        if self.machine.wish() == Intent::Stopped {
+            return false;
+        }
+        match self.machine.state() {
+            // Stopping with this wish means: on its way down to come up again.
+            State::Waiting { .. }
+            | State::Starting { .. }
+            | State::Backoff { .. }
+            | State::Stopping { .. } => true,
+            // A restart that has not had its turn.
+            State::Running { live, .. } => live.asked.is_some(),
+            State::Stopped | State::Exited | State::Failed { .. } | State::Unkillable { .. } => {
+                false
+            }
+        }
+    }
+
+    /// Whether it is to be ended on request and is not gone yet, so that earlier ones wait.
+    pub fn is_going_down(&self) -> bool {
+        match self.machine.state() {
+            State::Starting { live, .. } | State::Running { live, .. } => live.asked.is_some(),
+            State::Stopping { cause, .. } => cause.is_expected(),
+            State::Stopped
+            | State::Waiting { .. }
+            | State::Backoff { .. }
+            | State::Exited
+            | State::Failed { .. }
+            | State::Unkillable { .. } => false,
+        }
+    }
+
+    /// Waits for a gate.
+    pub fn is_blocked(&self) -> bool {
+        matches!(self.machine.state(), State::Waiting { .. })
+            || self.machine.state().stop_asked().is_some()
+    }
+}

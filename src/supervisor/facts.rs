@@ -1,0 +1,233 @@
+//! What the world reports, and what follows from a machine's step.
+
+use std::time::Duration;
+
+use super::{Effect, Fact, Inherited, Slot, Supervisor, Transition};
+use crate::{
+    machine::{self, Event, State, StopPhase},
+    model::{Moment, RunId},
+    wire::{Health, Intent},
+};
+
+/// `startsPerMinute` counts over this time.
+pub(super) const GOVERNOR_WINDOW: Duration = Duration::from_mins(1);
+
+impl Supervisor {
+    /// Takes a fact about a run.
+    pub fn handle(&mut self, now: Moment, fact: Fact, effects: &mut Vec<Effect>) {
+        let run = fact.run();
+        let Some(&slot) = self.runs.get(&run) else {
+            // A process that nobody waits for any more must not live on.
+            if let Fact::Spawned { .. } = fact {
+                effects.push(Effect::KillTree { run });
+            }
+            return;
+        };
+        let event = match fact {
+            Fact::Spawned { run, process } => Event::Spawned { run, process },
+            Fact::SpawnFailed { run, error } => Event::SpawnFailed { run, error },
+            Fact::Exited { run, exit, oom, tree_gone } => {
+                Event::Exited { run, exit, oom, tree_gone }
+            }
+            Fact::TreeGone { run } => Event::TreeGone { run },
+            Fact::Ready { run } => Event::Ready { run },
+            Fact::NotReady { run, why } => Event::NotReady { run, why },
+            Fact::Unhealthy { run, why } => Event::Unhealthy { run, why },
+            Fact::HealthChanged { run: _, health, detail } => {
+                let entry = self.entry_mut(slot);
+                entry.health = health;
+                entry.health_detail = detail;
+                return;
+            }
+            Fact::StatusText { run: _, text } => {
+                self.entry_mut(slot).health_detail = Some(text);
+                return;
+            }
+        };
+        self.step(now, slot, event, effects);
+        self.finish_turn(now, effects);
+    }
+
+    /// Lets everything happen that is due.
+    pub fn deadline_reached(&mut self, now: Moment, effects: &mut Vec<Effect>) {
+        while let Some(&(moment, slot)) = self.deadlines.first()
+            && moment <= now
+        {
+            self.step(now, slot, Event::DeadlineReached, effects);
+            // A machine whose deadline passed without effect would be asked for ever.
+            if self.deadlines.first() == Some(&(moment, slot)) {
+                self.deadlines.pop_first();
+                self.entry_mut(slot).deadline = None;
+            }
+        }
+        self.finish_turn(now, effects);
+    }
+
+    /// Continues a process of an earlier Supervisor. Before [`Supervisor::boot`].
+    pub fn adopt(&mut self, now: Moment, inherited: &Inherited, effects: &mut Vec<Effect>) -> bool {
+        let Some(slot) = self.find(&inherited.id) else { return false };
+        let Inherited { run, process, ready, restarts, .. } = *inherited;
+        self.next_run = self.next_run.max(RunId(run.0 + 1));
+        self.entry_mut(slot).machine.restore_record(restarts, Some(run));
+        self.step(now, slot, Event::Adopted { run, process, ready }, effects);
+        self.finish_turn(now, effects);
+        true
+    }
+
+    /// What every input ends with.
+    pub(super) fn finish_turn(&mut self, now: Moment, effects: &mut Vec<Effect>) {
+        self.proceed_blocked(now, effects);
+        if std::mem::take(&mut self.hopes_moved) {
+            self.evaluate_all(now, effects);
+        }
+        self.finish_shutdown(effects);
+    }
+
+    /// Everything that follows from one step of one machine.
+    pub(super) fn after_step(
+        &mut self,
+        now: Moment,
+        slot: Slot,
+        before: &State,
+        wanted: Vec<machine::Effect>,
+        effects: &mut Vec<Effect>,
+    ) {
+        self.note_run(slot, before);
+        for effect in wanted {
+            let id = self.entry(slot).id.clone();
+            effects.push(match effect {
+                machine::Effect::Spawn { run } => Effect::Spawn { id, run },
+                machine::Effect::RequestStop { run } => Effect::RequestStop { id, run },
+                machine::Effect::RequestOrphansStop { run } => Effect::RequestOrphansStop { run },
+                machine::Effect::KillTree { run } => Effect::KillTree { run },
+                machine::Effect::StartProbes { run, ready_already } => {
+                    Effect::StartProbes { id, run, ready_already }
+                }
+                machine::Effect::StopProbes { run } => Effect::StopProbes { run },
+            });
+        }
+        let entry = self.entry(slot);
+        let after = entry.machine.state();
+        let (was, is) = (before.name(), after.name());
+        let phase_changed = is_polite(before) && !is_polite(after) && was == is;
+        if was != is || before.run() != after.run() {
+            let transition = Transition {
+                id: entry.id.clone(),
+                run: after.run().or(before.run()),
+                pid: after.process().map(|process| process.pid),
+                from: was,
+                to: is,
+                reason: self.reason_of(slot),
+            };
+            effects.push(Effect::Transition(transition));
+        }
+        self.note_deadline(slot);
+        self.update_gates(slot);
+        if was != is || phase_changed {
+            if !self.entry(slot).dependents.is_empty() || self.entry(slot).is_blocked() {
+                self.gates_moved = true;
+            }
+            let failures = self.entry(slot).machine.record().failures_in_a_row;
+            let given_up = matches!(
+                self.entry(slot).machine.state(),
+                State::Failed { .. } | State::Stopped | State::Unkillable { .. }
+            );
+            if given_up || failures >= super::operations::PATIENCE {
+                self.hopes_moved = true;
+            }
+        }
+        self.evaluate(now, slot, effects);
+        self.forget_if_removed(slot, effects);
+    }
+
+    /// Keeps the map of runs, and what belongs to a run alone.
+    fn note_run(&mut self, slot: Slot, before: &State) {
+        let after = self.entry(slot).machine.state().run();
+        if before.run() == after {
+            return;
+        }
+        if let Some(run) = before.run() {
+            self.runs.remove(&run);
+        }
+        let entry = self.entry_mut(slot);
+        entry.health_detail = None;
+        entry.take_next_config();
+        let configured = entry.config().health.is_some();
+        entry.health = match after {
+            Some(_) if configured => Health::Unknown,
+            Some(_) | None => Health::None,
+        };
+        if let Some(run) = after {
+            self.runs.insert(run, slot);
+        }
+    }
+
+    fn note_deadline(&mut self, slot: Slot) {
+        let deadline = self.entry(slot).machine.state().deadline();
+        let entry = self.entry_mut(slot);
+        if entry.deadline == deadline {
+            return;
+        }
+        if let Some(old) = std::mem::replace(&mut entry.deadline, deadline) {
+            self.deadlines.remove(&(old, slot));
+        }
+        if let Some(new) = deadline {
+            self.deadlines.insert((new, slot));
+        }
+    }
+
+    fn forget_if_removed(&mut self, slot: Slot, effects: &mut Vec<Effect>) {
+        let entry = self.entry(slot);
+        let gone = entry.machine.state().run().is_none();
+        if !entry.removed || !gone || entry.machine.wish() == Intent::Running {
+            return;
+        }
+        let id = entry.id.clone();
+        self.close_targets(slot);
+        self.index.remove(&id);
+        self.order.retain(|&other| other != slot);
+        self.blocked.remove(&slot);
+        self.entries[slot.0 as usize] = None;
+        self.free.push(slot);
+        self.link_dependents();
+        effects.push(Effect::Removed { id });
+    }
+
+    fn finish_shutdown(&mut self, effects: &mut Vec<Effect>) {
+        let Some(shutdown) = self.shutdown.as_mut().filter(|shutdown| !shutdown.told) else {
+            return;
+        };
+        let restart = shutdown.restart;
+        let mut left = Vec::new();
+        for entry in self.entries.iter().flatten() {
+            match entry.machine.state() {
+                State::Unkillable { .. } => left.push(entry.id.clone()),
+                state if state.run().is_some() => return,
+                _ => {}
+            }
+        }
+        shutdown.told = true;
+        effects.push(Effect::AllGone { restart, left });
+    }
+}
+
+fn is_polite(state: &State) -> bool {
+    matches!(state, State::Stopping { phase: StopPhase::Polite { .. }, .. })
+}
+
+impl Fact {
+    /// The run that it is about.
+    pub fn run(&self) -> RunId {
+        match self {
+            Self::Spawned { run, .. }
+            | Self::SpawnFailed { run, .. }
+            | Self::Exited { run, .. }
+            | Self::TreeGone { run }
+            | Self::Ready { run }
+            | Self::NotReady { run, .. }
+            | Self::Unhealthy { run, .. }
+            | Self::HealthChanged { run, .. }
+            | Self::StatusText { run, .. } => *run,
+        }
+    }
+}

@@ -1,0 +1,330 @@
+//! All components together: what is wished, in which order, and what came of it.
+//!
+//! A core without clock and without I/O: [`Supervisor::command`] and [`Supervisor::handle`] take
+//! an input and the moment, and fill a list of [`Effect`]s for the driver;
+//! [`Supervisor::next_deadline`] tells when to call [`Supervisor::deadline_reached`].
+//!
+//! Rules that hold at every moment (the tests of this room check them after every step):
+//! * a component has at most one run, and a run belongs to one component;
+//! * after a stop nothing starts without a start;
+//! * a wish and a fact are apart: commands change wishes, only facts change states;
+//! * every operation ends.
+//!
+//! Order: components that were asked for in one request start by priority, and at any time after
+//! those that they depend on; a component that failed for good opens the gate of its priority,
+//! not that of its dependents. Components that are stopped in one request stop the other way. A
+//! crash restart waits for dependencies only, since an outage has to be short.
+
+mod commands;
+mod entry;
+mod explain;
+mod facts;
+mod gates;
+mod operations;
+mod reload;
+mod snapshot;
+#[cfg(test)]
+mod tests;
+
+use std::{
+    collections::{BTreeMap, BTreeSet, HashMap, VecDeque},
+    sync::Arc,
+};
+
+use crate::{
+    machine::{self, Process},
+    model::{ComponentId, Exit, Moment, OperationId, RunId},
+    registry::{Component, Registry},
+    wire::{ComponentState, Verb},
+};
+
+pub use commands::{Answer, Command, Denial, Selection};
+pub use explain::Explain;
+pub use operations::{OperationView, TargetView};
+pub use reload::ReloadPlan;
+pub use snapshot::ComponentView;
+
+use entry::Entry;
+use gates::Group;
+use operations::Operations;
+
+/// What the world reports. Facts about runs that have ended are ignored.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Fact {
+    Spawned {
+        run: RunId,
+        process: Process,
+    },
+    SpawnFailed {
+        run: RunId,
+        error: String,
+    },
+    Exited {
+        run: RunId,
+        exit: Exit,
+        oom: bool,
+        tree_gone: bool,
+    },
+    TreeGone {
+        run: RunId,
+    },
+    Ready {
+        run: RunId,
+    },
+    NotReady {
+        run: RunId,
+        why: String,
+    },
+    Unhealthy {
+        run: RunId,
+        why: String,
+    },
+    /// A health check's verdict, or what the component says of itself.
+    HealthChanged {
+        run: RunId,
+        health: crate::wire::Health,
+        detail: Option<String>,
+    },
+    /// The component asked for more time (`EXTEND_TIMEOUT_USEC`) or said something.
+    StatusText {
+        run: RunId,
+        text: String,
+    },
+}
+
+/// What the driver has to do, in this order.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Effect {
+    Spawn {
+        id: ComponentId,
+        run: RunId,
+    },
+    RequestStop {
+        id: ComponentId,
+        run: RunId,
+    },
+    RequestOrphansStop {
+        run: RunId,
+    },
+    KillTree {
+        run: RunId,
+    },
+    StartProbes {
+        id: ComponentId,
+        run: RunId,
+        ready_already: bool,
+    },
+    StopProbes {
+        run: RunId,
+    },
+    /// A component changed its state: for the log, the events and the journal.
+    Transition(Transition),
+    /// A command came in and was applied.
+    Asked {
+        verb: Verb,
+        ids: Vec<ComponentId>,
+        origin: String,
+        operation: OperationId,
+    },
+    OperationEnded {
+        id: OperationId,
+    },
+    /// The registry has new values for a component that goes on.
+    Reconfigured {
+        id: ComponentId,
+    },
+    /// A component left the registry and its tree is gone.
+    Removed {
+        id: ComponentId,
+    },
+    /// A shutdown has come to its end; `left` could not be ended.
+    AllGone {
+        restart: bool,
+        left: Vec<ComponentId>,
+    },
+}
+
+/// A change of state.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Transition {
+    pub id: ComponentId,
+    pub run: Option<RunId>,
+    pub pid: Option<u32>,
+    pub from: ComponentState,
+    pub to: ComponentState,
+    /// Why, where it is not obvious.
+    pub reason: Option<String>,
+}
+
+/// Position of a component inside the supervisor; reused after a removal.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+struct Slot(u32);
+
+/// A component of an earlier Supervisor, to be continued.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Inherited {
+    pub id: ComponentId,
+    pub run: RunId,
+    pub process: Process,
+    /// It had been running (ready), not just starting.
+    pub ready: bool,
+    pub restarts: u32,
+}
+
+/// All components of one registry.
+#[derive(Debug)]
+pub struct Supervisor {
+    registry: Arc<Registry>,
+    generation: u64,
+    entries: Vec<Option<Entry>>,
+    /// Slots whose component left.
+    free: Vec<Slot>,
+    index: HashMap<ComponentId, Slot>,
+    /// The registry's order, removed ones that still live at the end.
+    order: Vec<Slot>,
+    runs: HashMap<RunId, Slot>,
+    next_run: RunId,
+    deadlines: BTreeSet<(Moment, Slot)>,
+    operations: Operations,
+    /// Members of one request that wait for one another.
+    groups: BTreeMap<OperationId, Group>,
+    /// Components whose next step waits for a gate.
+    blocked: BTreeSet<Slot>,
+    /// A gate may have opened since `blocked` was looked through.
+    gates_moved: bool,
+    /// Something happened that may make others' operations hopeless.
+    hopes_moved: bool,
+    /// When components were restarted without request, within the last minute.
+    restarts: VecDeque<Moment>,
+    chance: Chance,
+    shutdown: Option<Shutdown>,
+}
+
+#[derive(Debug, Clone, Copy)]
+struct Shutdown {
+    operation: OperationId,
+    restart: bool,
+    told: bool,
+}
+
+impl Supervisor {
+    /// A supervisor over `registry` with nothing running; `first_run` is above every run of
+    /// earlier Supervisors, `seed` feeds the jitter.
+    pub fn new(registry: &Arc<Registry>, first_run: RunId, seed: u64) -> Self {
+        let mut supervisor = Self {
+            registry: Arc::clone(registry),
+            generation: 1,
+            entries: Vec::with_capacity(registry.components.len()),
+            free: Vec::new(),
+            index: HashMap::with_capacity(registry.components.len()),
+            order: Vec::with_capacity(registry.components.len()),
+            runs: HashMap::with_capacity(registry.components.len()),
+            next_run: first_run,
+            deadlines: BTreeSet::new(),
+            operations: Operations::default(),
+            groups: BTreeMap::new(),
+            blocked: BTreeSet::new(),
+            gates_moved: false,
+            hopes_moved: false,
+            restarts: VecDeque::new(),
+            chance: Chance(seed),
+            shutdown: None,
+        };
+        for component in &registry.components {
+            supervisor.add_entry(Arc::new(component.clone()));
+        }
+        supervisor.link_dependents();
+        supervisor
+    }
+
+    pub fn registry(&self) -> &Arc<Registry> {
+        &self.registry
+    }
+
+    pub fn generation(&self) -> u64 {
+        self.generation
+    }
+
+    pub fn is_shutting_down(&self) -> bool {
+        self.shutdown.is_some()
+    }
+
+    /// The configuration that a component's next start uses.
+    pub fn config(&self, id: &str) -> Option<&Arc<Component>> {
+        self.find(id).map(|slot| self.entry(slot).config())
+    }
+
+    /// The component that a run belongs to, while it is awaited or alive.
+    pub fn component_of(&self, run: RunId) -> Option<&ComponentId> {
+        self.runs.get(&run).map(|&slot| &self.entry(slot).id)
+    }
+
+    /// When something is due by itself.
+    pub fn next_deadline(&self) -> Option<Moment> {
+        self.deadlines.first().map(|&(moment, _)| moment)
+    }
+
+    fn find(&self, id: &str) -> Option<Slot> {
+        self.index.get(id).copied()
+    }
+
+    fn entry(&self, slot: Slot) -> &Entry {
+        self.entries[slot.0 as usize].as_ref().expect("a slot in use holds an entry")
+    }
+
+    fn entry_mut(&mut self, slot: Slot) -> &mut Entry {
+        self.entries[slot.0 as usize].as_mut().expect("a slot in use holds an entry")
+    }
+
+    fn add_entry(&mut self, config: Arc<Component>) -> Slot {
+        let id = config.id.clone();
+        let entry = Entry::new(config);
+        let position = if let Some(Slot(free)) = self.free.pop() {
+            self.entries[free as usize] = Some(entry);
+            free as usize
+        } else {
+            self.entries.push(Some(entry));
+            self.entries.len() - 1
+        };
+        let slot = Slot(u32::try_from(position).expect("a registry holds fewer than 2^32"));
+        self.index.insert(id, slot);
+        self.order.push(slot);
+        slot
+    }
+
+    /// Tells every component who depends on it.
+    fn link_dependents(&mut self) {
+        for &slot in &self.order.clone() {
+            self.entry_mut(slot).dependents.clear();
+        }
+        for &slot in &self.order.clone() {
+            for id in self.entry(slot).config().depends_on.clone() {
+                if let Some(dependency) = self.find(&id) {
+                    self.entry_mut(dependency).dependents.push(slot);
+                }
+            }
+        }
+    }
+}
+
+/// A small generator (splitmix64): chance has to be repeatable, not unpredictable.
+#[derive(Debug, Clone)]
+struct Chance(u64);
+
+impl Chance {
+    /// From 0 to 1.
+    #[expect(clippy::cast_precision_loss, reason = "53 bits are kept")]
+    fn draw(&mut self) -> f64 {
+        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
+        let mut z = self.0;
+        z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+        ((z ^ (z >> 31)) >> 11) as f64 / (1_u64 << 53) as f64
+    }
+}
+
+impl From<machine::DenyReason> for Denial {
+    fn from(reason: machine::DenyReason) -> Self {
+        Self::Machine(reason)
+    }
+}

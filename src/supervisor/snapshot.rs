@@ -1,0 +1,185 @@
+//! What is true now, in words and numbers, for those who look.
+
+use super::{Slot, Supervisor};
+use crate::{
+    machine::{State, StopCause},
+    model::{ComponentId, LastExit, Moment, RunId},
+    wire::{ComponentState, Health, Intent},
+};
+
+/// One component at one moment. Moments are the engine's; the driver turns them into times.
+#[derive(Debug, Clone, PartialEq)]
+pub struct ComponentView {
+    pub id: ComponentId,
+    pub description: String,
+    pub state: ComponentState,
+    pub health: Health,
+    pub health_detail: Option<String>,
+    pub pid: Option<u32>,
+    /// The present run, or the last one.
+    pub run: Option<RunId>,
+    pub started: Option<Moment>,
+    pub restarts: u32,
+    pub last_exit: Option<LastExit>,
+    pub intent: Intent,
+    pub waiting_for: Option<String>,
+    pub next_attempt: Option<Moment>,
+    pub attempt: u32,
+    pub enabled: bool,
+    pub reason: Option<String>,
+}
+
+impl Supervisor {
+    /// Every component, in the order of the registry.
+    pub fn snapshot(&self) -> Vec<ComponentView> {
+        self.order.iter().map(|&slot| self.view(slot)).collect()
+    }
+
+    pub fn component(&self, id: &str) -> Option<ComponentView> {
+        self.find(id).map(|slot| self.view(slot))
+    }
+
+    /// Every id, in the order of the registry.
+    pub fn ids(&self) -> impl Iterator<Item = &ComponentId> {
+        self.order.iter().map(|&slot| &self.entry(slot).id)
+    }
+
+    /// Components that should run and do not, or whose health fails.
+    pub fn not_ready(&self) -> Vec<ComponentId> {
+        let wished = |slot: &&Slot| {
+            let entry = self.entry(**slot);
+            let running = matches!(entry.machine.state(), State::Running { .. } | State::Exited);
+            entry.machine.wish() == Intent::Running && (!running || entry.health == Health::Failing)
+        };
+        self.order.iter().filter(wished).map(|&slot| self.entry(slot).id.clone()).collect()
+    }
+
+    pub(super) fn view(&self, slot: Slot) -> ComponentView {
+        let entry = self.entry(slot);
+        let (machine, record) = (&entry.machine, entry.machine.record());
+        let state = machine.state();
+        let process = state.process();
+        ComponentView {
+            id: entry.id.clone(),
+            description: entry.config().description.clone(),
+            state: state.name(),
+            health: entry.health,
+            health_detail: entry.health_detail.clone(),
+            pid: process.map(|process| process.pid),
+            run: record.last_run,
+            started: process.map(|process| process.started),
+            restarts: record.restarts,
+            last_exit: record.last_exit,
+            intent: machine.wish(),
+            waiting_for: self.waiting_for(slot),
+            next_attempt: match state {
+                State::Backoff { until } => Some(*until),
+                _ => None,
+            },
+            attempt: match state {
+                State::Running { .. } => 0,
+                _ => record.failures_in_a_row,
+            },
+            enabled: entry.config().enabled,
+            reason: self.reason_of(slot),
+        }
+    }
+
+    /// Why a component is where it should not be, if so.
+    pub(super) fn reason_of(&self, slot: Slot) -> Option<String> {
+        let entry = self.entry(slot);
+        match entry.machine.state() {
+            State::Failed { reason } => Some(reason.to_string()),
+            State::Backoff { .. } | State::Starting { .. } | State::Waiting { .. } => {
+                entry.machine.record().trouble.as_ref().map(ToString::to_string)
+            }
+            State::Stopping { cause, .. } => Some(cause.to_string()),
+            State::Unkillable { process, .. } => Some(format!(
+                "pid {} or a process of its tree was killed, but does not go away",
+                process.pid
+            )),
+            State::Stopped | State::Running { .. } | State::Exited => None,
+        }
+    }
+
+    /// What holds a component back, in words.
+    pub(super) fn waiting_for(&self, slot: Slot) -> Option<String> {
+        let entry = self.entry(slot);
+        match entry.machine.state() {
+            State::Waiting { .. } => {
+                let blockers = self.blockers(slot);
+                if blockers.is_empty() {
+                    return Some("its turn".to_owned());
+                }
+                Some(self.named(&blockers, |state| format!("({state})")))
+            }
+            State::Starting { live, .. } | State::Running { live, .. } if live.asked.is_some() => {
+                let later = self.those_who_stop_first(slot);
+                Some(self.named(&later, |_| "to stop".to_owned()))
+            }
+            State::Starting { live, .. } if live.process.is_some() => {
+                Some(if entry.config().ready.is_some() {
+                    "its readiness check".to_owned()
+                } else {
+                    format!("its start delay of {} s", entry.config().start_delay.as_secs_f64())
+                })
+            }
+            State::Stopping { leader, cause, .. } => Some(match (leader, cause) {
+                (None, StopCause::Failure(_)) => "its process to end".to_owned(),
+                (None, _) => "its process to end as asked".to_owned(),
+                (Some(_), _) => "the rest of its process tree to end".to_owned(),
+            }),
+            State::Unkillable { .. } => Some("the kernel to let its process go".to_owned()),
+            State::Stopped
+            | State::Starting { .. }
+            | State::Running { .. }
+            | State::Backoff { .. }
+            | State::Exited
+            | State::Failed { .. } => None,
+        }
+    }
+
+    /// Whom a waiting component waits for: dependencies first, else lower priorities.
+    pub(super) fn blockers(&self, slot: Slot) -> Vec<Slot> {
+        let entry = self.entry(slot);
+        let dependencies = entry.config().depends_on.iter().filter_map(|id| self.find(id));
+        let missing: Vec<Slot> =
+            dependencies.filter(|&other| !self.entry(other).satisfies_dependents()).collect();
+        if !missing.is_empty() || !self.waits_for_lower_priority(slot) {
+            return missing;
+        }
+        let Some((request, priority)) = entry.starting_in else { return missing };
+        let earlier = |&&other: &&Slot| {
+            let member = self.entry(other).starting_in;
+            member.is_some_and(|(of, lower)| of == request && lower < priority)
+        };
+        self.order.iter().filter(earlier).copied().collect()
+    }
+
+    fn those_who_stop_first(&self, slot: Slot) -> Vec<Slot> {
+        let entry = self.entry(slot);
+        let later = |&&other: &&Slot| {
+            let of_request = match (self.entry(other).stopping_in, entry.stopping_in) {
+                (Some((of, priority)), Some((request, own))) => of == request && priority > own,
+                _ => false,
+            };
+            let dependent = entry.dependents.contains(&other) && self.entry(other).is_going_down();
+            of_request || dependent
+        };
+        self.order.iter().filter(later).copied().collect()
+    }
+
+    /// "is (starting), svg (backoff) and 3 more".
+    fn named(&self, slots: &[Slot], word: impl Fn(ComponentState) -> String) -> String {
+        const SHOWN: usize = 3;
+        let named = slots.iter().take(SHOWN).map(|&slot| {
+            let entry = self.entry(slot);
+            format!("{} {}", entry.id, word(entry.machine.state().name()))
+        });
+        let text = named.collect::<Vec<_>>().join(", ");
+        if slots.len() > SHOWN {
+            return format!("{text} and {} more", slots.len() - SHOWN);
+        }
+        text
+    }
+}

@@ -1,0 +1,36 @@
+//! A thousand components.
+
+use std::collections::HashSet;
+
+use crate::support::{Place, Registry, Server, now, report, since, until};
+
+const FLEET: usize = 1_000;
+
+#[test]
+fn a_thousand_components_start_report_and_stop() {
+    let place = Place::new(&Registry::of((0..FLEET).map(|n| Server::sleep(&format!("c{n}")))));
+    let begin = now();
+    let supervisor = place.start();
+    let status = until("all of them run", || {
+        let status = place.status();
+        let all = status["components"].as_array().expect("a list");
+        all.iter().all(|component| component["state"] == "running").then_some(status)
+    });
+    let started = since(begin);
+    let components = status["components"].as_array().expect("a list");
+    let pids: HashSet<_> =
+        components.iter().filter_map(|component| component["pid"].as_u64()).collect();
+    assert_eq!(pids.len(), FLEET, "each has a pid of its own");
+    let living: HashSet<_> =
+        place.component_processes().iter().map(|process| u64::from(process.pid)).collect();
+    assert_eq!(living, pids, "and status tells the truth");
+
+    let table = place.cli("status");
+    table.assert_code(0);
+    let rows = table.stdout.lines().filter(|line| line.contains("running")).count();
+    assert!(rows >= FLEET, "{rows} rows");
+
+    let begin = now();
+    supervisor.stop();
+    report(&format!("{FLEET} components: started in {started:?}, stopped in {:?}", since(begin)));
+}

@@ -1,0 +1,29 @@
+//! Black-box acceptance: the real binary, real processes, the written interface alone.
+//!
+//! One crate for all subjects, so that it links once and the tests run side by side. Each test
+//! has an installation folder of its own, fails when it leaves a process behind, and waits for
+//! conditions with a deadline, never for time to pass.
+
+#[path = "../support/mod.rs"]
+mod support;
+
+mod adoption;
+mod background;
+mod commands;
+mod containment;
+mod control_security;
+mod crash;
+mod demo;
+mod fleet;
+mod harness;
+mod latency;
+mod launch;
+mod order;
+mod output;
+mod ownership;
+mod random;
+mod registry;
+mod reload;
+mod signals;
+mod systemd;
+mod trace;

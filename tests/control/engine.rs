@@ -1,0 +1,308 @@
+//! A stand-in for the engine: answers the handle's messages as the test says.
+
+use s7supervisor::{
+    model::OperationId,
+    runtime::{Handle, Message, Request, Targets},
+    wire::{
+        Acceptance, ComponentState, ComponentStatus, ContainmentLevel, Explanation, Health, Intent,
+        Operation, OperationState, Outcome, Problem, ProblemCode, Progress, Readiness,
+        ReloadReport, Status, SupervisorStatus, Verb,
+    },
+};
+use tokio::sync::{mpsc, oneshot};
+
+/// The run of every component.
+pub const RUN: u64 = 7;
+
+/// The test's end of the stand-in.
+pub struct Engine {
+    orders: mpsc::UnboundedSender<Order>,
+    seen: mpsc::UnboundedReceiver<Seen>,
+}
+
+/// What changed something.
+#[derive(Debug)]
+pub enum Seen {
+    Command(Request),
+    Reload {
+        dry_run: bool,
+    },
+    Shutdown {
+        restart: bool,
+        origin: String,
+    },
+    /// Somebody waits for this operation.
+    Waiting,
+}
+
+enum Order {
+    Finish(u64),
+    Stall(oneshot::Receiver<()>),
+    Ready(bool),
+    Describe(String),
+}
+
+struct State {
+    seen: mpsc::UnboundedSender<Seen>,
+    waiting: Vec<(OperationId, oneshot::Sender<Result<Operation, Problem>>)>,
+    finished: Vec<u64>,
+    operations: u64,
+    ready: bool,
+    description: String,
+}
+
+impl Engine {
+    pub fn start() -> (Self, Handle) {
+        let (handle, mut messages) = Handle::channel();
+        let (orders, mut given) = mpsc::unbounded_channel();
+        let (report, seen) = mpsc::unbounded_channel();
+        let mut state = State {
+            seen: report,
+            waiting: Vec::new(),
+            finished: Vec::new(),
+            operations: 0,
+            ready: true,
+            description: "Image Server".into(),
+        };
+        tokio::spawn(async move {
+            loop {
+                tokio::select! {
+                    // Orders first: what a test has ordered counts for what it asks afterwards.
+                    biased;
+                    Some(order) = given.recv() => state.obey(order).await,
+                    Some(message) = messages.recv() => state.answer(message),
+                    else => break,
+                }
+            }
+        });
+        (Self { orders, seen }, handle)
+    }
+
+    /// Ends an operation, whoever waits for it.
+    pub fn finish(&self, operation: u64) {
+        self.order(Order::Finish(operation));
+    }
+
+    /// Answers nothing until the returned value is dropped.
+    pub fn stall(&self) -> oneshot::Sender<()> {
+        let (resume, stalled) = oneshot::channel();
+        self.order(Order::Stall(stalled));
+        resume
+    }
+
+    pub fn ready(&self, ready: bool) {
+        self.order(Order::Ready(ready));
+    }
+
+    pub fn describe(&self, description: String) {
+        self.order(Order::Describe(description));
+    }
+
+    /// The next thing that changed something.
+    pub async fn seen(&mut self) -> Seen {
+        self.seen.recv().await.expect("the stand-in lives as long as the test")
+    }
+
+    pub async fn command(&mut self) -> Request {
+        match self.seen().await {
+            Seen::Command(request) => request,
+            other => panic!("expected a command, saw {other:?}"),
+        }
+    }
+
+    /// Whether nothing has changed anything so far.
+    pub fn untouched(&mut self) -> bool {
+        self.seen.try_recv().is_err()
+    }
+
+    fn order(&self, order: Order) {
+        assert!(self.orders.send(order).is_ok(), "the stand-in lives as long as the test");
+    }
+}
+
+impl State {
+    async fn obey(&mut self, order: Order) {
+        match order {
+            Order::Finish(id) => {
+                self.finished.push(id);
+                for (waited, reply) in std::mem::take(&mut self.waiting) {
+                    if waited.0 == id {
+                        let _ = reply.send(Ok(self.operation(id)));
+                    } else {
+                        self.waiting.push((waited, reply));
+                    }
+                }
+            }
+            Order::Stall(stalled) => {
+                let _ = stalled.await;
+            }
+            Order::Ready(ready) => self.ready = ready,
+            Order::Describe(description) => self.description = description,
+        }
+    }
+
+    fn answer(&mut self, message: Message) {
+        // A caller that went away misses its answer, nothing else.
+        match message {
+            Message::Command { request, reply } => {
+                let answer = self.command(&request);
+                let _ = self.seen.send(Seen::Command(request));
+                let _ = reply.send(answer);
+            }
+            Message::Status { reply } => {
+                let _ = reply.send(Ok(self.status()));
+            }
+            Message::Component { id, reply } => {
+                let _ = reply.send(known(&id).map(|()| component(&id, &self.description)));
+            }
+            Message::Explain { id, reply } => {
+                let _ = reply.send(known(&id).map(|()| explanation(&id, &self.description)));
+            }
+            Message::Operation { id, reply } => {
+                let _ = reply.send(self.known_operation(id.0));
+            }
+            Message::OperationEnd { id, reply } => {
+                let _ = self.seen.send(Seen::Waiting);
+                match self.known_operation(id.0) {
+                    Ok(operation) if operation.state == OperationState::Pending => {
+                        self.waiting.push((id, reply));
+                    }
+                    answer => {
+                        let _ = reply.send(answer);
+                    }
+                }
+            }
+            Message::Reload { dry_run, origin: _, reply } => {
+                let _ = self.seen.send(Seen::Reload { dry_run });
+                let operation = (!dry_run).then(|| self.new_operation());
+                let report = ReloadReport { generation: 2, operation, ..ReloadReport::default() };
+                let _ = reply.send(Ok(report));
+            }
+            Message::Shutdown { restart, origin, reply } => {
+                let origin = origin.to_string();
+                let _ = self.seen.send(Seen::Shutdown { restart, origin });
+                let _ = reply.send(Ok(Acceptance::Applied { operation: self.new_operation() }));
+            }
+            Message::Readiness { reply } => {
+                let not_ready = if self.ready { vec![] } else { vec!["ps".to_owned()] };
+                let _ = reply.send(Ok(Readiness { ready: self.ready, not_ready }));
+            }
+        }
+    }
+
+    /// `ps` is running already, `svg` may not be stopped; everything else is applied.
+    fn command(&mut self, request: &Request) -> Result<Acceptance, Problem> {
+        if let Targets::Ids(ids) = &request.targets {
+            ids.iter().try_for_each(|id| known(id))?;
+            match (request.verb, ids.as_slice()) {
+                (Verb::Start, [id]) if id == "ps" => {
+                    return Ok(Acceptance::Redundant { operation: None });
+                }
+                (Verb::Stop, [id]) if id == "svg" => {
+                    return Err(Problem::new(ProblemCode::Denied, "svg is held by root"));
+                }
+                _ => {}
+            }
+        }
+        if request.if_run.is_some_and(|run| run.0 != RUN) {
+            return Err(Problem::new(ProblemCode::RunEnded, "that run has ended"));
+        }
+        Ok(Acceptance::Applied { operation: self.new_operation() })
+    }
+
+    fn new_operation(&mut self) -> u64 {
+        self.operations += 1;
+        self.operations
+    }
+
+    fn known_operation(&self, id: u64) -> Result<Operation, Problem> {
+        if (1..=self.operations).contains(&id) {
+            Ok(self.operation(id))
+        } else {
+            Err(Problem::new(ProblemCode::UnknownOperation, format!("there is no operation {id}")))
+        }
+    }
+
+    fn operation(&self, id: u64) -> Operation {
+        let done = self.finished.contains(&id);
+        Operation {
+            id,
+            verb: Verb::Restart,
+            origin: "root (test)".into(),
+            state: if done { OperationState::Done } else { OperationState::Pending },
+            age_s: 0.5,
+            components: vec![Progress {
+                id: "is".into(),
+                outcome: if done { Outcome::Done } else { Outcome::Pending },
+                state: ComponentState::Running,
+                pid: Some(100),
+                detail: None,
+            }],
+        }
+    }
+
+    fn status(&self) -> Status {
+        Status {
+            supervisor: SupervisorStatus {
+                pid: 1,
+                version: "0.1.0".into(),
+                uptime_s: 60.0,
+                registry: "/conf/SupervisorRegistry.xml".into(),
+                generation: 1,
+                cpu_percent: 0.5,
+                memory_bytes: 1 << 20,
+                containment: ContainmentLevel::Cgroup,
+                shutting_down: false,
+            },
+            components: ["is", "ps", "svg"].map(|id| component(id, &self.description)).into(),
+        }
+    }
+}
+
+fn known(id: &str) -> Result<(), Problem> {
+    match id {
+        "is" | "ps" | "svg" => Ok(()),
+        _ => Err(Problem::new(ProblemCode::UnknownComponent, format!("there is no \"{id}\""))
+            .nearest(Some("is".into()))),
+    }
+}
+
+fn component(id: &str, description: &str) -> ComponentStatus {
+    ComponentStatus {
+        id: id.into(),
+        description: description.into(),
+        state: ComponentState::Running,
+        health: Health::Ok,
+        health_detail: None,
+        pid: Some(100),
+        run: Some(RUN),
+        uptime_s: Some(59.5),
+        cpu_percent: Some(1.5),
+        memory_bytes: Some(1 << 20),
+        processes: 1,
+        restarts: 0,
+        last_exit: None,
+        intent: Intent::Running,
+        waiting_for: None,
+        next_attempt_s: None,
+        attempt: 0,
+        enabled: true,
+        reason: None,
+    }
+}
+
+fn explanation(id: &str, description: &str) -> Explanation {
+    Explanation {
+        status: component(id, description),
+        summary: "running".into(),
+        intent: "running".into(),
+        blocker: None,
+        attempt: 0,
+        max_restarts: None,
+        window_s: 60.0,
+        next_attempt_s: None,
+        exits: vec![],
+        last_lines: vec![],
+        advice: vec![],
+    }
+}

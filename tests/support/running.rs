@@ -1,0 +1,79 @@
+//! A Supervisor that runs in the foreground as a child of the test.
+
+use std::{
+    cell::RefCell,
+    process::{Child, ExitStatus},
+    thread,
+};
+
+use rustix::process::Signal;
+
+use super::{Place, processes, until};
+
+/// The child, and the promise that it ends: a test that is done with it stops it politely and
+/// expects a clean end.
+pub struct Supervisor<'place> {
+    place: &'place Place,
+    child: RefCell<Child>,
+    ended: RefCell<Option<ExitStatus>>,
+}
+
+impl<'place> Supervisor<'place> {
+    pub fn new(place: &'place Place, child: Child) -> Self {
+        Self { place, child: RefCell::new(child), ended: RefCell::new(None) }
+    }
+
+    pub fn pid(&self) -> u32 {
+        self.child.borrow().id()
+    }
+
+    pub fn signal(&self, signal: Signal) {
+        assert!(self.exit().is_none(), "the Supervisor has ended already");
+        processes::signal(self.pid(), signal);
+    }
+
+    /// Its exit status, when it has ended.
+    pub fn exit(&self) -> Option<ExitStatus> {
+        let mut ended = self.ended.borrow_mut();
+        if ended.is_none() {
+            *ended = self.child.borrow_mut().try_wait().expect("a child can be waited for");
+        }
+        *ended
+    }
+
+    /// Waits for its end.
+    #[track_caller]
+    pub fn ended(&self) -> ExitStatus {
+        until("the Supervisor ends", || self.exit())
+    }
+
+    /// Ends it the hard way, as a crash would.
+    pub fn crash(&self) {
+        self.signal(Signal::KILL);
+        self.ended();
+    }
+
+    /// Ends it politely: it stops everything and leaves with 0.
+    #[track_caller]
+    pub fn stop(&self) {
+        self.signal(Signal::TERM);
+        let status = self.ended();
+        assert_eq!(status.code(), Some(0), "the Supervisor's end after TERM: {status}");
+        self.place.assert_nothing_runs();
+    }
+}
+
+impl Drop for Supervisor<'_> {
+    fn drop(&mut self) {
+        if self.exit().is_some() {
+            return;
+        }
+        if thread::panicking() {
+            // The place shows what was and ends the rest.
+            self.place.show();
+            self.crash();
+        } else {
+            self.stop();
+        }
+    }
+}
