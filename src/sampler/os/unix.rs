@@ -52,8 +52,6 @@ struct Cgroup {
     folder: File,
     procs: File,
     cpu: File,
-    /// What the cgroup had used before this run, in microseconds.
-    before: Option<u64>,
 }
 
 /// Finding the children of a process means reading a file for each of its threads.
@@ -159,9 +157,7 @@ impl Meter {
         if self.processes.len() > pids.len() {
             self.processes.retain(|pid, _| pids.contains(pid));
         }
-        let ticks = self.processes.values().map(|process| process.ticks).sum();
-        let cgroup = self.cgroup.as_mut()?;
-        totals.reading(cgroup.cpu_time(from_ticks(ticks))?)
+        totals.reading(self.cgroup.as_ref()?.cpu_time()?)
     }
 
     /// `None`: it has ended, and is forgotten but for the time that it used.
@@ -223,21 +219,17 @@ impl Cgroup {
             folder: File::open(folder)?,
             procs: File::open(folder.join("cgroup.procs"))?,
             cpu: File::open(folder.join("cpu.stat"))?,
-            before: None,
         })
     }
 
-    /// All that the run used, also in processes that lived between two samples. The cgroup may
-    /// have served earlier runs: the first time, what its living processes used is the run's.
-    fn cpu_time(&mut self, living: Duration) -> Option<Duration> {
+    /// All that the run used, also in processes that lived between two samples: every run has a
+    /// cgroup of its own.
+    fn cpu_time(&self) -> Option<Duration> {
         let mut buffer = [0; 512];
         let length = self.cpu.read_at(&mut buffer, 0).ok()?;
         let text = std::str::from_utf8(buffer.get(..length)?).ok()?;
-        let used: u64 =
-            text.lines().find_map(|line| line.strip_prefix("usage_usec "))?.parse().ok()?;
-        let living = u64::try_from(living.as_micros()).ok()?;
-        let before = *self.before.get_or_insert(used.saturating_sub(living));
-        Some(Duration::from_micros(used.saturating_sub(before)))
+        let used = text.lines().find_map(|line| line.strip_prefix("usage_usec "))?;
+        Some(Duration::from_micros(used.parse().ok()?))
     }
 }
 

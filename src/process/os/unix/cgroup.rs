@@ -12,7 +12,7 @@
 use std::{
     fs, io,
     os::{
-        fd::{AsFd, BorrowedFd, OwnedFd},
+        fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd},
         unix::ffi::OsStrExt,
     },
     path::{Path, PathBuf},
@@ -23,7 +23,7 @@ use rustix::{
     process::pidfd_send_signal,
 };
 
-use super::{child, family::numbers, spawn};
+use super::{child, family::numbers, prepare::Joining, spawn};
 use crate::{
     model::{ComponentId, RunId},
     process::{Leftover, Signal},
@@ -35,6 +35,7 @@ const LEAF_PREFIX: &str = "component-";
 #[derive(Debug)]
 pub(super) struct Base {
     folder: PathBuf,
+    joining: Joining,
 }
 
 /// The cgroup of one run.
@@ -48,12 +49,17 @@ impl Base {
     /// Makes the folder and tries it out with a real process; the error says why not.
     pub(super) fn make(name: &str) -> Result<Self, String> {
         let folder = own_folder()?.join(format!("s7supervisor-{name}"));
-        let base = Self { folder };
-        base.make_folder()
-            .and_then(|()| base.try_out())
-            .map_err(|error| format!("cannot use {}: {}", base.folder.display(), plain(&error)))
-            .inspect_err(|_| base.remove())?;
-        Ok(base)
+        let mut base = Self { folder, joining: Joining::AtBirth };
+        match base.make_folder().and_then(|()| base.try_out()) {
+            Ok(joining) => {
+                base.joining = joining;
+                Ok(base)
+            }
+            Err(error) => {
+                base.remove();
+                Err(format!("cannot use {}: {}", base.folder.display(), plain(&error)))
+            }
+        }
     }
 
     fn make_folder(&self) -> io::Result<()> {
@@ -63,21 +69,40 @@ impl Base {
         }
     }
 
-    fn try_out(&self) -> io::Result<()> {
+    fn try_out(&self) -> io::Result<Joining> {
         let leaf = Leaf::make(self.folder.join(format!("probe-{}", std::process::id())))?;
         let answer = leaf.try_out();
         leaf.remove();
         answer
     }
 
-    /// A cgroup for this run, empty at this moment.
+    /// A fresh cgroup for this run.
+    ///
+    /// The former run's is not used again: the kernel counts the kills of a cgroup, and at a
+    /// birth into it compares that count with our own cgroup's (seen with Linux 6.18). Whoever
+    /// is born into a cgroup that ever was killed is killed at once.
     pub(super) fn leaf(&self, component: &ComponentId, run: RunId) -> io::Result<Leaf> {
-        let leaf = Leaf::make(self.folder.join(format!("{LEAF_PREFIX}{component}")))?;
-        if leaf.is_empty()? {
-            return Ok(leaf);
+        let folder = self.folder.join(format!("{LEAF_PREFIX}{component}"));
+        if fs::remove_dir(&folder).is_err_and(|error| error.kind() != io::ErrorKind::NotFound) {
+            // There are processes in it, or cgroups that the former run made.
+            remove_folders(&folder);
         }
-        // What could not be ended must not count as the new run's. '@' is in no id.
-        Leaf::make(self.folder.join(format!("{LEAF_PREFIX}{component}@{run}")))
+        match Leaf::make(folder) {
+            // What could not be ended must not count as the new run's. '@' is in no id.
+            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
+                Leaf::make(self.folder.join(format!("{LEAF_PREFIX}{component}@{run}")))
+            }
+            answer => answer,
+        }
+    }
+
+    /// How processes come into the cgroups here.
+    pub(super) fn joining(&self) -> Joining {
+        self.joining
+    }
+
+    pub(super) fn folder(&self) -> &Path {
+        &self.folder
     }
 
     /// The cgroup in which this process is, if it is one of ours.
@@ -122,10 +147,8 @@ impl Base {
 
 impl Leaf {
     fn make(folder: PathBuf) -> io::Result<Self> {
-        match fs::create_dir(&folder) {
-            Err(error) if error.kind() != io::ErrorKind::AlreadyExists => Err(error),
-            _ => Self::open(folder),
-        }
+        fs::create_dir(&folder)?;
+        Self::open(folder)
     }
 
     fn open(folder: PathBuf) -> io::Result<Self> {
@@ -134,11 +157,16 @@ impl Leaf {
         Ok(Self { folder, directory })
     }
 
-    fn try_out(&self) -> io::Result<()> {
+    fn try_out(&self) -> io::Result<Joining> {
         // The kill file came with Linux 5.14; the root cgroup never has it.
         self.open_file("cgroup.kill", OFlags::WRONLY)?;
         self.is_empty()?;
-        spawn::can_join(&self.directory)
+        for joining in [Joining::AtBirth, Joining::ByWriting] {
+            if spawn::can_join(self.directory(), joining)? {
+                return Ok(joining);
+            }
+        }
+        Err(io::Error::other("what is put into it does not live"))
     }
 
     pub(super) fn folder(&self) -> &Path {
@@ -156,14 +184,22 @@ impl Leaf {
 
     /// Whether no process lives in it or below. Zombies do not count.
     pub(super) fn is_empty(&self) -> io::Result<bool> {
-        is_unpopulated(self.open_events()?.as_fd())
+        match self.open_events() {
+            Ok(events) => is_unpopulated(events.as_fd()),
+            Err(error) if is_removed(&error) => Ok(true),
+            Err(error) => Err(error),
+        }
     }
 
     /// All of it at once, also what is just being forked.
     pub(super) fn kill(&self) -> io::Result<()> {
-        let file = self.open_file("cgroup.kill", OFlags::WRONLY)?;
-        rustix::io::write(file, b"1")?;
-        Ok(())
+        let written = self
+            .open_file("cgroup.kill", OFlags::WRONLY)
+            .and_then(|file| Ok(rustix::io::write(file, b"1")?));
+        match written {
+            Err(error) if !is_removed(&error) => Err(error),
+            _ => Ok(()),
+        }
     }
 
     pub(super) fn signal(&self, signal: Signal) -> io::Result<usize> {
@@ -190,9 +226,9 @@ impl Leaf {
         refused.map_or(Ok(reached), |error| Err(error.into()))
     }
 
-    /// In it and in the cgroups below.
+    /// In it and in the cgroups below. By descriptor: at its path is the next run's, later.
     pub(super) fn members(&self) -> Vec<i32> {
-        members_below(&self.folder)
+        members_below(Path::new(&format!("/proc/self/fd/{}", self.directory.as_raw_fd())))
     }
 
     pub(super) fn remove(&self) {
@@ -211,10 +247,14 @@ pub(super) fn is_unpopulated(events: BorrowedFd<'_>) -> io::Result<bool> {
         Ok(length) => Ok(buffer.get(..length).is_some_and(|text| {
             text.split(|&byte| byte == b'\n').any(|line| line == b"populated 0")
         })),
-        // Its folder was removed, which only an empty one can be.
-        Err(rustix::io::Errno::NODEV) => Ok(true),
+        Err(error) if is_removed(&error.into()) => Ok(true),
         Err(error) => Err(error.into()),
     }
+}
+
+/// What the files of a cgroup answer after its folder was removed, which only an empty one's is.
+fn is_removed(error: &io::Error) -> bool {
+    matches!(error.raw_os_error(), Some(libc::ENOENT | libc::ENODEV))
 }
 
 /// Pids in this cgroup and all below it.

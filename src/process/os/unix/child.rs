@@ -110,11 +110,11 @@ impl Child {
     }
 
     /// Waits for a process that ends at once, and reaps it.
-    pub(super) fn wait(&self) -> io::Result<()> {
+    pub(super) fn wait(&self) -> io::Result<Exit> {
         let end = || waitid(WaitId::PidFd(self.pidfd.as_fd()), WaitIdOptions::EXITED);
-        retry_on_intr(end)?;
+        let status = retry_on_intr(end)?;
         self.unlist();
-        Ok(())
+        Ok(status.as_ref().map_or(Exit::Unknown, exit_of))
     }
 
     /// A process whose parent is another: the guardian, init, or nobody any more.

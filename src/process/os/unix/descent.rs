@@ -55,6 +55,14 @@ impl Descent {
         self.sessions.insert(identity.pid);
     }
 
+    /// Whether nothing of it lives. Cheap as long as something is known to.
+    pub(super) fn is_empty(&mut self) -> bool {
+        let is_alive = |(&pid, &start_time): (&i32, &u64)| {
+            living(pid).is_some_and(|stat| stat.start_time == start_time)
+        };
+        !self.known.iter().any(is_alive) && self.scan().is_empty()
+    }
+
     /// Pids of the living members, as of now.
     pub(super) fn scan(&mut self) -> Vec<i32> {
         let mut frontier = Vec::new();

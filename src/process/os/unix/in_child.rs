@@ -8,8 +8,11 @@
 
 use std::{cell::Cell, ffi::c_void, os::fd::AsRawFd, ptr};
 
-use super::{account::Credentials, spawn::Prepared};
+use super::{account::Credentials, prepare::Prepared};
 use crate::process::SpawnStage;
+
+/// The exit code of a child that executed nothing, as shells have it.
+pub(super) const NOT_EXECUTED: i32 = 127;
 
 /// Where the child tells what failed. Not atomic: the parent is suspended while it is written.
 #[derive(Default)]
@@ -39,7 +42,7 @@ pub(super) extern "C" fn run(argument: *mut c_void) -> ! {
         context.report.failure.set(Some(failure));
     }
     // SAFETY: ends this process without running anything of the parent's.
-    unsafe { libc::_exit(127) }
+    unsafe { libc::_exit(NOT_EXECUTED) }
 }
 
 /// Returns only when something failed, or when there is no program to execute.

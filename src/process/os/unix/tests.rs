@@ -8,7 +8,7 @@ use std::{
     ffi::OsString,
     io::Read,
     os::fd::AsFd,
-    path::PathBuf,
+    path::{Path, PathBuf},
     sync::atomic::{AtomicU64, Ordering},
     time::Duration,
 };
@@ -86,8 +86,14 @@ impl Ground {
 }
 
 impl Drop for Ground {
+    /// What a test has killed may still be dying.
     fn drop(&mut self) {
+        let folder = self.0.folder().map(Path::to_owned);
         self.0.remove();
+        while !std::thread::panicking() && folder.as_ref().is_some_and(|folder| folder.exists()) {
+            std::thread::yield_now();
+            self.0.remove();
+        }
     }
 }
 

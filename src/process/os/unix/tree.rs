@@ -12,6 +12,7 @@ use super::{
     Child,
     cgroup::{Base, Leaf},
     descent::{self, Descent},
+    prepare::Joining,
 };
 use crate::{
     model::{ComponentId, RunId},
@@ -53,7 +54,7 @@ pub struct Tree {
 
 #[derive(Debug)]
 enum Members {
-    Cgroup(Leaf),
+    Cgroup(Leaf, Joining),
     Descent(Descent),
 }
 
@@ -96,10 +97,18 @@ impl Containment {
         self.shared.reason.as_deref()
     }
 
+    /// The folder in which the components' cgroups are, where there are any.
+    pub fn folder(&self) -> Option<&Path> {
+        match &self.shared.means {
+            Means::Cgroup(base) => Some(base.folder()),
+            Means::Subreaper => None,
+        }
+    }
+
     /// An empty tree for a run that is about to start: pass it to [`spawn`](super::spawn).
     pub fn tree(&self, component: &ComponentId, run: RunId) -> io::Result<Tree> {
         let members = match &self.shared.means {
-            Means::Cgroup(base) => Members::Cgroup(base.leaf(component, run)?),
+            Means::Cgroup(base) => Members::Cgroup(base.leaf(component, run)?, base.joining()),
             Means::Subreaper => self.descent(run, false),
         };
         Ok(Tree { marker: self.marker(run), members })
@@ -111,7 +120,11 @@ impl Containment {
             Means::Cgroup(base) => base.leaf_of(leader.pid())?,
             Means::Subreaper => None,
         };
-        let members = leaf.map_or_else(|| self.descent(run, true), Members::Cgroup);
+        // Nobody is started in it any more, so how to join does not matter.
+        let members = leaf.map_or_else(
+            || self.descent(run, true),
+            |leaf| Members::Cgroup(leaf, Joining::ByWriting),
+        );
         let mut tree = Tree { marker: self.marker(run), members };
         tree.lead(leader);
         Ok(tree)
@@ -159,7 +172,7 @@ impl Tree {
 
     pub(super) fn lead(&mut self, leader: &Child) {
         match &mut self.members {
-            Members::Cgroup(_) => {}
+            Members::Cgroup(..) => {}
             Members::Descent(descent) => descent.lead(leader),
         }
     }
@@ -167,21 +180,28 @@ impl Tree {
     /// The cgroup's folder, where there is one: the sampler reads there.
     pub fn folder(&self) -> Option<&Path> {
         match &self.members {
-            Members::Cgroup(leaf) => Some(leaf.folder()),
+            Members::Cgroup(leaf, _) => Some(leaf.folder()),
             Members::Descent(_) => None,
         }
     }
 
     pub(super) fn cgroup(&self) -> Option<BorrowedFd<'_>> {
         match &self.members {
-            Members::Cgroup(leaf) => Some(leaf.directory()),
+            Members::Cgroup(leaf, _) => Some(leaf.directory()),
             Members::Descent(_) => None,
+        }
+    }
+
+    pub(super) fn joining(&self) -> Joining {
+        match &self.members {
+            Members::Cgroup(_, joining) => *joining,
+            Members::Descent(_) => Joining::AtBirth,
         }
     }
 
     pub(super) fn open_events(&self) -> io::Result<Option<OwnedFd>> {
         match &self.members {
-            Members::Cgroup(leaf) => leaf.open_events().map(Some),
+            Members::Cgroup(leaf, _) => leaf.open_events().map(Some),
             Members::Descent(_) => Ok(None),
         }
     }
@@ -190,7 +210,7 @@ impl Tree {
     /// [`is_empty`](Self::is_empty) says so. An error means that some refused (another user's).
     pub fn kill(&mut self) -> io::Result<()> {
         match &mut self.members {
-            Members::Cgroup(leaf) => leaf.kill(),
+            Members::Cgroup(leaf, _) => leaf.kill(),
             Members::Descent(descent) => descent.kill(),
         }
     }
@@ -198,7 +218,7 @@ impl Tree {
     /// Sends to every member; how many got it.
     pub fn signal(&mut self, signal: Signal) -> io::Result<usize> {
         match &mut self.members {
-            Members::Cgroup(leaf) => leaf.signal(signal),
+            Members::Cgroup(leaf, _) => leaf.signal(signal),
             Members::Descent(descent) => descent.signal(signal),
         }
     }
@@ -207,8 +227,8 @@ impl Tree {
     pub fn is_empty(&mut self) -> bool {
         match &mut self.members {
             // What cannot be read is not known to be empty.
-            Members::Cgroup(leaf) => leaf.is_empty().unwrap_or(false),
-            Members::Descent(descent) => descent.scan().is_empty(),
+            Members::Cgroup(leaf, _) => leaf.is_empty().unwrap_or(false),
+            Members::Descent(descent) => descent.is_empty(),
         }
     }
 
@@ -216,7 +236,7 @@ impl Tree {
     /// known: what was once seen is remembered.
     pub fn members(&mut self) -> Vec<i32> {
         match &mut self.members {
-            Members::Cgroup(leaf) => leaf.members(),
+            Members::Cgroup(leaf, _) => leaf.members(),
             Members::Descent(descent) => descent.scan(),
         }
     }
@@ -224,7 +244,7 @@ impl Tree {
     /// Removes its cgroup, if that is empty: the component is no longer in the registry.
     pub fn remove(self) {
         match self.members {
-            Members::Cgroup(leaf) => leaf.remove(),
+            Members::Cgroup(leaf, _) => leaf.remove(),
             Members::Descent(_) => {}
         }
     }

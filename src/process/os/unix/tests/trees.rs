@@ -167,7 +167,7 @@ fn trees_are_kept_apart() {
 }
 
 #[test]
-fn an_emptied_cgroup_is_told_reused_and_removed() {
+fn an_emptied_cgroup_is_told_renewed_and_removed() {
     if !levels().contains(&Level::Cgroup) {
         return; // levels() has asserted that the reason is known
     }
@@ -196,8 +196,19 @@ fn an_emptied_cgroup_is_told_reused_and_removed() {
     assert!(tree.is_empty());
     watcher.remove_tree(7);
 
-    let again = ground.0.tree(&id("is"), RunId(3)).expect("a tree");
-    assert_eq!(again.folder(), Some(folder.as_path()), "reused");
+    // A cgroup that was killed kills whoever is born into it, so the next run gets a fresh one.
+    let (again, second, mut lines) = grow(&ground, "is", "echo up; exec sleep 1000");
+    assert_eq!(again.folder(), Some(folder.as_path()));
+    assert_eq!(lines.next().as_deref(), Some("up"));
+    assert!(tree.is_empty(), "the former run's tree knows nothing of the new one");
+    tree.kill().expect("no error");
+    assert_eq!(tree.signal(Signal::Kill).expect("no error"), 0);
+    assert_eq!(second.reap().expect("we may ask"), None);
+    drop(again);
+    end_of(&second);
+    await_empty(&mut tree, &[]);
+    drop(tree);
+    drop(other);
     ground.0.remove();
     assert!(!folder.parent().expect("the base").exists());
 }
