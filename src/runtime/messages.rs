@@ -353,7 +353,7 @@ fn problem(denial: &Denial) -> Problem {
     let code = match denial {
         Denial::Unknown { .. } => ProblemCode::UnknownComponent,
         Denial::RunEnded { .. } => ProblemCode::RunEnded,
-        Denial::Machine(_) => ProblemCode::Denied,
+        Denial::Machine(_) | Denial::Leaving { .. } => ProblemCode::Denied,
         Denial::ShuttingDown => ProblemCode::ShuttingDown,
         Denial::NotForComponents(_) => ProblemCode::BadRequest,
     };

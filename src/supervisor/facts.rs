@@ -60,6 +60,14 @@ impl Supervisor {
                 self.entry_mut(slot).deadline = None;
             }
         }
+        while let Some(&(moment, slot)) = self.settling.first()
+            && moment <= now
+        {
+            self.settling.pop_first();
+            if self.entries[slot.0 as usize].is_some() {
+                self.touched.insert(slot);
+            }
+        }
         self.finish_turn(now, effects);
     }
 

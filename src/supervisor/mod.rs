@@ -187,6 +187,8 @@ pub struct Supervisor {
     runs: HashMap<RunId, Slot>,
     next_run: RunId,
     deadlines: BTreeSet<(Moment, Slot)>,
+    /// When operations look again at components that have just come up.
+    settling: BTreeSet<(Moment, Slot)>,
     operations: Operations,
     /// Members of one request that wait for one another.
     groups: BTreeMap<OperationId, Group>,
@@ -228,6 +230,7 @@ impl Supervisor {
             runs: HashMap::with_capacity(registry.components.len()),
             next_run: first_run,
             deadlines: BTreeSet::new(),
+            settling: BTreeSet::new(),
             operations: Operations::default(),
             groups: BTreeMap::new(),
             blocked: BTreeSet::new(),
@@ -271,7 +274,8 @@ impl Supervisor {
 
     /// When something is due by itself.
     pub fn next_deadline(&self) -> Option<Moment> {
-        self.deadlines.first().map(|&(moment, _)| moment)
+        let first = |set: &BTreeSet<(Moment, Slot)>| set.first().map(|&(moment, _)| moment);
+        [first(&self.deadlines), first(&self.settling)].into_iter().flatten().min()
     }
 
     fn find(&self, id: &str) -> Option<Slot> {

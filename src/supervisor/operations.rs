@@ -1,6 +1,6 @@
 //! Commands that take time: what each waits for, and how it ended.
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, time::Duration};
 
 use super::{Effect, Slot, Supervisor, entry::Awaited, hopes::Hopes};
 use crate::{
@@ -12,6 +12,11 @@ use crate::{
 /// Attempts in a row that fail before an operation stops waiting for a component. The component
 /// itself goes on as its policy says.
 pub(super) const PATIENCE: u32 = 3;
+
+/// An operation does not say *running* of a process that is younger than this and has not
+/// shown otherwise that it is well: a program that cannot start mostly ends at once. The order of
+/// starts does not wait for it.
+pub(super) const STEADY: Duration = Duration::from_millis(250);
 
 /// Ended operations that can still be asked for: at most this many, and this many targets.
 const ENDED_KEPT: usize = 128;
@@ -162,6 +167,7 @@ impl Supervisor {
             let goal = operation.targets[position].goal;
             let (outcome, detail) = self.judge(now, slot, goal, hopes);
             if outcome == Outcome::Pending {
+                self.settling.extend(self.steady_from(slot).map(|from| (from, slot)));
                 left.push(Awaited { operation: id, position });
             } else {
                 let view = TargetView { detail, ..self.target_view(slot, outcome) };
@@ -200,12 +206,24 @@ impl Supervisor {
         }
     }
 
+    /// When a running component may be called up, where neither a readiness check nor its start
+    /// delay has shown that it does not fall at once.
+    fn steady_from(&self, slot: Slot) -> Option<Moment> {
+        let entry = self.entry(slot);
+        let State::Running { live, .. } = entry.machine.state() else { return None };
+        let shown = entry.config().ready.is_some() || entry.config().start_delay >= STEADY;
+        live.process.filter(|_| !shown).map(|process| process.started.after(STEADY))
+    }
+
     /// What ran for a moment, and fell while others were waited for, has not come up.
     fn look_back(&mut self, id: OperationId) {
         let Some(operation) = self.operations.all.get(&id) else { return };
         let fell = |target: &Target| {
-            let slot = target.slot.filter(|_| target.view.outcome == Outcome::Done)?;
-            let Goal::Running { .. } = target.goal else { return None };
+            let (Goal::Running { .. }, Outcome::Done) = (target.goal, target.view.outcome) else {
+                return None;
+            };
+            // It may have left the registry meanwhile.
+            let slot = self.find(&target.view.id)?;
             let state = self.entry(slot).machine.state();
             matches!(state, State::Failed { .. } | State::Backoff { .. }).then(|| TargetView {
                 detail: self.reason_of(slot),
@@ -243,7 +261,8 @@ impl Supervisor {
                 let later = entry.machine.record().last_run > after;
                 match state {
                     State::Running { live, .. } if later && live.asked.is_none() => {
-                        (Outcome::Done, None)
+                        let steady = self.steady_from(slot).is_none_or(|from| from <= now);
+                        (if steady { Outcome::Done } else { Outcome::Pending }, None)
                     }
                     State::Exited if later => {
                         (Outcome::Done, Some("it did its work and ended".into()))
