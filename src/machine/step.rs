@@ -271,8 +271,9 @@ impl Machine {
             State::Starting { live, .. } | State::Running { live, .. } => {
                 let asked_already = live.asked.is_some() && wished_already;
                 live.asked = Some(cause);
-                self.proceed(cx, effects);
-                if asked_already { Response::Redundant } else { Response::Applied }
+                // Asked again and alone, its turn may come at once.
+                let moved = self.proceed(cx, effects) == Response::Applied;
+                if asked_already && !moved { Response::Redundant } else { Response::Applied }
             }
             State::Stopping { .. } | State::Unkillable { .. } => {
                 if wished_already {

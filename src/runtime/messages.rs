@@ -52,6 +52,7 @@ pub(super) enum Internal {
 
 impl Driver {
     pub fn handle_message(&mut self, message: Message) {
+        tracing::trace!(?message, "asked");
         let now = clock::now();
         match message {
             Message::Command { request, reply } => {

@@ -94,7 +94,8 @@ impl Entry {
     /// Whether its dependents may run: it does, or did its work and ended well.
     pub fn satisfies_dependents(&self) -> bool {
         match self.machine.state() {
-            State::Running { live, .. } => live.asked.is_none(),
+            // One that has a place in an order of stops is about to be asked.
+            State::Running { live, .. } => live.asked.is_none() && self.stopping_in.is_none(),
             State::Exited => true,
             State::Stopped
             | State::Waiting { .. }

@@ -172,6 +172,8 @@ impl Supervisor {
             self.runs.remove(&run);
         }
         if self.entry(slot).has_next_config() {
+            // Those that only the old configuration depends on have waited for it too.
+            self.recheck_around(slot);
             self.unlink(slot);
             self.entry_mut(slot).take_next_config();
             self.link(slot);

@@ -108,6 +108,8 @@ impl Supervisor {
             if group.is_empty() {
                 self.groups.remove(&request);
             }
+            // Its neighbours looked at its place, not only at its state.
+            self.recheck_around(slot);
         }
     }
 
@@ -130,8 +132,11 @@ impl Supervisor {
     pub(super) fn recheck_around(&mut self, slot: Slot) {
         let around: Vec<Slot> = {
             let entry = self.entry(slot);
-            let dependencies = entry.config().depends_on.iter().filter_map(|id| self.find(id));
-            dependencies.chain(entry.dependents.iter().copied()).chain([slot]).collect()
+            self.linked(slot)
+                .into_iter()
+                .chain(entry.dependents.iter().copied())
+                .chain([slot])
+                .collect()
         };
         self.recheck.extend(around.into_iter().filter(|other| self.blocked.contains(other)));
     }

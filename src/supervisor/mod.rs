@@ -316,21 +316,22 @@ impl Supervisor {
         }
     }
 
-    /// Enters a component with those that its present run or its next one depends on.
-    fn link(&mut self, slot: Slot) {
+    /// Those that its present run or its next one depends on.
+    fn linked(&self, slot: Slot) -> BTreeSet<Slot> {
         let entry = self.entry(slot);
         let ids = entry.config().depends_on.iter().chain(&entry.next_config().depends_on);
-        let dependencies: BTreeSet<Slot> = ids.filter_map(|id| self.find(id)).collect();
-        for dependency in dependencies {
+        ids.filter_map(|id| self.find(id)).collect()
+    }
+
+    /// Enters a component with those.
+    fn link(&mut self, slot: Slot) {
+        for dependency in self.linked(slot) {
             self.entry_mut(dependency).dependents.push(slot);
         }
     }
 
     fn unlink(&mut self, slot: Slot) {
-        let entry = self.entry(slot);
-        let ids = entry.config().depends_on.iter().chain(&entry.next_config().depends_on);
-        let dependencies: BTreeSet<Slot> = ids.filter_map(|id| self.find(id)).collect();
-        for dependency in dependencies {
+        for dependency in self.linked(slot) {
             self.entry_mut(dependency).dependents.retain(|&other| other != slot);
         }
     }

@@ -80,6 +80,11 @@ impl Operations {
         self.last += 1;
         OperationId(self.last)
     }
+
+    #[cfg(test)]
+    pub fn ids(&self) -> impl Iterator<Item = OperationId> {
+        self.all.keys().copied()
+    }
 }
 
 impl Operation {
