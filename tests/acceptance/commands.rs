@@ -97,7 +97,7 @@ fn start_while_stopping_starts_afterwards() {
     )
     .stop_timeout(600.0)]));
     let _supervisor = place.start();
-    let first = pid_of(&place.await_state("ps", "running"));
+    let first = place.running("ps");
     until("it has set its trap", || (!place.read("starts").is_empty()).then_some(()));
     let stop = place.ask("stop", "ps");
     place.await_state("ps", "stopping");
