@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use crate::{
+    machine::State,
     model::OperationId,
     supervisor::{Slot, Supervisor, gates::Group},
     wire::Outcome,
@@ -64,6 +65,9 @@ impl Supervisor {
         );
         assert_eq!(self.deadlines, deadlines);
         assert_eq!(self.blocked, blocked);
+        let waits =
+            |slot: &Slot| matches!(self.entry(*slot).machine.state(), State::Waiting { .. });
+        assert_eq!(self.waiting, blocked.iter().copied().filter(waits).collect());
         assert_eq!(self.groups, groups);
         assert_eq!(self.free.iter().copied().collect::<BTreeSet<_>>(), free);
         assert_eq!(self.order.len() + free.len(), self.entries.len());

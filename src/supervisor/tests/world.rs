@@ -483,10 +483,6 @@ impl Sim {
         self.trees.keys().copied().collect()
     }
 
-    pub fn is_quiet(&self) -> bool {
-        self.due.is_empty()
-    }
-
     // ---- questions ------------------------------------------------------------------------
 
     pub fn view(&self, id: &str) -> ComponentView {
