@@ -4,6 +4,7 @@
 //! The rooms and who may know whom are drawn in `docs/architecture.md`; the test
 //! `tests/architecture.rs` holds the table.
 
+pub mod console;
 pub mod model;
 pub mod registry;
 pub mod runtime;

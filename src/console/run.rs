@@ -1,0 +1,533 @@
+//! The loop: sleeps until something happens, lets [`update`] decide, draws what changed.
+
+use std::{
+    fs::File,
+    io::{self, Read, Write as _},
+    os::{fd::AsFd, unix::net::UnixStream},
+    panic::{self, AssertUnwindSafe},
+    sync::Arc,
+    time::Duration,
+};
+
+use crossterm::event;
+use jiff::Timestamp;
+use ratatui::{buffer::Buffer, layout::Rect};
+use signal_hook::{SigId, consts, low_level};
+
+use super::{
+    feed::Feed,
+    keymap::Keymap,
+    model::{Model, Now, Overlay, Settings, Urgency},
+    terminal::{
+        input::InputFilter,
+        paint::Painter,
+        tty::{Restore, Tty},
+    },
+    update::{Effect, Leave, Message, update},
+    views::{self, Skin, Stage, Theme},
+};
+use crate::{model::Moment, wire::Severity};
+
+/// What the caller decides.
+#[derive(Debug)]
+pub struct ConsoleOptions {
+    /// The engine lives in this process: quitting asks what becomes of it.
+    pub embedded: bool,
+    pub read_only: bool,
+    pub ascii: bool,
+    pub theme: Theme,
+    /// The text of the operator's key file.
+    pub keys: Option<String>,
+    /// Shown where the registry is empty.
+    pub registry: String,
+    /// The hints for who is here for the first time.
+    pub first_run: bool,
+    /// Where standard error goes while the console is up.
+    pub stderr: Option<File>,
+}
+
+/// How the console ended. The terminal has been given back.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Outcome {
+    /// An attached console was left.
+    Quit,
+    /// The engine of this process is to go on without a console.
+    Detach,
+    /// Everything is to be stopped.
+    StopAll,
+    /// The terminal is gone; the engine is to go on as its options say.
+    TerminalLost,
+}
+
+#[derive(Debug, thiserror::Error)]
+pub enum ConsoleError {
+    #[error("cannot take over the terminal: {0} - `--plain` needs none")]
+    NoTerminal(#[source] io::Error),
+    #[error("cannot use the terminal: {0}")]
+    Terminal(#[source] io::Error),
+    /// The terminal has been given back, and the engine is not concerned.
+    #[error("the console made a mistake and ended: {0}")]
+    Panicked(String),
+}
+
+impl ConsoleOptions {
+    /// As the environment wants it: `NO_COLOR`, `TERM`, the locale.
+    pub fn from_environment() -> Self {
+        let set = |name: &str| std::env::var_os(name).is_some_and(|value| !value.is_empty());
+        let theme = if set("NO_COLOR") { Theme::Mono } else { Theme::Dark };
+        Self {
+            embedded: false,
+            read_only: false,
+            ascii: is_ascii(|name| std::env::var(name).ok()),
+            theme,
+            keys: None,
+            registry: String::new(),
+            first_run: false,
+            stderr: None,
+        }
+    }
+}
+
+/// Whether only ASCII is to be shown: a Linux virtual terminal, or a locale that is not UTF-8.
+fn is_ascii(variable: impl Fn(&str) -> Option<String>) -> bool {
+    if variable("TERM").as_deref() == Some("linux") {
+        return true;
+    }
+    let locale = ["LC_ALL", "LC_CTYPE", "LANG"]
+        .into_iter()
+        .find_map(|name| variable(name).filter(|value| !value.is_empty()));
+    let locale = locale.unwrap_or_default().to_lowercase();
+    !(locale.contains("utf-8") || locale.contains("utf8"))
+}
+
+/// Runs the console on this thread until it is left.
+///
+/// Blocks: give it a thread of its own. The terminal is given back however it ends, also by a
+/// panic, `SIGTERM`, `SIGINT` and `SIGHUP`. Those signals are handled here only while the console
+/// runs, beside whoever else handles them in the process.
+pub fn run(feed: Feed, options: ConsoleOptions) -> Result<Outcome, ConsoleError> {
+    let ConsoleOptions { stderr, .. } = &options;
+    let stderr = stderr.as_ref().and_then(|file| file.try_clone().ok());
+    let tty = Tty::enter(stderr).map_err(ConsoleError::NoTerminal)?;
+    let restore = tty.restore();
+    let _hook = PanicHook::install(&restore);
+    let ran = panic::catch_unwind(AssertUnwindSafe(|| {
+        let signals = Signals::register().map_err(ConsoleError::Terminal)?;
+        Console::new(feed, options, tty, signals)?.run()
+    }));
+    restore.now();
+    ran.unwrap_or_else(|payload| {
+        let text = payload.downcast_ref::<String>().cloned();
+        let text = text.or_else(|| payload.downcast_ref::<&str>().map(|text| (*text).to_owned()));
+        Err(ConsoleError::Panicked(text.unwrap_or_else(|| "a panic".to_owned())))
+    })
+}
+
+struct Console {
+    feed: Feed,
+    tty: Tty,
+    signals: Signals,
+    model: Model,
+    stage: Stage,
+    painter: Painter,
+    filter: InputFilter,
+    /// When the last frame was drawn.
+    drawn: Moment,
+    ticked: Moment,
+    lost_size: bool,
+}
+
+/// Between frames for numbers, and for log lines.
+const NUMBERS: Duration = Duration::from_secs(1);
+const LINES: Duration = Duration::from_millis(250);
+/// News that are taken before the next look at the keys.
+const NEWS_AT_ONCE: usize = 256;
+/// A frame that is wanted at once follows others no closer than this.
+const CLOSEST: Duration = Duration::from_millis(15);
+
+impl Console {
+    fn new(
+        feed: Feed,
+        options: ConsoleOptions,
+        tty: Tty,
+        signals: Signals,
+    ) -> Result<Self, ConsoleError> {
+        let (keymap, complaints) = match &options.keys {
+            Some(text) => Keymap::with_file(text),
+            None => (Keymap::default(), Vec::new()),
+        };
+        let settings = Settings {
+            keymap,
+            embedded: options.embedded,
+            read_only: options.read_only,
+            zone: jiff::tz::TimeZone::system(),
+            ascii: options.ascii,
+            registry: options.registry,
+        };
+        let now = now();
+        let mut model = Model::new(feed.hosts.clone(), settings, now);
+        model.first_run = options.first_run;
+        model.size = tty.size().map_err(ConsoleError::Terminal)?;
+        for complaint in complaints {
+            model.toast(Severity::Warning, complaint);
+        }
+        let skin = Skin { theme: options.theme, ascii: options.ascii };
+        let stage = Stage { skin, supervisor_log: views::SupervisorLogPosition::default() };
+        Ok(Self {
+            feed,
+            tty,
+            signals,
+            model,
+            stage,
+            painter: Painter::new(options.ascii),
+            filter: InputFilter::default(),
+            drawn: Moment::default(),
+            ticked: now.mono,
+            lost_size: false,
+        })
+    }
+
+    fn run(mut self) -> Result<Outcome, ConsoleError> {
+        loop {
+            let step = self.step();
+            match step {
+                Ok(None) => {}
+                Ok(Some(outcome)) => return Ok(outcome),
+                // A terminal that is gone answers EIO, whichever way it is noticed first.
+                Err(error) if error.raw_os_error() == Some(EIO) => {
+                    self.tty.restore().lost();
+                    return Ok(Outcome::TerminalLost);
+                }
+                Err(error) => return Err(ConsoleError::Terminal(error)),
+            }
+        }
+    }
+
+    /// One turn: draw, sleep, take what came.
+    fn step(&mut self) -> io::Result<Option<Outcome>> {
+        self.draw()?;
+        let woken = {
+            let timeout = self.timeout();
+            self.tty.wait(self.feed.wake().descriptor(), self.signals.descriptor(), timeout)?
+        };
+        // Before anything that would read: crossterm spins for ever on a terminal that is gone.
+        if woken.lost {
+            self.tty.restore().lost();
+            return Ok(Some(Outcome::TerminalLost));
+        }
+        if !self.tty.is_ready() {
+            self.tty.flush()?;
+        }
+        let mut messages = Vec::new();
+        if woken.signal
+            && let Some(outcome) = self.signal(&mut messages)?
+        {
+            return Ok(Some(outcome));
+        }
+        if woken.input {
+            messages.extend(self.input()?);
+        }
+        messages.extend(self.filter.tick(now().mono));
+        if now().mono.since(self.ticked) >= NUMBERS {
+            self.ticked = now().mono;
+            messages.push(Message::Tick);
+        } else if self.rested() {
+            // The selection has stood still: the panes follow it.
+            messages.push(Message::Tick);
+        }
+        for message in messages {
+            if let Some(outcome) = self.update(message)? {
+                return Ok(Some(outcome));
+            }
+        }
+        self.feed.wake().hear();
+        for _ in 0..NEWS_AT_ONCE {
+            let Some(incoming) = self.feed.next() else { return Ok(None) };
+            if let Some(outcome) = self.update(Message::News(incoming))? {
+                return Ok(Some(outcome));
+            }
+        }
+        // More is waiting: keys first, then on.
+        self.feed.wake().ring();
+        Ok(None)
+    }
+
+    fn rested(&self) -> bool {
+        let moved = self.model.preview.moved;
+        moved.is_some_and(|moved| now().mono.since(moved) >= Duration::from_millis(150))
+    }
+
+    /// What crossterm has read; bounded, so that a flood of input starves nothing.
+    fn input(&mut self) -> io::Result<Vec<Message>> {
+        let mut events = Vec::new();
+        while events.len() < 1024 && event::poll(Duration::ZERO)? {
+            events.push(event::read()?);
+        }
+        let overlay = &self.model.overlay;
+        self.filter.typing = matches!(overlay, Some(Overlay::Field(_) | Overlay::Palette(_)));
+        Ok(self.filter.take(events, now().mono))
+    }
+
+    fn signal(&mut self, messages: &mut Vec<Message>) -> io::Result<Option<Outcome>> {
+        for signal in self.signals.pending() {
+            match signal {
+                Signal::Size => self.lost_size = true,
+                Signal::Continue => {
+                    self.tty.again()?;
+                    self.painter.forget();
+                    self.lost_size = true;
+                }
+                Signal::End => {
+                    let stop = self.model.settings.embedded;
+                    return Ok(Some(if stop { Outcome::StopAll } else { Outcome::Quit }));
+                }
+                Signal::HangUp => {
+                    // The terminal may be there all the same (`kill -HUP`): it is given back.
+                    return Ok(Some(Outcome::TerminalLost));
+                }
+            }
+        }
+        if std::mem::take(&mut self.lost_size) {
+            let (width, height) = self.tty.size()?;
+            messages.push(Message::Resize { width, height });
+        }
+        Ok(None)
+    }
+
+    fn update(&mut self, message: Message) -> io::Result<Option<Outcome>> {
+        for effect in update(&mut self.model, message, now()) {
+            match effect {
+                Effect::Ask(request) => self.feed.ask(request),
+                Effect::Copy(text) => self.tty.send(copy(&text).as_bytes())?,
+                Effect::Save { file, text } => {
+                    let saved = save(&file, &text);
+                    let done = Message::Done {
+                        what: match &saved {
+                            Ok(()) => format!("saved to {file}"),
+                            Err(_) => format!("cannot save to {file}"),
+                        },
+                        error: saved.err().map(|error| error.to_string()),
+                    };
+                    update(&mut self.model, done, now());
+                }
+                Effect::Mouse(on) => self.tty.mouse(on)?,
+                Effect::Redraw => self.painter.forget(),
+                Effect::SupervisorLog(by) => self.stage.supervisor_log.go(by),
+                Effect::Leave(leave) => {
+                    return Ok(Some(match leave {
+                        Leave::Quit => Outcome::Quit,
+                        Leave::Detach => Outcome::Detach,
+                        Leave::StopAll => Outcome::StopAll,
+                    }));
+                }
+            }
+        }
+        Ok(None)
+    }
+
+    /// When the frame that is wanted may be drawn.
+    fn due(&self) -> Option<Moment> {
+        let pause = match self.model.urgency {
+            Urgency::Never => return None,
+            Urgency::Numbers => NUMBERS.saturating_sub(LINES),
+            Urgency::Lines => LINES,
+            Urgency::Now => CLOSEST,
+        };
+        Some(self.drawn.after(pause))
+    }
+
+    fn timeout(&self) -> Duration {
+        let now = now().mono;
+        let mut next = self.ticked.after(NUMBERS);
+        let rest = self.model.preview.moved.map(|moved| moved.after(Duration::from_millis(150)));
+        // While the terminal takes nothing, no frame is waited for: it wakes us itself.
+        let due = self.due().filter(|_| self.tty.is_ready());
+        for deadline in [due, rest, self.filter.deadline()].into_iter().flatten() {
+            next = next.min(deadline);
+        }
+        // A fraction of a millisecond more, so that the deadline has passed for certain.
+        next.since(now).saturating_add(Duration::from_micros(200))
+    }
+
+    fn draw(&mut self) -> io::Result<()> {
+        let now = now().mono;
+        if !self.tty.is_ready() || self.due().is_none_or(|due| due > now) {
+            return Ok(());
+        }
+        self.model.urgency = Urgency::Never;
+        self.drawn = now;
+        tui_logger::move_events();
+        let (width, height) = self.model.size;
+        let mut frame = Buffer::empty(Rect::new(0, 0, width, height));
+        let cursor = views::render(&self.model, &self.stage, &mut frame);
+        let bytes = self.painter.frame(frame, cursor);
+        if bytes.is_empty() { Ok(()) } else { self.tty.send(bytes) }
+    }
+}
+
+const EIO: i32 = rustix::io::Errno::IO.raw_os_error();
+
+/// The sequence that hands a text to the terminal's clipboard (OSC 52).
+fn copy(text: &str) -> String {
+    const DIGITS: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
+    let mut out = String::from("\u{1b}]52;c;");
+    for chunk in text.as_bytes().chunks(3) {
+        let bits = chunk.iter().fold(0_u32, |bits, byte| bits << 8 | u32::from(*byte));
+        let bits = bits << (8 * (3 - chunk.len()));
+        for place in 0..4 {
+            let digit = (bits >> (18 - 6 * place)) & 63;
+            out.push(if place <= chunk.len() { char::from(DIGITS[digit as usize]) } else { '=' });
+        }
+    }
+    out.push('\u{7}');
+    out
+}
+
+/// Never over a file that is there: a mistyped name must not cost one.
+fn save(file: &str, text: &str) -> io::Result<()> {
+    let mut file = File::options().write(true).create_new(true).open(file)?;
+    file.write_all(text.as_bytes())
+}
+
+#[expect(clippy::disallowed_methods, reason = "the console's loop meets the world here")]
+fn now() -> Now {
+    let since_boot = rustix::time::clock_gettime(rustix::time::ClockId::Monotonic);
+    let since_boot = Duration::try_from(since_boot).unwrap_or_default();
+    Now { mono: Moment::from_boot(since_boot), wall: Timestamp::now() }
+}
+
+/// Signals as bytes in a socket that the loop sleeps on.
+struct Signals {
+    receiver: UnixStream,
+    flags: Vec<(i32, Arc<std::sync::atomic::AtomicBool>)>,
+    ids: Vec<SigId>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Signal {
+    Size,
+    Continue,
+    End,
+    HangUp,
+}
+
+impl Signals {
+    fn register() -> io::Result<Self> {
+        let (receiver, sender) = UnixStream::pair()?;
+        receiver.set_nonblocking(true)?;
+        let mut signals = Self { receiver, flags: Vec::new(), ids: Vec::new() };
+        for signal in
+            [consts::SIGWINCH, consts::SIGCONT, consts::SIGTERM, consts::SIGINT, consts::SIGHUP]
+        {
+            let flag = Arc::default();
+            // The flag first: when the byte wakes us it is set.
+            signals.ids.push(signal_hook::flag::register(signal, Arc::clone(&flag))?);
+            signals.ids.push(low_level::pipe::register(signal, sender.try_clone()?)?);
+            signals.flags.push((signal, flag));
+        }
+        Ok(signals)
+    }
+
+    fn descriptor(&self) -> std::os::fd::BorrowedFd<'_> {
+        self.receiver.as_fd()
+    }
+
+    fn pending(&self) -> Vec<Signal> {
+        let mut bytes = [0; 64];
+        while matches!((&self.receiver).read(&mut bytes), Ok(count) if count == bytes.len()) {}
+        let came = |flag: &std::sync::atomic::AtomicBool| {
+            flag.swap(false, std::sync::atomic::Ordering::AcqRel)
+        };
+        let set = self.flags.iter().filter(|(_, flag)| came(flag));
+        set.map(|(signal, _)| match *signal {
+            consts::SIGWINCH => Signal::Size,
+            consts::SIGCONT => Signal::Continue,
+            consts::SIGHUP => Signal::HangUp,
+            _ => Signal::End,
+        })
+        .collect()
+    }
+}
+
+impl Drop for Signals {
+    fn drop(&mut self) {
+        for id in self.ids.drain(..) {
+            low_level::unregister(id);
+        }
+    }
+}
+
+type Hook = dyn Fn(&panic::PanicHookInfo<'_>) + Send + Sync;
+
+/// A panic of the console's own thread gives the terminal back before it is told; one of any
+/// other thread is logged, and the screen stays.
+struct PanicHook {
+    before: Arc<Hook>,
+}
+
+impl PanicHook {
+    fn install(restore: &Arc<Restore>) -> Self {
+        let before: Arc<Hook> = panic::take_hook().into();
+        let own = std::thread::current().id();
+        let (next, restore) = (Arc::clone(&before), Arc::clone(restore));
+        panic::set_hook(Box::new(move |info| {
+            if std::thread::current().id() == own {
+                restore.now();
+                next(info);
+            } else {
+                tracing::error!(target: "panic", "a thread panicked: {info}");
+            }
+        }));
+        Self { before }
+    }
+}
+
+impl Drop for PanicHook {
+    fn drop(&mut self) {
+        // While a panic unwinds the hook cannot be changed; this guard outlives the unwinding.
+        if !std::thread::panicking() {
+            let before = Arc::clone(&self.before);
+            panic::set_hook(Box::new(move |info| before(info)));
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn ascii_is_chosen_where_the_terminal_shows_nothing_else() {
+        let with = |pairs: &'static [(&str, &str)]| {
+            is_ascii(move |name| {
+                pairs.iter().find(|(known, _)| *known == name).map(|(_, value)| (*value).to_owned())
+            })
+        };
+        assert!(!with(&[("TERM", "xterm-256color"), ("LANG", "de_DE.UTF-8")]));
+        assert!(!with(&[("LC_ALL", "C.utf8"), ("LANG", "C")]));
+        assert!(with(&[("LC_ALL", "C"), ("LANG", "de_DE.UTF-8")]));
+        assert!(with(&[("TERM", "linux"), ("LANG", "de_DE.UTF-8")]));
+        assert!(with(&[]));
+    }
+
+    #[test]
+    fn a_copied_text_is_coded_as_the_terminal_expects() {
+        assert_eq!(copy("Man"), "\u{1b}]52;c;TWFu\u{7}");
+        assert_eq!(copy("Ma"), "\u{1b}]52;c;TWE=\u{7}");
+        assert_eq!(copy("M"), "\u{1b}]52;c;TQ==\u{7}");
+        assert_eq!(copy("restart ps"), "\u{1b}]52;c;cmVzdGFydCBwcw==\u{7}");
+    }
+
+    #[test]
+    fn saving_never_writes_over_a_file() {
+        let folder = tempfile::tempdir().expect("a temporary folder");
+        let path = folder.path().join("ps.log");
+        let name = path.to_str().expect("plain");
+        save(name, "first").expect("new");
+        assert_eq!(
+            save(name, "second").expect_err("it is there").kind(),
+            io::ErrorKind::AlreadyExists
+        );
+        assert_eq!(std::fs::read_to_string(&path).expect("readable"), "first");
+    }
+}

@@ -1,0 +1,165 @@
+//! After every message: what follows from the new state of things.
+
+use std::time::Duration;
+
+use super::{Effect, command, confirm};
+use crate::{
+    console::{
+        feed::{Ask, LogWish, Request},
+        layout,
+        model::{LogView, Model, Overlay, PANE_BYTES, Range, RowKey, Screen, Tab, Urgency},
+    },
+    wire::Severity,
+};
+
+/// The pane follows the cursor when it has stood still for so long.
+const REST: Duration = Duration::from_millis(150);
+
+/// Details are asked for again after so long.
+const STALE_DETAILS: Duration = Duration::from_secs(5);
+
+/// Entries that a log screen asks for at first, and the pane below the table.
+const SCREEN_TAIL: u32 = 5000;
+const PANE_TAIL: u32 = 200;
+
+pub(super) fn settle(model: &mut Model, sort_now: bool, effects: &mut Vec<Effect>) {
+    let now = model.now.mono;
+    if let Some(Overlay::Confirm(question)) = model.overlay.take_if(|overlay| {
+        matches!(overlay, Overlay::Confirm(question) if question.overtaken(&model.facts).is_some())
+    }) {
+        confirm::cancel_if_overtaken(model, &question);
+    }
+    let held = matches!(model.overlay, Some(Overlay::Confirm(_))) || model.frozen.is_some();
+    let before = model.table.cursor.clone();
+    model.table.refresh(&model.facts, now, held, sort_now);
+    if model.table.cursor != before {
+        model.preview.moved = Some(now);
+    }
+    let rows = layout::table_rows(model);
+    model.table.keep_in_view(rows);
+    leave_what_is_gone(model);
+    forget_pending(model);
+    let count = model.toasts.len();
+    model.toasts.retain(|toast| toast.lives(now));
+    if model.toasts.len() != count {
+        model.wants(Urgency::Now);
+    }
+    preview(model);
+    wish_for_logs(model, effects);
+    ask_for_details(model, effects);
+}
+
+/// A screen about a component that the registry no longer has.
+fn leave_what_is_gone(model: &mut Model) {
+    let mut gone = None;
+    let facts = &model.facts;
+    model.screens.retain(|screen| match screen {
+        Screen::Details(details) if !facts.rows.contains_key(&details.key) => {
+            gone = Some(details.key.clone());
+            false
+        }
+        _ => true,
+    });
+    if let Some(key) = gone {
+        model.toast(Severity::Warning, format!("{}: no longer in the registry", key.id));
+    }
+}
+
+/// What was asked for and never showed is said, not kept for ever.
+fn forget_pending(model: &mut Model) {
+    let now = model.now.mono;
+    let mut silent = Vec::new();
+    for (key, row) in &mut model.facts.rows {
+        if let Some(pending) =
+            row.pending.take_if(|pending| now.since(pending.since) >= command::PENDING)
+        {
+            silent.push(format!("{} {}: the engine has not shown it yet", pending.verb, key.id));
+        }
+    }
+    for text in silent {
+        model.toast(Severity::Warning, text);
+    }
+}
+
+fn preview(model: &mut Model) {
+    let now = model.now.mono;
+    if layout::of(model).is_none_or(|layout| layout.log.is_none()) {
+        model.preview.view = None;
+        return;
+    }
+    if model.preview.moved.is_some_and(|moved| now.since(moved) < REST) {
+        return;
+    }
+    model.preview.moved = None;
+    let shown = model.preview.view.as_ref().and_then(|view| view.keys.first());
+    if shown != model.table.cursor.as_ref() {
+        model.preview.view =
+            model.table.cursor.clone().map(|key| LogView::new(vec![key], PANE_BYTES));
+        model.wants(Urgency::Now);
+    }
+}
+
+/// Asks each host for the logs on its screen, where that differs from the last wish.
+fn wish_for_logs(model: &mut Model, effects: &mut Vec<Effect>) {
+    let mut wanted: Vec<Vec<LogWish>> = vec![Vec::new(); model.facts.hosts.len()];
+    let mut want = |key: &RowKey, tail: u32| {
+        let Some(of_host) = wanted.get_mut(usize::from(key.host)) else { return };
+        match of_host.iter_mut().find(|wish| *wish.id == *key.id) {
+            Some(wish) => wish.tail = wish.tail.max(tail),
+            None => {
+                let id = key.id.to_string();
+                of_host.push(LogWish { id, after: None, tail, since: None });
+            }
+        }
+    };
+    for screen in &model.screens {
+        if let Screen::Logs(view) = screen {
+            view.keys.iter().for_each(|key| want(key, SCREEN_TAIL));
+        }
+    }
+    if let Some(view) = &model.preview.view {
+        view.keys.iter().for_each(|key| want(key, PANE_TAIL));
+    }
+    for (index, wanted) in wanted.into_iter().enumerate() {
+        if model.log_wishes[index] != wanted
+            && let Ok(host) = u16::try_from(index)
+        {
+            model.log_wishes[index].clone_from(&wanted);
+            effects.push(Effect::Ask(Request { host, ask: Ask::Logs { wanted } }));
+        }
+    }
+}
+
+/// The details screen, and the pane at the right, ask for what they show.
+fn ask_for_details(model: &mut Model, effects: &mut Vec<Effect>) {
+    let now = model.now.mono;
+    let size = model.size;
+    let rows = &model.facts.rows;
+    let hosts = &model.facts.hosts;
+    let Some(Screen::Details(details)) = model.screens.last_mut() else { return };
+    let live = hosts
+        .get(usize::from(details.key.host))
+        .is_some_and(|host| host.link == crate::console::model::LinkState::Live);
+    let Some(row) = rows.get(&details.key).filter(|_| live) else { return };
+    let old = details.asked.is_none_or(|asked| now.since(asked) >= STALE_DETAILS);
+    let other_run = details.run != row.status.run;
+    let no_history = details.tab == Tab::Charts
+        && details.range != Range::TwoMinutes
+        && !row.histories.contains_key(&details.range)
+        && details.asked_range != Some(details.range);
+    if !old && !other_run && !no_history {
+        return;
+    }
+    details.asked = Some(now);
+    details.asked_range = Some(details.range);
+    details.run = row.status.run;
+    let host = details.key.host;
+    let id = details.key.id.to_string();
+    let mut ask = |ask| effects.push(Effect::Ask(Request { host, ask }));
+    ask(Ask::Explain { id: id.clone() });
+    ask(Ask::Details { id: id.clone() });
+    if details.tab == Tab::Charts && details.range != Range::TwoMinutes {
+        let points = u32::from(size.0).clamp(60, 240);
+        ask(Ask::History { id, range: details.range.duration(), points });
+    }
+}
