@@ -67,6 +67,8 @@ pub struct Model {
     pub palette_history: Vec<String>,
     pub first_run: bool,
     pub mouse: bool,
+    /// Of whom the details were asked for last: which run, when.
+    pub asked_details: Option<(RowKey, Option<u64>, Moment)>,
     /// Numbers of commands, so that answers find their question.
     pub next_number: u64,
     /// Commands that wait for their answer.
@@ -112,12 +114,8 @@ pub struct Details {
     pub tab: Tab,
     pub range: Range,
     pub scroll: usize,
-    /// When the facts of this screen were asked for last.
-    pub asked: Option<Moment>,
-    /// The run for which they were asked.
-    pub run: Option<u64>,
-    /// The range whose history was asked for.
-    pub asked_range: Option<Range>,
+    /// The range whose history was asked for, and when.
+    pub asked_range: Option<(Range, Moment)>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -196,6 +194,7 @@ impl Model {
             palette_history: Vec::new(),
             first_run: false,
             mouse: false,
+            asked_details: None,
             next_number: 1,
             asked: Vec::new(),
             log_wishes,
@@ -208,9 +207,12 @@ impl Model {
         self.frozen.as_ref().map_or(&self.facts, |frozen| &frozen.facts)
     }
 
-    /// The moment that the shown facts are of.
-    pub fn seen_at(&self) -> Moment {
-        self.frozen.as_ref().map_or(self.now.mono, |frozen| frozen.since)
+    /// The moment that the shown facts of this host are of: now, or when the screen was frozen or
+    /// the link was lost. Nothing seems to go on that is not known to go on.
+    pub fn seen_at(&self, host: super::feed::HostIndex) -> Moment {
+        let at = self.frozen.as_ref().map_or(self.now.mono, |frozen| frozen.since);
+        let stale = self.seen().host(host).and_then(Host::stale_since);
+        stale.map_or(at, |stale| at.min(stale))
     }
 
     pub fn screen(&self) -> &Screen {
@@ -307,15 +309,7 @@ impl Tab {
 
 impl Details {
     pub fn new(key: RowKey) -> Self {
-        Self {
-            key,
-            tab: Tab::Info,
-            range: Range::TwoMinutes,
-            scroll: 0,
-            asked: None,
-            run: None,
-            asked_range: None,
-        }
+        Self { key, tab: Tab::Info, range: Range::TwoMinutes, scroll: 0, asked_range: None }
     }
 }
 

@@ -130,36 +130,37 @@ fn wish_for_logs(model: &mut Model, effects: &mut Vec<Effect>) {
     }
 }
 
-/// The details screen, and the pane at the right, ask for what they show.
+/// The details screen, and the pane at the right of a wide one, ask for what they show.
 fn ask_for_details(model: &mut Model, effects: &mut Vec<Effect>) {
+    let key = match model.screen() {
+        Screen::Details(details) => Some(details.key.clone()),
+        Screen::Components if layout::of(model).is_some_and(|layout| layout.side.is_some()) => {
+            let shown = model.preview.view.as_ref().and_then(|view| view.keys.first());
+            shown.cloned()
+        }
+        _ => None,
+    };
+    let Some(key) = key.filter(|key| model.facts.is_live(key)) else { return };
+    let Some(row) = model.facts.rows.get(&key) else { return };
     let now = model.now.mono;
-    let size = model.size;
-    let rows = &model.facts.rows;
-    let hosts = &model.facts.hosts;
-    let Some(Screen::Details(details)) = model.screens.last_mut() else { return };
-    let live = hosts
-        .get(usize::from(details.key.host))
-        .is_some_and(|host| host.link == crate::console::model::LinkState::Live);
-    let Some(row) = rows.get(&details.key).filter(|_| live) else { return };
-    let old = details.asked.is_none_or(|asked| now.since(asked) >= STALE_DETAILS);
-    let other_run = details.run != row.status.run;
-    let no_history = details.tab == Tab::Charts
-        && details.range != Range::TwoMinutes
-        && !row.histories.contains_key(&details.range)
-        && details.asked_range != Some(details.range);
-    if !old && !other_run && !no_history {
-        return;
+    let run = row.status.run;
+    let mut ask = |ask| effects.push(Effect::Ask(Request { host: key.host, ask }));
+    let fresh = model.asked_details.as_ref().is_some_and(|(of, of_run, at)| {
+        *of == key && *of_run == run && now.since(*at) < STALE_DETAILS
+    });
+    if !fresh {
+        ask(Ask::Explain { id: key.id.to_string() });
+        ask(Ask::Details { id: key.id.to_string() });
+        model.asked_details = Some((key.clone(), run, now));
     }
-    details.asked = Some(now);
-    details.asked_range = Some(details.range);
-    details.run = row.status.run;
-    let host = details.key.host;
-    let id = details.key.id.to_string();
-    let mut ask = |ask| effects.push(Effect::Ask(Request { host, ask }));
-    ask(Ask::Explain { id: id.clone() });
-    ask(Ask::Details { id: id.clone() });
-    if details.tab == Tab::Charts && details.range != Range::TwoMinutes {
-        let points = u32::from(size.0).clamp(60, 240);
-        ask(Ask::History { id, range: details.range.duration(), points });
+    let points = u32::from(model.size.0).clamp(60, 240);
+    let Some(Screen::Details(details)) = model.screens.last_mut() else { return };
+    let range = details.range;
+    // A chart of an hour moves a column a minute; it is asked for as often as it can move.
+    let renewed = range.duration() / 60;
+    let known = details.asked_range.is_some_and(|(of, at)| of == range && now.since(at) < renewed);
+    if details.tab == Tab::Charts && range != Range::TwoMinutes && !known {
+        details.asked_range = Some((range, now));
+        ask(Ask::History { id: key.id.to_string(), range: range.duration(), points });
     }
 }

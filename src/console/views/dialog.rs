@@ -81,6 +81,7 @@ fn confirm(model: &Model, question: &Confirm, skin: Skin, area: Rect, buf: &mut 
         (verb, [one]) => format!("{verb} {}?", one.key.id),
         (verb, _) => format!("{verb} {count} components?"),
     };
+    let text = usize::from(area.width.saturating_sub(4)).clamp(12, 60);
     let mut lists = Vec::new();
     let name = |target: &crate::console::model::Target| {
         let host = model.facts.host(target.key.host).filter(|_| model.many_hosts());
@@ -91,12 +92,12 @@ fn confirm(model: &Model, question: &Confirm, skin: Skin, area: Rect, buf: &mut 
     };
     if count > 1 {
         let names: Vec<String> = question.targets.iter().map(name).collect();
-        lists.extend(names_in(&names, "  ", 56));
+        lists.extend(names_in(&names, "  ", text));
     }
     let dependents = dependents(model, question);
     if !dependents.is_empty() && question.verb != Verb::Start {
         lists.push(Line::styled("these depend on them:", skin.warn()));
-        lists.extend(names_in(&dependents, "  ", 56));
+        lists.extend(names_in(&dependents, "  ", text));
     }
     let answer = match &question.shape {
         Shape::Footer => Vec::new(),
@@ -108,16 +109,23 @@ fn confirm(model: &Model, question: &Confirm, skin: Skin, area: Rect, buf: &mut 
                 Span::styled(format!("  {}  ", question.verb), style(*yes)),
                 Span::raw("   "),
                 Span::styled("  cancel  ", style(!*yes)),
-                Span::styled("   Tab chooses, Enter does, y = yes", skin.dim()),
+                Span::styled(
+                    if text < 60 { "   y = yes" } else { "   Tab chooses, Enter does, y = yes" },
+                    skin.dim(),
+                ),
             ])]
         }
         Shape::Count { typed } => vec![Line::from(vec![
-            Span::raw(format!("type {count} and Enter to {}: ", question.verb)),
+            Span::raw(if text < 60 {
+                format!("type {count}, Enter: ")
+            } else {
+                format!("type {count} and Enter to {}: ", question.verb)
+            }),
             Span::styled(format!("{typed}_"), skin.strong()),
             Span::styled("   Esc cancels", skin.dim()),
         ])],
     };
-    let wanted = u16::try_from(lists.len() + answer.len() + 3).unwrap_or(u16::MAX);
+    let wanted = u16::try_from(lists.len() + answer.len() + 2).unwrap_or(u16::MAX);
     let inner = frame(question.verb.as_str(), 60, wanted, skin, area, buf);
     let room = usize::from(inner.height).saturating_sub(answer.len() + 1);
     let mut lines = vec![Line::styled(title, skin.strong())];

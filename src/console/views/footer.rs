@@ -13,6 +13,7 @@ use crate::console::{
     format,
     model::{Confirm, Field, LinkState, Model, Overlay, Screen, Shape},
 };
+use crate::wire::Severity;
 
 pub fn render(model: &Model, skin: Skin, area: Rect, buf: &mut Buffer) -> Option<Position> {
     match &model.overlay {
@@ -23,9 +24,11 @@ pub fn render(model: &Model, skin: Skin, area: Rect, buf: &mut Buffer) -> Option
         }
         _ => {}
     }
-    if let Some(toast) = model.toasts.back() {
+    // The gravest, of those the latest; the others are told by number.
+    if let Some(toast) = model.toasts.iter().max_by_key(|toast| toast.severity) {
         let style = skin.severity(toast.severity);
-        let more = model.toasts.len() - 1;
+        let grave = |toast: &&crate::console::model::Toast| toast.severity > Severity::Info;
+        let more = model.toasts.iter().filter(grave).count().saturating_sub(1);
         let text =
             if more > 0 { format!("{} (+{more}: e)", toast.text) } else { toast.text.clone() };
         let text = format::fit(&text, usize::from(area.width).saturating_sub(2));
@@ -106,6 +109,11 @@ fn link(model: &Model, skin: Skin) -> Option<String> {
     })
 }
 
+/// What there is to do where there are no components.
+fn needs_nothing(action: Action) -> bool {
+    matches!(action, Action::Help | Action::Quit | Action::Events | Action::Palette | Action::Back)
+}
+
 /// Hints in their order, each whole or not at all.
 fn hints(model: &Model, skin: Skin, mut x: u16, area: Rect, buf: &mut Buffer) {
     let context = match model.screen() {
@@ -120,6 +128,7 @@ fn hints(model: &Model, skin: Skin, mut x: u16, area: Rect, buf: &mut Buffer) {
         .filter(|entry| entry.context == Context::Everywhere || entry.context == context)
         .filter(|entry| !(entry.mutates && model.reads_only()))
         .filter(|entry| context != Context::Components || entry.action != Action::Back)
+        .filter(|entry| !model.facts.order.is_empty() || needs_nothing(entry.action))
         .filter(|entry| !(entry.mutates && context == Context::Everywhere))
         .filter_map(|entry| entry.hint.map(|(word, rank)| (entry, word, rank)))
         .collect();

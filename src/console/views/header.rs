@@ -19,6 +19,13 @@ struct Piece {
     style: Style,
 }
 
+impl Piece {
+    /// Columns before it: the counts of the states belong together.
+    fn gap(&self) -> usize {
+        if self.rank == 0 || self.rank == 5 { 1 } else { 2 }
+    }
+}
+
 pub fn render(model: &Model, skin: Skin, area: Rect, buf: &mut Buffer) {
     let mut pieces = vec![Piece { rank: 0, text: place(model, skin), style: skin.strong() }];
     badges(model, skin, &mut pieces);
@@ -28,22 +35,24 @@ pub fn render(model: &Model, skin: Skin, area: Rect, buf: &mut Buffer) {
     let clock = clock.unwrap_or_default();
     let room = usize::from(area.width).saturating_sub(1);
     let needed = |pieces: &[Piece], clock: &str| {
-        pieces.iter().map(|piece| piece.text.width() + 2).sum::<usize>() + clock.width()
+        let text: usize = pieces.iter().map(|piece| piece.text.width() + piece.gap()).sum();
+        text + if clock.is_empty() { 0 } else { clock.width() + 2 }
     };
     let mut with_clock = true;
     while needed(&pieces, if with_clock { &clock } else { "" }) > room {
         let last = pieces.iter().enumerate().max_by_key(|(_, piece)| piece.rank);
         match last {
-            Some((at, piece)) if piece.rank > 3 || (piece.rank > 0 && !with_clock) => {
+            Some((at, piece)) if piece.rank > 5 || (piece.rank > 0 && !with_clock) => {
                 pieces.remove(at);
             }
             _ if with_clock => with_clock = false,
             _ => break,
         }
     }
-    let mut x = area.x + 1;
+    let mut x = area.x;
     for piece in &pieces {
-        x = put(buf, area, x, &piece.text, piece.style) + 2;
+        x += u16::try_from(piece.gap()).unwrap_or(1);
+        x = put(buf, area, x, &piece.text, piece.style);
     }
     if with_clock {
         let width = u16::try_from(clock.width()).unwrap_or(0);
@@ -88,8 +97,11 @@ fn badges(model: &Model, skin: Skin, pieces: &mut Vec<Piece>) {
             let word = if one.stale_since().is_some() { "STALE" } else { "connecting" };
             badge(1, word.to_owned(), skin.warn());
         }
-        [one] => badge(1, format!("{} STALE", one.name), skin.warn()),
-        some => badge(1, format!("{} hosts STALE", some.len()), skin.warn()),
+        [one] => {
+            let word = if one.stale_since().is_some() { "STALE" } else { "connecting" };
+            badge(1, format!("{} {word}", one.name), skin.warn());
+        }
+        some => badge(1, format!("{} hosts not connected", some.len()), skin.warn()),
     }
     if hosts.iter().any(|host| host.supervisor.as_ref().is_some_and(|engine| engine.shutting_down))
     {

@@ -35,6 +35,7 @@ pub fn lines(
     width: usize,
 ) -> Vec<Line<'static>> {
     let status = &row.status;
+    let at = model.seen_at(key.host);
     let plain = Style::new();
     let mut out = Vec::new();
     let mut add = |name: &str, value: String, style: Style| {
@@ -54,7 +55,7 @@ pub fn lines(
     add("reason", status.reason.clone().unwrap_or_default(), skin.warn());
     add("waits for", status.waiting_for.clone().unwrap_or_default(), plain);
     if let Some(next) = row.next_attempt {
-        let left = next.since(model.seen_at()).as_secs();
+        let left = next.since(at).as_secs();
         add("next attempt", format!("in {left} s, attempt {}", status.attempt), plain);
     }
     let (health, style) = skin.health(status.health);
@@ -67,7 +68,7 @@ pub fn lines(
         };
         add("pid", format!("{pid}{more}"), plain);
     }
-    if let Some(uptime) = row.uptime(model.seen_at()) {
+    if let Some(uptime) = row.uptime(at) {
         add("uptime", format::uptime(uptime), plain);
     }
     if let Some(percent) = status.cpu_percent {
@@ -82,9 +83,9 @@ pub fn lines(
     });
     add("restarts", format!("{}{}", status.restarts, allowed.unwrap_or_default()), plain);
     if let Some(exit) = &status.last_exit {
-        let at = format::local(&exit.at, &model.settings.zone, "%Y-%m-%d %H:%M:%S");
+        let ended = format::local(&exit.at, &model.settings.zone, "%Y-%m-%d %H:%M:%S");
         let asked = if exit.expected { ", asked for" } else { "" };
-        add("last exit", format!("{} at {at}{asked}", format::exit(exit)), plain);
+        add("last exit", format!("{} at {ended}{asked}", format::exit(exit)), plain);
     }
     if let Some(details) = row.details.as_deref() {
         add("command", details.command.join(" "), plain);

@@ -24,7 +24,8 @@ pub fn pane(model: &Model, skin: Skin, area: Rect, buf: &mut Buffer) {
     let key = view.keys.first();
     let row = key.and_then(|key| model.seen().rows.get(key));
     let name = key.map_or("", |key| &key.id);
-    let note = row.map(|row| columns::note(row, model.seen_at())).unwrap_or_default();
+    let at = model.seen_at(key.map_or(0, |key| key.host));
+    let note = row.map(|row| columns::note(row, at)).unwrap_or_default();
     let title =
         if note.is_empty() { format!("{name} stdout+stderr") } else { format!("{name}: {note}") };
     let (text, style) = position(view, skin);

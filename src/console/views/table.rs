@@ -30,7 +30,8 @@ pub fn render(model: &Model, skin: Skin, area: Rect, buf: &mut Buffer) {
         put(buf, place, place.x + 1, glyph, style);
         let mut x = usize::from(place.x) + columns::GUTTER;
         for (column, width) in &columns {
-            let (text, style) = columns::cell(*column, key, row, facts, skin, model.seen_at());
+            let (text, style) =
+                columns::cell(*column, key, row, facts, skin, model.seen_at(key.host));
             let text = if column.is_number() {
                 format::pad_left(&text, *width)
             } else {
