@@ -138,8 +138,6 @@ pub struct LogWish {
     /// Only entries after this one: the console has it and those before.
     pub after: Option<u64>,
     pub tail: u32,
-    /// Only entries since then: RFC 3339.
-    pub since: Option<String>,
 }
 
 /// The console has ended: there is nobody to tell.
@@ -178,7 +176,7 @@ impl Remote {
 
 impl Feed {
     /// The next news, if there are any.
-    pub fn next(&mut self) -> Option<Incoming> {
+    pub fn try_next(&mut self) -> Option<Incoming> {
         self.incoming.try_recv().ok()
     }
 
@@ -255,7 +253,7 @@ mod tests {
             remote.tell(0, News::Link(Link::Live)).await.expect("the console is there");
         }
         feed.wake().hear();
-        assert_eq!(std::iter::from_fn(|| feed.next()).count(), 3);
+        assert_eq!(std::iter::from_fn(|| feed.try_next()).count(), 3);
         feed.ask(Request { host: 0, ask: Ask::Reconnect });
         assert_eq!(wishes.recv().await.map(|request| request.ask), Some(Ask::Reconnect));
         drop(feed);

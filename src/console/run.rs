@@ -29,6 +29,7 @@ use super::{
 use crate::{model::Moment, wire::Severity};
 
 /// What the caller decides.
+#[expect(clippy::struct_excessive_bools, reason = "independent switches of a command line")]
 #[derive(Debug)]
 pub struct ConsoleOptions {
     /// The engine lives in this process: quitting asks what becomes of it.
@@ -242,7 +243,7 @@ impl Console {
         }
         self.feed.wake().hear();
         for _ in 0..NEWS_AT_ONCE {
-            let Some(incoming) = self.feed.next() else { return Ok(None) };
+            let Some(incoming) = self.feed.try_next() else { return Ok(None) };
             if let Some(outcome) = self.update(Message::News(incoming))? {
                 return Ok(Some(outcome));
             }
@@ -389,7 +390,6 @@ fn save(file: &str, text: &str) -> io::Result<()> {
     file.write_all(text.as_bytes())
 }
 
-#[expect(clippy::disallowed_methods, reason = "the console's loop meets the world here")]
 fn now() -> Now {
     let since_boot = rustix::time::clock_gettime(rustix::time::ClockId::Monotonic);
     let since_boot = Duration::try_from(since_boot).unwrap_or_default();

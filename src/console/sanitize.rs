@@ -191,7 +191,7 @@ impl Overwriting {
         }
         // What is half overwritten becomes blank.
         if self.cells[self.column].1.is_empty() && self.column > 0 {
-            self.cells[self.column - 1].1 = " ".to_owned();
+            " ".clone_into(&mut self.cells[self.column - 1].1);
         }
         self.cells[self.column] = (self.style.clone(), character.to_string());
         for behind in 1..width {
@@ -201,7 +201,7 @@ impl Overwriting {
         if let Some((_, text)) = self.cells.get_mut(self.column)
             && text.is_empty()
         {
-            *text = " ".to_owned();
+            " ".clone_into(text);
         }
     }
 

@@ -19,7 +19,7 @@ pub struct ComponentDetails {
     pub restart_policy: String,
     /// In words: "SIGTERM, killed after 60 s".
     pub stop_policy: String,
-    /// In words, none where no check is configured: "http http://127.0.0.1:8080/ every 5 s".
+    /// In words, none where no check is configured: `http http://127.0.0.1:8080/ every 5 s`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub ready_check: Option<String>,
     #[serde(default, skip_serializing_if = "Option::is_none")]

@@ -12,6 +12,7 @@ use super::{LineId, LineKind, LogLine, RowKey, filter::last_line};
 use crate::wire::LogRecord;
 
 #[derive(Debug)]
+#[expect(clippy::struct_excessive_bools, reason = "independent switches of the reader")]
 pub struct LogView {
     pub keys: Vec<RowKey>,
     lines: VecDeque<LogLine>,

@@ -215,10 +215,14 @@ impl Model {
         stale.map_or(at, |stale| at.min(stale))
     }
 
+    /// # Panics
+    /// Never: the components' table stays.
     pub fn screen(&self) -> &Screen {
         self.screens.last().expect("the components' table is always there")
     }
 
+    /// # Panics
+    /// Never: the components' table stays.
     pub fn screen_mut(&mut self) -> &mut Screen {
         self.screens.last_mut().expect("the components' table is always there")
     }

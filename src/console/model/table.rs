@@ -24,8 +24,10 @@ pub struct Table {
     pub problems: bool,
     /// The rows, filtered and sorted.
     pub shown: Vec<RowKey>,
-    /// What decides the set or the order has changed.
+    /// What decides the order has changed.
     pub dirty: bool,
+    /// Rows came or went.
+    pub other_rows: bool,
     sorted: Option<Moment>,
 }
 
@@ -124,6 +126,7 @@ impl Table {
         let rested = self.sorted.is_none_or(|sorted| now.since(sorted) >= RESORT);
         let moving = self.sort.column.is_measured() || facts.order.len() > MANY;
         let wanted = now_please
+            || self.other_rows
             || (self.dirty && (!moving || rested))
             || (self.sort.column.is_measured() && rested)
             || self.sorted.is_none();
@@ -132,6 +135,7 @@ impl Table {
         }
         let before = self.position();
         self.dirty = false;
+        self.other_rows = false;
         self.sorted = Some(now);
         let holds = |key: &&RowKey| {
             let Some(row) = facts.rows.get(*key) else { return false };

@@ -218,7 +218,9 @@ mod tests {
     fn screen(bytes: &[&[u8]]) -> String {
         let size = |size| std::num::NonZero::new(size).expect("not zero");
         let mut terminal = vt100::Parser::new(size(2), size(20), 0);
-        bytes.iter().for_each(|bytes| terminal.process(bytes));
+        for part in bytes {
+            terminal.process(part);
+        }
         terminal.screen().contents()
     }
 

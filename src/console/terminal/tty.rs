@@ -50,6 +50,7 @@ pub struct Restore {
 }
 
 /// What woke the console.
+#[expect(clippy::struct_excessive_bools, reason = "any of them may be at the same time")]
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Woken {
     pub input: bool,

@@ -6,14 +6,15 @@ use crate::{
         action::{Action, Context, entry_of},
         layout,
         model::{
-            Column, Details, Field, Frozen, LogView, Model, Overlay, Pane, Purpose, RowKey,
-            SCREEN_BYTES, Screen, Scroll, Sort, Urgency,
+            Column, Details, Field, Frozen, LogLine, LogView, Model, Overlay, Pane, Purpose,
+            RowKey, SCREEN_BYTES, Screen, Scroll, Sort, Urgency,
         },
     },
     wire::{Severity, Verb},
 };
 
 /// Tells whether the table is to be sorted at once.
+#[expect(clippy::too_many_lines, reason = "a table: one arm for each action")]
 pub(super) fn act(model: &mut Model, action: Action, effects: &mut Vec<Effect>) -> bool {
     let entry = entry_of(action);
     // From the palette an action may come to a screen that it is not for.
@@ -170,7 +171,7 @@ fn half_page(model: &Model) -> isize {
 }
 
 fn move_by(model: &mut Model, by: isize, effects: &mut Vec<Effect>) {
-    let page = layout::page(model);
+    let height = layout::page(model);
     let lines = crate::console::views::lines(model);
     let pane = layout::log_pane(model);
     let focus = model.focus;
@@ -193,16 +194,16 @@ fn move_by(model: &mut Model, by: isize, effects: &mut Vec<Effect>) {
         }
         Screen::Logs(view) => view.scroll(by, size.0, size.1),
         Screen::Details(details) => {
-            let last = lines.saturating_sub(page);
+            let last = lines.saturating_sub(height);
             details.scroll = details.scroll.min(last).saturating_add_signed(by).min(last);
         }
         Screen::Events(scroll) => {
-            let last = lines.saturating_sub(page);
+            let last = lines.saturating_sub(height);
             let top = scroll.top.unwrap_or(last).saturating_add_signed(by).min(last);
             scroll.top = (top < last).then_some(top);
         }
         Screen::Help(scroll) => {
-            let last = lines.saturating_sub(page);
+            let last = lines.saturating_sub(height);
             scroll.top = Some(scroll.top.unwrap_or(0).saturating_add_signed(by).min(last));
         }
         Screen::SupervisorLog { targets } => {
@@ -224,7 +225,11 @@ fn to_edge(model: &mut Model, top: bool, effects: &mut Vec<Effect>) {
         Screen::Logs(view) => view.follow(),
         Screen::Components if focus == Pane::Log => {
             if let Some(view) = &mut model.preview.view {
-                if top { view.to_top() } else { view.follow() }
+                if top {
+                    view.to_top()
+                } else {
+                    view.follow()
+                };
             }
         }
         Screen::SupervisorLog { .. } if !top => effects.push(Effect::SupervisorLog(LogMove::End)),
@@ -324,7 +329,7 @@ fn copy(model: &mut Model, effects: &mut Vec<Effect>) {
     let text = match model.screen() {
         Screen::Logs(view) => {
             let (height, width) = layout::log_screen(model, view);
-            view.current(height, width).map(|line| line.plain())
+            view.current(height, width).map(LogLine::plain)
         }
         Screen::Components if model.focus == Pane::Log => {
             let (height, width) = layout::log_pane(model);
@@ -333,7 +338,7 @@ fn copy(model: &mut Model, effects: &mut Vec<Effect>) {
                 .view
                 .as_ref()
                 .and_then(|view| view.current(height, width))
-                .map(|line| line.plain())
+                .map(LogLine::plain)
         }
         _ => {
             let names: Vec<String> = model.targets().iter().map(|key| key.id.to_string()).collect();

@@ -125,6 +125,11 @@ fn snapshot(model: &mut Model, host: HostIndex, snapshot: Snapshot) {
     let facts = &mut model.facts;
     let state = &mut facts.hosts[usize::from(host)];
     let returned = matches!(state.link, LinkState::Lost { .. });
+    if state.link != LinkState::Live {
+        // Another connection knows nothing of what the one before was asked for.
+        model.log_wishes[usize::from(host)].clear();
+        model.asked_details = None;
+    }
     state.link = LinkState::Live;
     if !snapshot.host.is_empty() {
         state.name = snapshot.host;
@@ -157,7 +162,7 @@ fn snapshot(model: &mut Model, host: HostIndex, snapshot: Snapshot) {
         facts.event(Some(host), event);
     }
     facts.as_of = Some(model.now.wall);
-    model.table.dirty = true;
+    model.table.other_rows = true;
     if returned {
         model.toast(Severity::Info, format!("{name}: connected again"));
     }
@@ -178,6 +183,7 @@ fn component(model: &mut Model, host: HostIndex, status: ComponentStatus) {
         model.facts.rows.insert(key.clone(), Row::new(status, now));
         let at = model.facts.order.partition_point(|other| other.host <= host);
         model.facts.order.insert(at, key);
+        model.table.other_rows = true;
     }
     model.table.dirty = true;
     model.wants(Urgency::Now);

@@ -5,9 +5,9 @@ use std::time::Duration;
 use super::{Effect, command, confirm};
 use crate::{
     console::{
-        feed::{Ask, LogWish, Request},
+        feed::{Ask, HostIndex, LogWish, Request},
         layout,
-        model::{LogView, Model, Overlay, PANE_BYTES, Range, RowKey, Screen, Tab, Urgency},
+        model::{LogView, Model, Overlay, PANE_BYTES, Range, Screen, Tab, Urgency},
     },
     wire::Severity,
 };
@@ -101,33 +101,40 @@ fn preview(model: &mut Model) {
 
 /// Asks each host for the logs on its screen, where that differs from the last wish.
 fn wish_for_logs(model: &mut Model, effects: &mut Vec<Effect>) {
-    let mut wanted: Vec<Vec<LogWish>> = vec![Vec::new(); model.facts.hosts.len()];
-    let mut want = |key: &RowKey, tail: u32| {
-        let Some(of_host) = wanted.get_mut(usize::from(key.host)) else { return };
-        match of_host.iter_mut().find(|wish| *wish.id == *key.id) {
-            Some(wish) => wish.tail = wish.tail.max(tail),
-            None => {
-                let id = key.id.to_string();
-                of_host.push(LogWish { id, after: None, tail, since: None });
+    for index in 0..model.facts.hosts.len() {
+        let Ok(host) = u16::try_from(index) else { return };
+        let wanted = wanted_logs(model, host);
+        let same = |(old, new): (&LogWish, &LogWish)| (&old.id, old.tail) == (&new.id, new.tail);
+        let before = &model.log_wishes[index];
+        // How far each log has come meanwhile makes it no other wish.
+        if before.len() == wanted.len() && before.iter().zip(&wanted).all(same) {
+            continue;
+        }
+        model.log_wishes[index].clone_from(&wanted);
+        effects.push(Effect::Ask(Request { host, ask: Ask::Logs { wanted } }));
+    }
+}
+
+fn wanted_logs(model: &Model, host: HostIndex) -> Vec<LogWish> {
+    let screens = model.screens.iter().filter_map(|screen| match screen {
+        Screen::Logs(view) => Some((&**view, SCREEN_TAIL)),
+        _ => None,
+    });
+    let pane = model.preview.view.iter().map(|view| (view, PANE_TAIL));
+    let mut wanted: Vec<LogWish> = Vec::new();
+    for (view, tail) in screens.chain(pane) {
+        for key in view.keys.iter().filter(|key| key.host == host) {
+            let newest = view.newest(key);
+            if let Some(wish) = wanted.iter_mut().find(|wish| *wish.id == *key.id) {
+                wish.tail = wish.tail.max(tail);
+                // What the one that has come least far needs; all of it, where one has nothing.
+                wish.after = wish.after.zip(newest).map(|(one, other)| one.min(other));
+            } else {
+                wanted.push(LogWish { id: key.id.to_string(), after: newest, tail });
             }
         }
-    };
-    for screen in &model.screens {
-        if let Screen::Logs(view) = screen {
-            view.keys.iter().for_each(|key| want(key, SCREEN_TAIL));
-        }
     }
-    if let Some(view) = &model.preview.view {
-        view.keys.iter().for_each(|key| want(key, PANE_TAIL));
-    }
-    for (index, wanted) in wanted.into_iter().enumerate() {
-        if model.log_wishes[index] != wanted
-            && let Ok(host) = u16::try_from(index)
-        {
-            model.log_wishes[index].clone_from(&wanted);
-            effects.push(Effect::Ask(Request { host, ask: Ask::Logs { wanted } }));
-        }
-    }
+    wanted
 }
 
 /// The details screen, and the pane at the right of a wide one, ask for what they show.

@@ -19,6 +19,7 @@ pub fn sparkline(points: &[Option<f64>], top: f64, width: usize, skin: Skin) -> 
 /// Height in eighths of a cell, at least one: a measured zero is not a hole.
 #[expect(
     clippy::cast_possible_truncation,
+    clippy::cast_precision_loss,
     clippy::cast_sign_loss,
     reason = "clamped to a few cells"
 )]

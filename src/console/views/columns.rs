@@ -72,15 +72,9 @@ pub fn fit(width: usize, facts: &Facts) -> Vec<(Column, usize)> {
     let least = |column: Column| match column {
         C::Name => name_least,
         C::Host => host,
-        C::State => {
-            if wide_state {
-                10
-            } else {
-                8
-            }
-        }
-        C::Health => 7,
-        C::Pid => 7,
+        C::State if wide_state => 10,
+        C::State => 8,
+        C::Health | C::Pid => 7,
         C::Uptime => 6,
         C::Cpu | C::Memory => 5,
         C::Restarts => 3,
@@ -109,7 +103,7 @@ pub fn fit(width: usize, facts: &Facts) -> Vec<(Column, usize)> {
         match column {
             C::Name => {
                 // A little air, so that the table does not move when a name is added.
-                let more = longest.max(16).min(32).saturating_sub(*width).min(left);
+                let more = longest.clamp(16, 32).saturating_sub(*width).min(left);
                 *width = (*width + more).saturating_sub(missing).max(1);
                 left -= more;
             }

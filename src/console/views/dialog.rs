@@ -28,7 +28,7 @@ pub fn render(model: &Model, skin: Skin, area: Rect, buf: &mut Buffer) -> Option
         Overlay::Field(_) => None,
         Overlay::Palette(open) => {
             let inner = frame("palette", 76, 16, skin, area, buf);
-            palette::render(model, open, skin, inner, buf)
+            Some(palette::render(model, open, skin, inner, buf))
         }
         Overlay::SortMenu { selected } => {
             let rows = u16::try_from(Column::ALL.len()).unwrap_or(u16::MAX);

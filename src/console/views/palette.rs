@@ -19,7 +19,7 @@ pub fn render(
     skin: Skin,
     area: Rect,
     buf: &mut Buffer,
-) -> Option<Position> {
+) -> Position {
     let prompt = Rect { height: 1, ..area };
     let x = put(buf, prompt, area.x, ":", skin.strong());
     let room = usize::from(area.width).saturating_sub(2);
@@ -45,5 +45,5 @@ pub fn render(
     }
     let cursor = palette.input.visual_cursor().saturating_sub(scroll);
     let x = x.saturating_add(u16::try_from(cursor).unwrap_or(0));
-    Some(Position { x: x.min(area.right().saturating_sub(1)), y: area.y })
+    Position { x: x.min(area.right().saturating_sub(1)), y: area.y }
 }

@@ -8,6 +8,9 @@ use crate::console::model::{Model, Range, RowKey};
 /// Rows of the charts below the facts.
 const CHARTS: u16 = 16;
 
+/// A chart's height with its title: higher tells no more, and costs bytes.
+const HIGHEST: u16 = 11;
+
 pub fn render(model: &Model, skin: Skin, area: Rect, buf: &mut Buffer) {
     for row in area.rows() {
         if row.x > 0 {
@@ -32,8 +35,9 @@ pub fn render(model: &Model, skin: Skin, area: Rect, buf: &mut Buffer) {
 pub fn pair(model: &Model, key: &RowKey, range: Range, skin: Skin, area: Rect, buf: &mut Buffer) {
     let Some(row) = model.seen().rows.get(key) else { return };
     let (cpu, memory) = details::points(row, range);
-    let upper = Rect { height: area.height / 2, ..area };
-    let lower = Rect { y: upper.bottom(), height: area.height - upper.height, ..area };
+    let height = (area.height / 2).min(HIGHEST);
+    let upper = Rect { height, ..area };
+    let lower = Rect { y: upper.bottom(), ..upper };
     let ceiling = chart::ceiling(&cpu, 100.0);
     let now = row.status.cpu_percent.map(crate::console::format::cpu).unwrap_or_default();
     titled(&format!("CPU {now}%"), &format!("{ceiling:.0}%"), range, skin, upper, buf);

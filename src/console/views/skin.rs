@@ -46,12 +46,10 @@ impl Skin {
         style.add_modifier(Modifier::BOLD)
     }
 
-    #[expect(clippy::unused_self, reason = "every style comes from the skin")]
     pub fn dim(self) -> Style {
         Style::new().add_modifier(Modifier::DIM)
     }
 
-    #[expect(clippy::unused_self, reason = "every style comes from the skin")]
     pub fn strong(self) -> Style {
         Style::new().add_modifier(Modifier::BOLD)
     }

@@ -15,13 +15,13 @@ pub fn render(model: &Model, skin: Skin, area: Rect, buf: &mut Buffer) {
     let facts = model.seen();
     let columns = columns::fit(usize::from(area.width), facts);
     heading(model, skin, area, &columns, buf);
-    let rows = area.rows().skip(1);
+    let places = area.rows().skip(1);
     let shown = model.table.shown.iter().skip(model.table.top);
     if model.table.shown.is_empty() && area.height > 1 {
-        let row = Rect { y: area.y + 1, height: 1, ..area };
-        put(buf, row, area.x + 3, nothing(model), skin.dim());
+        let first = Rect { y: area.y + 1, height: 1, ..area };
+        put(buf, first, area.x + 3, nothing(model), skin.dim());
     }
-    for (place, key) in rows.zip(shown) {
+    for (place, key) in places.zip(shown) {
         let Some(row) = facts.rows.get(key) else { continue };
         let stale = !facts.is_live(key);
         let (glyph, style) = skin.state(row, stale);
