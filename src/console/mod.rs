@@ -25,7 +25,7 @@ pub mod keymap;
 pub mod layout;
 pub mod model;
 #[cfg(unix)]
-mod run;
+pub(crate) mod run;
 pub mod sanitize;
 pub mod terminal;
 pub mod update;

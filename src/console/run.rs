@@ -9,7 +9,6 @@ use std::{
     time::Duration,
 };
 
-use crossterm::event;
 use jiff::Timestamp;
 use ratatui::{buffer::Buffer, layout::Rect};
 use signal_hook::{SigId, consts, low_level};
@@ -19,7 +18,7 @@ use super::{
     keymap::Keymap,
     model::{Model, Now, Overlay, Settings, Urgency},
     terminal::{
-        input::InputFilter,
+        input::Input,
         paint::Painter,
         tty::{Restore, Tty},
     },
@@ -107,16 +106,24 @@ fn is_ascii(variable: impl Fn(&str) -> Option<String>) -> bool {
 /// panic, `SIGTERM`, `SIGINT` and `SIGHUP`. Those signals are handled here only while the console
 /// runs, beside whoever else handles them in the process.
 pub fn run(feed: Feed, options: ConsoleOptions) -> Result<Outcome, ConsoleError> {
-    let ConsoleOptions { stderr, .. } = &options;
-    let stderr = stderr.as_ref().and_then(|file| file.try_clone().ok());
+    let stderr = options.stderr.as_ref().and_then(|file| file.try_clone().ok());
     let tty = Tty::enter(stderr).map_err(ConsoleError::NoTerminal)?;
-    let restore = tty.restore();
-    let _hook = PanicHook::install(&restore);
-    let ran = panic::catch_unwind(AssertUnwindSafe(|| {
+    guarded(tty, |tty| {
         let signals = Signals::register().map_err(ConsoleError::Terminal)?;
         Console::new(feed, options, tty, signals)?.run()
-    }));
+    })
+}
+
+/// Gives the terminal back however `body` ends.
+pub(super) fn guarded(
+    tty: Tty,
+    body: impl FnOnce(Tty) -> Result<Outcome, ConsoleError>,
+) -> Result<Outcome, ConsoleError> {
+    let restore = tty.restore();
+    let hook = PanicHook::install(&restore);
+    let ran = panic::catch_unwind(AssertUnwindSafe(|| body(tty)));
     restore.now();
+    drop(hook);
     ran.unwrap_or_else(|payload| {
         let text = payload.downcast_ref::<String>().cloned();
         let text = text.or_else(|| payload.downcast_ref::<&str>().map(|text| (*text).to_owned()));
@@ -131,7 +138,7 @@ struct Console {
     model: Model,
     stage: Stage,
     painter: Painter,
-    filter: InputFilter,
+    keyboard: Input,
     /// When the last frame was drawn.
     drawn: Moment,
     ticked: Moment,
@@ -181,7 +188,7 @@ impl Console {
             model,
             stage,
             painter: Painter::new(options.ascii),
-            filter: InputFilter::default(),
+            keyboard: Input::default(),
             drawn: Moment::default(),
             ticked: now.mono,
             lost_size: false,
@@ -194,8 +201,8 @@ impl Console {
             match step {
                 Ok(None) => {}
                 Ok(Some(outcome)) => return Ok(outcome),
-                // A terminal that is gone answers EIO, whichever way it is noticed first.
-                Err(error) if error.raw_os_error() == Some(EIO) => {
+                // A terminal that is gone answers so, whichever way it is noticed first.
+                Err(error) if is_gone(&error) => {
                     self.tty.restore().lost();
                     return Ok(Outcome::TerminalLost);
                 }
@@ -211,7 +218,7 @@ impl Console {
             let timeout = self.timeout();
             self.tty.wait(self.feed.wake().descriptor(), self.signals.descriptor(), timeout)?
         };
-        // Before anything that would read: crossterm spins for ever on a terminal that is gone.
+        // Before anything is read: a terminal that is gone is readable for ever.
         if woken.lost {
             self.tty.restore().lost();
             return Ok(Some(Outcome::TerminalLost));
@@ -228,7 +235,7 @@ impl Console {
         if woken.input {
             messages.extend(self.input()?);
         }
-        messages.extend(self.filter.tick(now().mono));
+        messages.extend(self.keyboard.tick(now().mono));
         if now().mono.since(self.ticked) >= NUMBERS {
             self.ticked = now().mono;
             messages.push(Message::Tick);
@@ -258,15 +265,13 @@ impl Console {
         moved.is_some_and(|moved| now().mono.since(moved) >= Duration::from_millis(150))
     }
 
-    /// What crossterm has read; bounded, so that a flood of input starves nothing.
+    /// One read, of what is there: it cannot block, because `poll` has just said so.
     fn input(&mut self) -> io::Result<Vec<Message>> {
-        let mut events = Vec::new();
-        while events.len() < 1024 && event::poll(Duration::ZERO)? {
-            events.push(event::read()?);
-        }
+        let mut bytes = [0; 4096];
+        let count = self.tty.read(&mut bytes)?;
         let overlay = &self.model.overlay;
-        self.filter.typing = matches!(overlay, Some(Overlay::Field(_) | Overlay::Palette(_)));
-        Ok(self.filter.take(events, now().mono))
+        self.keyboard.typing = matches!(overlay, Some(Overlay::Field(_) | Overlay::Palette(_)));
+        Ok(self.keyboard.take(&bytes[..count], now().mono))
     }
 
     fn signal(&mut self, messages: &mut Vec<Message>) -> io::Result<Option<Outcome>> {
@@ -343,7 +348,7 @@ impl Console {
         let rest = self.model.preview.moved.map(|moved| moved.after(Duration::from_millis(150)));
         // While the terminal takes nothing, no frame is waited for: it wakes us itself.
         let due = self.due().filter(|_| self.tty.is_ready());
-        for deadline in [due, rest, self.filter.deadline()].into_iter().flatten() {
+        for deadline in [due, rest, self.keyboard.deadline()].into_iter().flatten() {
             next = next.min(deadline);
         }
         // A fraction of a millisecond more, so that the deadline has passed for certain.
@@ -366,7 +371,10 @@ impl Console {
     }
 }
 
-const EIO: i32 = rustix::io::Errno::IO.raw_os_error();
+fn is_gone(error: &io::Error) -> bool {
+    error.kind() == io::ErrorKind::UnexpectedEof
+        || error.raw_os_error() == Some(rustix::io::Errno::IO.raw_os_error())
+}
 
 /// The sequence that hands a text to the terminal's clipboard (OSC 52).
 fn copy(text: &str) -> String {

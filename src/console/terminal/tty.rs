@@ -109,6 +109,16 @@ impl Tty {
         Ok((size.ws_col, size.ws_row))
     }
 
+    /// What has been typed; an error of kind `UnexpectedEof` where the terminal is gone.
+    pub fn read(&self, bytes: &mut [u8]) -> io::Result<usize> {
+        match rustix::io::read(&self.input, bytes) {
+            Ok(0) => Err(io::ErrorKind::UnexpectedEof.into()),
+            Ok(count) => Ok(count),
+            Err(rustix::io::Errno::INTR | rustix::io::Errno::AGAIN) => Ok(0),
+            Err(error) => Err(error.into()),
+        }
+    }
+
     /// Whether the last frame is out: as long as it is not, none is made.
     pub fn is_ready(&self) -> bool {
         self.pending.is_empty()
@@ -204,8 +214,11 @@ impl Restore {
             return;
         }
         let _best_effort = (&self.output).write_all(LEAVE.as_bytes());
-        // Throws away what was typed for the console and not read: the shell must not run it.
-        let _best_effort = rustix::termios::tcsetattr(&self.input, OptionalActions::Flush, &saved);
+        // Not with `Flush`, which would wait for a terminal that takes nothing.
+        let _best_effort = rustix::termios::tcsetattr(&self.input, OptionalActions::Now, &saved);
+        // What was typed for the console and not read: the shell must not run it.
+        let _best_effort =
+            rustix::termios::tcflush(&self.input, rustix::termios::QueueSelector::IFlush);
     }
 }
 
@@ -214,7 +227,7 @@ fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
 }
 
-/// What crossterm reads from too: standard input where it is a terminal, else `/dev/tty`.
+/// Standard input where it is a terminal, else `/dev/tty`.
 fn input() -> io::Result<OwnedFd> {
     let stdin = rustix::stdio::stdin();
     if rustix::termios::isatty(stdin) {

@@ -134,6 +134,11 @@ impl Sim {
     }
 
     /// The sampler's numbers of that second: they move, but not at random.
+    #[expect(
+        clippy::cast_possible_truncation,
+        clippy::cast_precision_loss,
+        reason = "a dozen rows"
+    )]
     pub fn sample(&mut self, host: u16, second: u32) {
         let wave = |base: f64, step: u32| {
             let phase = f64::from((second * step) % 400) / 200.0 - 1.0;
@@ -214,7 +219,7 @@ impl Sim {
             Ask::Command { number, .. } => Some(*number),
             _ => None,
         });
-        numbers.last().expect("a command was sent")
+        numbers.max().expect("a command was sent")
     }
 }
 

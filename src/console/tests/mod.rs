@@ -2,9 +2,12 @@
 
 mod budgets;
 mod demo;
+mod frames;
 mod links;
 mod logs;
 mod prompts;
+#[cfg(unix)]
+mod pty;
 mod screens;
 mod sizes;
 mod styles;

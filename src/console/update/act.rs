@@ -207,33 +207,33 @@ fn move_by(model: &mut Model, by: isize, effects: &mut Vec<Effect>) {
             scroll.top = Some(scroll.top.unwrap_or(0).saturating_add_signed(by).min(last));
         }
         Screen::SupervisorLog { targets } => {
-            effects.push(Effect::SupervisorLog(match (by, *targets) {
+            let by = match (by, *targets) {
                 (-1, true) => LogMove::Up,
                 (1, true) => LogMove::Down,
                 (..0, _) => LogMove::PageUp,
                 (0.., _) => LogMove::PageDown,
-            }))
+            };
+            effects.push(Effect::SupervisorLog(by));
         }
     }
 }
 
 fn to_edge(model: &mut Model, top: bool, effects: &mut Vec<Effect>) {
     const FAR: isize = isize::MAX / 2;
-    let focus = model.focus;
-    match model.screen_mut() {
-        Screen::Logs(view) if top => view.to_top(),
-        Screen::Logs(view) => view.follow(),
-        Screen::Components if focus == Pane::Log => {
-            if let Some(view) = &mut model.preview.view {
-                if top {
-                    view.to_top()
-                } else {
-                    view.follow()
-                };
-            }
-        }
-        Screen::SupervisorLog { .. } if !top => effects.push(Effect::SupervisorLog(LogMove::End)),
-        _ => move_by(model, if top { -FAR } else { FAR }, effects),
+    if !top && matches!(model.screen(), Screen::SupervisorLog { .. }) {
+        effects.push(Effect::SupervisorLog(LogMove::End));
+        return;
+    }
+    let in_pane = model.focus == Pane::Log;
+    let view = match model.screens.last_mut() {
+        Some(Screen::Logs(view)) => Some(&mut **view),
+        Some(Screen::Components) if in_pane => model.preview.view.as_mut(),
+        _ => None,
+    };
+    match view {
+        Some(view) if top => view.to_top(),
+        Some(view) => view.follow(),
+        None => move_by(model, if top { -FAR } else { FAR }, effects),
     }
 }
 

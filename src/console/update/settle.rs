@@ -7,7 +7,7 @@ use crate::{
     console::{
         feed::{Ask, HostIndex, LogWish, Request},
         layout,
-        model::{LogView, Model, Overlay, PANE_BYTES, Range, Screen, Tab, Urgency},
+        model::{LogView, Model, Overlay, PANE_BYTES, Range, RowKey, Screen, Tab, Urgency},
     },
     wire::Severity,
 };
@@ -103,38 +103,48 @@ fn preview(model: &mut Model) {
 fn wish_for_logs(model: &mut Model, effects: &mut Vec<Effect>) {
     for index in 0..model.facts.hosts.len() {
         let Ok(host) = u16::try_from(index) else { return };
-        let wanted = wanted_logs(model, host);
+        let mut wanted = wanted_logs(model, host);
+        // How far each log has come meanwhile makes it no other wish.
         let same = |(old, new): (&LogWish, &LogWish)| (&old.id, old.tail) == (&new.id, new.tail);
         let before = &model.log_wishes[index];
-        // How far each log has come meanwhile makes it no other wish.
         if before.len() == wanted.len() && before.iter().zip(&wanted).all(same) {
             continue;
+        }
+        for wish in &mut wanted {
+            wish.after = known(model, &RowKey::new(host, &wish.id));
         }
         model.log_wishes[index].clone_from(&wanted);
         effects.push(Effect::Ask(Request { host, ask: Ask::Logs { wanted } }));
     }
 }
 
-fn wanted_logs(model: &Model, host: HostIndex) -> Vec<LogWish> {
+/// The logs on screens, and the one in the pane.
+fn views(model: &Model) -> impl Iterator<Item = (&LogView, u32)> {
     let screens = model.screens.iter().filter_map(|screen| match screen {
         Screen::Logs(view) => Some((&**view, SCREEN_TAIL)),
         _ => None,
     });
-    let pane = model.preview.view.iter().map(|view| (view, PANE_TAIL));
+    screens.chain(model.preview.view.iter().map(|view| (view, PANE_TAIL)))
+}
+
+fn wanted_logs(model: &Model, host: HostIndex) -> Vec<LogWish> {
     let mut wanted: Vec<LogWish> = Vec::new();
-    for (view, tail) in screens.chain(pane) {
+    for (view, tail) in views(model) {
         for key in view.keys.iter().filter(|key| key.host == host) {
-            let newest = view.newest(key);
-            if let Some(wish) = wanted.iter_mut().find(|wish| *wish.id == *key.id) {
-                wish.tail = wish.tail.max(tail);
-                // What the one that has come least far needs; all of it, where one has nothing.
-                wish.after = wish.after.zip(newest).map(|(one, other)| one.min(other));
-            } else {
-                wanted.push(LogWish { id: key.id.to_string(), after: newest, tail });
+            match wanted.iter_mut().find(|wish| *wish.id == *key.id) {
+                Some(wish) => wish.tail = wish.tail.max(tail),
+                None => wanted.push(LogWish { id: key.id.to_string(), after: None, tail }),
             }
         }
     }
     wanted
+}
+
+/// What every view of a log has; none where one of them has nothing yet.
+fn known(model: &Model, key: &RowKey) -> Option<u64> {
+    let of_key = views(model).filter(|(view, _)| view.keys.contains(key));
+    let newest: Option<Vec<u64>> = of_key.map(|(view, _)| view.newest(key)).collect();
+    newest?.into_iter().min()
 }
 
 /// The details screen, and the pane at the right of a wide one, ask for what they show.

@@ -51,9 +51,12 @@ pub fn line(
         let who = event.component.as_deref().unwrap_or("-");
         spans.push(Span::raw(format!("{} ", format::pad(who, 14))));
     }
-    spans.push(Span::styled(format!("{:<10} ", event.kind), style));
+    // What this console told has no number of the engine's.
+    let own = event.seq == 0;
+    let kind = if own { "console" } else { event.kind.as_str() };
+    spans.push(Span::styled(format!("{kind:<10} "), style));
     spans.push(Span::raw(sanitize::plain(&event.text)));
-    if let Some(origin) = &event.origin {
+    if let Some(origin) = event.origin.as_ref().filter(|_| !own) {
         spans.push(Span::styled(format!("  by {}", sanitize::plain(origin)), skin.dim()));
     }
     Line::from(spans)

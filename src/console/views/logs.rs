@@ -10,7 +10,7 @@ use unicode_width::{UnicodeWidthChar, UnicodeWidthStr};
 
 use super::{Skin, Theme, columns, put, rule};
 use crate::console::{
-    format, layout,
+    format,
     model::{LineKind, LogLine, LogView, Model, Pane},
 };
 
@@ -80,7 +80,6 @@ fn lines(model: &Model, view: &LogView, skin: Skin, area: Rect, buf: &mut Buffer
     if height == 0 {
         return;
     }
-    debug_assert!(!view.plain || layout::log_screen(model, view).0 > 0);
     let mut y = area.y;
     let mut any = false;
     for line in view.visible(height, width) {

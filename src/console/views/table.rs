@@ -16,19 +16,19 @@ pub fn render(model: &Model, skin: Skin, area: Rect, buf: &mut Buffer) {
     let columns = columns::fit(usize::from(area.width), facts);
     heading(model, skin, area, &columns, buf);
     let places = area.rows().skip(1);
-    let shown = model.table.shown.iter().skip(model.table.top);
+    let keys = model.table.shown.iter().skip(model.table.top);
     if model.table.shown.is_empty() && area.height > 1 {
         let first = Rect { y: area.y + 1, height: 1, ..area };
         put(buf, first, area.x + 3, nothing(model), skin.dim());
     }
-    for (place, key) in places.zip(shown) {
+    for (line, key) in places.zip(keys) {
         let Some(row) = facts.rows.get(key) else { continue };
-        let stale = !facts.is_live(key);
-        let (glyph, style) = skin.state(row, stale);
+        let old = !facts.is_live(key);
+        let (glyph, style) = skin.state(row, old);
         let mark = if model.table.marks.contains(key) { "+" } else { " " };
-        put(buf, place, place.x, mark, skin.strong());
-        put(buf, place, place.x + 1, glyph, style);
-        let mut x = usize::from(place.x) + columns::GUTTER;
+        put(buf, line, line.x, mark, skin.strong());
+        put(buf, line, line.x + 1, glyph, style);
+        let mut x = usize::from(line.x) + columns::GUTTER;
         for (column, width) in &columns {
             let (text, style) =
                 columns::cell(*column, key, row, facts, skin, model.seen_at(key.host));
@@ -37,17 +37,17 @@ pub fn render(model: &Model, skin: Skin, area: Rect, buf: &mut Buffer) {
             } else {
                 format::fit(&text, *width)
             };
-            put(buf, place, u16::try_from(x).unwrap_or(u16::MAX), &text, style);
+            put(buf, line, u16::try_from(x).unwrap_or(u16::MAX), &text, style);
             x += width + 1;
         }
-        if stale {
-            buf.set_style(place, skin.dim());
+        if old {
+            buf.set_style(line, skin.dim());
         }
         if model.table.cursor.as_ref() == Some(key) {
-            select(place, buf);
+            select(line, buf);
             if model.focus == Pane::Log {
                 // The keys move elsewhere: still chosen, less loud.
-                buf.set_style(place, skin.dim());
+                buf.set_style(line, skin.dim());
             }
         }
     }
