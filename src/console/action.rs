@@ -245,6 +245,24 @@ pub fn entry_of(action: Action) -> &'static Entry {
     ACTIONS.iter().find(|entry| entry.action == action).expect("every action stands in the table")
 }
 
+/// The table as Markdown, for the manual: `docs/console.md` holds it, and a test that it does.
+pub fn manual() -> String {
+    let line = |entry: &Entry| {
+        let keys: Vec<String> = entry.keys.iter().map(|key| format!("`{key}`")).collect();
+        let place = match entry.context {
+            Everywhere | Components => String::new(),
+            other => format!("{}: ", other.word()),
+        };
+        format!("| {} | `{}` | {place}{} |\n", keys.join(" "), entry.id, entry.help)
+    };
+    let table = |group: Group| {
+        let head = format!("\n#### {}\n\n| key | id | does |\n|---|---|---|\n", group.title());
+        let own = ACTIONS.iter().filter(|entry| entry.group == group);
+        std::iter::once(head).chain(own.map(line)).collect::<String>()
+    };
+    Group::ALL.into_iter().map(table).collect()
+}
+
 impl Group {
     pub const ALL: [Self; 6] =
         [Self::Acting, Self::Moving, Self::Screens, Self::Choosing, Self::Reading, Self::Other];
@@ -271,5 +289,17 @@ impl Context {
             Self::Logs => "logs",
             Self::SupervisorLog => "supervisor log",
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_manual_has_the_table_as_it_is() {
+        let guide = include_str!("../../docs/console.md");
+        let manual = manual();
+        assert!(guide.contains(manual.trim()), "docs/console.md should contain:\n{manual}");
     }
 }

@@ -24,15 +24,17 @@ pub mod key;
 pub mod keymap;
 pub mod layout;
 pub mod model;
+mod options;
 #[cfg(unix)]
-pub(crate) mod run;
+mod run;
 pub mod sanitize;
 pub mod terminal;
 pub mod update;
 pub mod views;
 
+pub use options::ConsoleOptions;
 #[cfg(unix)]
-pub use run::{ConsoleError, ConsoleOptions, Outcome, run};
+pub use run::{ConsoleError, Outcome, run};
 
 #[cfg(test)]
 mod tests;

@@ -2,49 +2,30 @@
 
 use std::{
     fs::File,
-    io::{self, Read, Write as _},
-    os::{fd::AsFd, unix::net::UnixStream},
+    io::{self, Write as _},
     panic::{self, AssertUnwindSafe},
-    sync::Arc,
     time::Duration,
 };
 
 use jiff::Timestamp;
 use ratatui::{buffer::Buffer, layout::Rect};
-use signal_hook::{SigId, consts, low_level};
 
 use super::{
     feed::Feed,
     keymap::Keymap,
     model::{Model, Now, Overlay, Settings, Urgency},
+    options::ConsoleOptions,
     terminal::{
+        hook::PanicHook,
         input::Input,
         paint::Painter,
-        tty::{Restore, Tty},
+        signals::{Signal, Signals},
+        tty::Tty,
     },
     update::{Effect, Leave, Message, update},
-    views::{self, Skin, Stage, Theme},
+    views::{self, Skin, Stage},
 };
 use crate::{model::Moment, wire::Severity};
-
-/// What the caller decides.
-#[expect(clippy::struct_excessive_bools, reason = "independent switches of a command line")]
-#[derive(Debug)]
-pub struct ConsoleOptions {
-    /// The engine lives in this process: quitting asks what becomes of it.
-    pub embedded: bool,
-    pub read_only: bool,
-    pub ascii: bool,
-    pub theme: Theme,
-    /// The text of the operator's key file.
-    pub keys: Option<String>,
-    /// Shown where the registry is empty.
-    pub registry: String,
-    /// The hints for who is here for the first time.
-    pub first_run: bool,
-    /// Where standard error goes while the console is up.
-    pub stderr: Option<File>,
-}
 
 /// How the console ended. The terminal has been given back.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -68,36 +49,6 @@ pub enum ConsoleError {
     /// The terminal has been given back, and the engine is not concerned.
     #[error("the console made a mistake and ended: {0}")]
     Panicked(String),
-}
-
-impl ConsoleOptions {
-    /// As the environment wants it: `NO_COLOR`, `TERM`, the locale.
-    pub fn from_environment() -> Self {
-        let set = |name: &str| std::env::var_os(name).is_some_and(|value| !value.is_empty());
-        let theme = if set("NO_COLOR") { Theme::Mono } else { Theme::Dark };
-        Self {
-            embedded: false,
-            read_only: false,
-            ascii: is_ascii(|name| std::env::var(name).ok()),
-            theme,
-            keys: None,
-            registry: String::new(),
-            first_run: false,
-            stderr: None,
-        }
-    }
-}
-
-/// Whether only ASCII is to be shown: a Linux virtual terminal, or a locale that is not UTF-8.
-fn is_ascii(variable: impl Fn(&str) -> Option<String>) -> bool {
-    if variable("TERM").as_deref() == Some("linux") {
-        return true;
-    }
-    let locale = ["LC_ALL", "LC_CTYPE", "LANG"]
-        .into_iter()
-        .find_map(|name| variable(name).filter(|value| !value.is_empty()));
-    let locale = locale.unwrap_or_default().to_lowercase();
-    !(locale.contains("utf-8") || locale.contains("utf8"))
 }
 
 /// Runs the console on this thread until it is left.
@@ -404,119 +355,9 @@ fn now() -> Now {
     Now { mono: Moment::from_boot(since_boot), wall: Timestamp::now() }
 }
 
-/// Signals as bytes in a socket that the loop sleeps on.
-struct Signals {
-    receiver: UnixStream,
-    flags: Vec<(i32, Arc<std::sync::atomic::AtomicBool>)>,
-    ids: Vec<SigId>,
-}
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Signal {
-    Size,
-    Continue,
-    End,
-    HangUp,
-}
-
-impl Signals {
-    fn register() -> io::Result<Self> {
-        let (receiver, sender) = UnixStream::pair()?;
-        receiver.set_nonblocking(true)?;
-        let mut signals = Self { receiver, flags: Vec::new(), ids: Vec::new() };
-        for signal in
-            [consts::SIGWINCH, consts::SIGCONT, consts::SIGTERM, consts::SIGINT, consts::SIGHUP]
-        {
-            let flag = Arc::default();
-            // The flag first: when the byte wakes us it is set.
-            signals.ids.push(signal_hook::flag::register(signal, Arc::clone(&flag))?);
-            signals.ids.push(low_level::pipe::register(signal, sender.try_clone()?)?);
-            signals.flags.push((signal, flag));
-        }
-        Ok(signals)
-    }
-
-    fn descriptor(&self) -> std::os::fd::BorrowedFd<'_> {
-        self.receiver.as_fd()
-    }
-
-    fn pending(&self) -> Vec<Signal> {
-        let mut bytes = [0; 64];
-        while matches!((&self.receiver).read(&mut bytes), Ok(count) if count == bytes.len()) {}
-        let came = |flag: &std::sync::atomic::AtomicBool| {
-            flag.swap(false, std::sync::atomic::Ordering::AcqRel)
-        };
-        let set = self.flags.iter().filter(|(_, flag)| came(flag));
-        set.map(|(signal, _)| match *signal {
-            consts::SIGWINCH => Signal::Size,
-            consts::SIGCONT => Signal::Continue,
-            consts::SIGHUP => Signal::HangUp,
-            _ => Signal::End,
-        })
-        .collect()
-    }
-}
-
-impl Drop for Signals {
-    fn drop(&mut self) {
-        for id in self.ids.drain(..) {
-            low_level::unregister(id);
-        }
-    }
-}
-
-type Hook = dyn Fn(&panic::PanicHookInfo<'_>) + Send + Sync;
-
-/// A panic of the console's own thread gives the terminal back before it is told; one of any
-/// other thread is logged, and the screen stays.
-struct PanicHook {
-    before: Arc<Hook>,
-}
-
-impl PanicHook {
-    fn install(restore: &Arc<Restore>) -> Self {
-        let before: Arc<Hook> = panic::take_hook().into();
-        let own = std::thread::current().id();
-        let (next, restore) = (Arc::clone(&before), Arc::clone(restore));
-        panic::set_hook(Box::new(move |info| {
-            if std::thread::current().id() == own {
-                restore.now();
-                next(info);
-            } else {
-                tracing::error!(target: "panic", "a thread panicked: {info}");
-            }
-        }));
-        Self { before }
-    }
-}
-
-impl Drop for PanicHook {
-    fn drop(&mut self) {
-        // While a panic unwinds the hook cannot be changed; this guard outlives the unwinding.
-        if !std::thread::panicking() {
-            let before = Arc::clone(&self.before);
-            panic::set_hook(Box::new(move |info| before(info)));
-        }
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn ascii_is_chosen_where_the_terminal_shows_nothing_else() {
-        let with = |pairs: &'static [(&str, &str)]| {
-            is_ascii(move |name| {
-                pairs.iter().find(|(known, _)| *known == name).map(|(_, value)| (*value).to_owned())
-            })
-        };
-        assert!(!with(&[("TERM", "xterm-256color"), ("LANG", "de_DE.UTF-8")]));
-        assert!(!with(&[("LC_ALL", "C.utf8"), ("LANG", "C")]));
-        assert!(with(&[("LC_ALL", "C"), ("LANG", "de_DE.UTF-8")]));
-        assert!(with(&[("TERM", "linux"), ("LANG", "de_DE.UTF-8")]));
-        assert!(with(&[]));
-    }
 
     #[test]
     fn a_copied_text_is_coded_as_the_terminal_expects() {

@@ -112,16 +112,15 @@ impl Session {
     /// Waits until the terminal is as wanted.
     #[track_caller]
     fn until(&self, what: &str, wanted: impl Fn(&vt100::Screen) -> bool) {
-        let deadline = Duration::from_millis(50);
-        let mut waited = Duration::ZERO;
-        loop {
-            if wanted(self.terminal().screen()) {
-                return;
-            }
-            assert!(waited < LONG, "waited for {what}; the screen is\n{}", self.screen());
+        let pause = Duration::from_millis(50);
+        let mut passed = Duration::ZERO;
+        while !wanted(self.terminal().screen()) {
+            assert!(passed < LONG, "waited for {what}; the screen is\n{}", self.screen());
             let seen = self.seen.0.lock().expect("whole");
-            let _more = self.seen.1.wait_timeout(seen, deadline).expect("whole");
-            waited += deadline;
+            let (_seen, woken) = self.seen.1.wait_timeout(seen, pause).expect("whole");
+            if woken.timed_out() {
+                passed += pause;
+            }
         }
     }
 
@@ -235,7 +234,7 @@ fn read(
     stopped: &std::os::unix::net::UnixStream,
     sink: &(Mutex<Seen>, Condvar),
 ) {
-    let mut block = [0; 65536];
+    let mut block = [0; 8192];
     loop {
         let mut watched = [PollFd::new(&ours, PollFlags::IN), PollFd::new(stopped, PollFlags::IN)];
         rustix::event::poll(&mut watched, None).expect("two descriptors");
@@ -411,7 +410,7 @@ fn an_idle_console_writes_nothing() {
     session.shows("stdout+stderr");
     session.rest(Duration::from_millis(2500));
     let before = session.bytes();
-    session.rest(Duration::from_millis(3000));
+    session.rest(Duration::from_secs(3));
     assert_eq!(session.bytes(), before);
     let stat = std::fs::read_to_string(format!("/proc/{}/status", session.pid().as_raw_nonzero()));
     assert!(stat.expect("it lives").contains("State:\tS"), "it sleeps");

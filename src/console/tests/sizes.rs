@@ -88,7 +88,7 @@ fn resizing_while_working() {
         "/", "x", "y", "n", "r", "K", "*", "o", "!", "?", ":", "e", "L", "Z", "q", "u", "v",
         "Space", "+", "-", "F", "0", "1", "C", "h", "E",
     ];
-    for round in 0..1000_u64 {
+    for round in 0..600_u64 {
         let (width, height) = (random.u16(1..=210), random.u16(1..=64));
         sim.message(Message::Resize { width, height });
         sim.keys(keys[random.usize(..keys.len())]);
@@ -111,7 +111,7 @@ fn dialogs_for_leaving_and_empty_screens() {
     let mut unconnected = Sim::new(80, 24);
     unconnected.keys("Enter l x");
     for sim in [&mut leaving, &mut empty, &mut unconnected] {
-        for (width, height) in all_sizes().step_by(5) {
+        for (width, height) in all_sizes().step_by(11) {
             sim.message(Message::Resize { width, height });
             let _ = sim.frame();
         }

@@ -94,7 +94,7 @@ fn link(model: &Model, skin: Skin) -> Option<String> {
         LinkState::Live => return None,
         LinkState::Connecting { .. } => format!("{name}connecting"),
         LinkState::Lost { retry_at, .. } => {
-            let left = retry_at.since(model.now.mono).as_secs();
+            let left = retry_at.since(model.now.mono).as_millis().div_ceil(1000);
             let next = if left == 0 {
                 "reconnecting".to_owned()
             } else {

@@ -68,7 +68,8 @@ fn place(model: &Model, skin: Skin) -> String {
                 [one] => one.name.clone(),
                 many => format!("{} hosts", many.len()),
             };
-            return format!("s7supervisor  {who}");
+            // In a narrow terminal what fails is more than what this is.
+            return if model.size.0 < 60 { who } else { format!("s7supervisor  {who}") };
         }
         Screen::Details(details) => format!("{} {} details", details.key.id, skin.crumb()),
         Screen::Logs(view) => match view.keys.as_slice() {
