@@ -56,9 +56,8 @@ pub enum ConsoleError {
 /// Blocks: give it a thread of its own. The terminal is given back however it ends, also by a
 /// panic, `SIGTERM`, `SIGINT` and `SIGHUP`. Those signals are handled here only while the console
 /// runs, beside whoever else handles them in the process.
-pub fn run(feed: Feed, options: ConsoleOptions) -> Result<Outcome, ConsoleError> {
-    let stderr = options.stderr.as_ref().and_then(|file| file.try_clone().ok());
-    let tty = Tty::enter(stderr).map_err(ConsoleError::NoTerminal)?;
+pub fn run(feed: Feed, mut options: ConsoleOptions) -> Result<Outcome, ConsoleError> {
+    let tty = Tty::enter(options.stderr.take()).map_err(ConsoleError::NoTerminal)?;
     guarded(tty, |tty| {
         let signals = Signals::register().map_err(ConsoleError::Terminal)?;
         Console::new(feed, options, tty, signals)?.run()

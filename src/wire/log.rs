@@ -32,7 +32,12 @@ pub enum LogEntry {
     Start { run: u64, pid: u32 },
     /// A run ended here; `text` in words: "exit 1", "SIGSEGV (core)", then what follows:
     /// "restart 4/10".
-    Exit { run: u64, text: String },
+    Exit {
+        run: u64,
+        text: String,
+        /// A stop or restart had been asked for, or the exit counts as a success.
+        expected: bool,
+    },
     /// Lines that are missing here because somebody did not keep up.
     Dropped { lines: u64 },
 }

@@ -58,10 +58,8 @@ impl LogLine {
             LogEntry::Start { run, pid } => {
                 (LineKind::Marker, format!("run {run} started, pid {pid}"), false)
             }
-            LogEntry::Exit { text, .. } => {
-                let text = sanitize::plain(text);
-                let error = !text.starts_with("exit 0") && !text.contains("asked");
-                (LineKind::Marker, text, error)
+            LogEntry::Exit { text, expected, .. } => {
+                (LineKind::Marker, sanitize::plain(text), !expected)
             }
             LogEntry::Dropped { lines } => (LineKind::Lost, lost(*lines), false),
         };

@@ -409,7 +409,11 @@ pub fn log_record(seq: u64, at: &str) -> LogRecord {
             "\tat org.apache.catalina.Connector.write(Connector.java:214)".to_owned(),
         ),
         11 => line(LogStream::Out, format!("\u{1b}[33mWARN\u{1b}[0m cache 91% full id={seq:08x}")),
-        17 => LogEntry::Exit { run: 188, text: "exit SIGSEGV · restart 4/10".to_owned() },
+        17 => LogEntry::Exit {
+            run: 188,
+            text: "exit SIGSEGV · restart 4/10".to_owned(),
+            expected: false,
+        },
         18 => LogEntry::Start { run: 189, pid: 42_151 },
         21 => LogEntry::Dropped { lines: 312 },
         _ => line(

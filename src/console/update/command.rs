@@ -8,7 +8,7 @@ use crate::{
         feed::{Ask, HostIndex, Request},
         model::{Asked, Confirm, LinkState, Model, Overlay, Pending, RowKey, Screen},
     },
-    wire::{Severity, Verb},
+    wire::{Access, Severity, Verb},
 };
 
 /// Longest time that `…` is shown for something that the engine never showed.
@@ -33,7 +33,11 @@ pub(super) fn wish(model: &mut Model, verb: Verb, all: bool, effects: &mut Vec<E
         }
         return;
     }
-    if model.reads_only() {
+    let only_read = |key: &RowKey| {
+        let host = model.facts.host(key.host);
+        host.is_some_and(|host| host.access == Some(Access::ReadOnly))
+    };
+    if model.reads_only() || keys.iter().any(only_read) {
         model.toast(Severity::Warning, format!("{verb}: not sent, this console only reads"));
         return;
     }
@@ -97,6 +101,7 @@ pub(super) fn send(
 fn lost_hosts(model: &Model, keys: &[RowKey]) -> Vec<HostIndex> {
     let mut hosts: Vec<HostIndex> =
         keys.iter().filter(|key| !model.facts.is_live(key)).map(|key| key.host).collect();
+    hosts.sort_unstable();
     hosts.dedup();
     hosts
 }
