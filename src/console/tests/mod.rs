@@ -2,6 +2,7 @@
 
 mod budgets;
 mod demo;
+#[cfg(unix)]
 mod frames;
 mod links;
 mod logs;
