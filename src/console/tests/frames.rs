@@ -24,11 +24,11 @@ fn a_frame_with_a_thousand_components() {
         let start = used();
         sim.wait_ms(1000);
         sim.sample(0, second);
-        updates.push(used() - start);
+        updates.push(used().saturating_sub(start));
         let start = used();
         let (frame, cursor) = sim.frame();
         painter.frame(frame, cursor);
-        frames.push(used() - start);
+        frames.push(used().saturating_sub(start));
     }
     for (what, times) in [("update", &mut updates), ("frame", &mut frames)] {
         times.sort();
