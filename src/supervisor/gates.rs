@@ -139,8 +139,6 @@ impl Supervisor {
             if group.is_empty() {
                 self.groups.remove(&request);
             }
-            // Its neighbours looked at its place, not only at its state.
-            self.recheck_around(slot);
         }
     }
 
