@@ -102,7 +102,7 @@ fn those_who_wait_are_told_what_for() {
 #[test]
 fn the_outcomes_of_several_are_told_apart() {
     let mut sim = Sim::with("good bad", |registry| {
-        registry.components[1].restart.when = crate::registry::RestartWhen::Never;
+        registry.components[1].restart.when = RestartWhen::Never;
         registry.components[1].start_delay = 1.secs();
     });
     sim.habit("bad", |habit| habit.exit = Some((0.secs(), Exit::Code(2)))).boot().advance(5.secs());
