@@ -182,7 +182,7 @@ impl Supervisor {
             }
         }
         let mut ordered = slots.to_vec();
-        ordered.sort_by_key(|&slot| self.entry(slot).config().start_priority);
+        ordered.sort_by_key(|&slot| self.entry(slot).next_config().start_priority);
         if matches!(verb, Verb::Stop | Verb::Restart | Verb::Kill) {
             ordered.reverse();
         }

@@ -80,6 +80,7 @@ impl Entry {
         }
     }
 
+    #[cfg(test)]
     pub fn has_next_config(&self) -> bool {
         self.next_config.is_some()
     }

@@ -171,15 +171,9 @@ impl Supervisor {
         if let Some(run) = before.run() {
             self.runs.remove(&run);
         }
-        if self.entry(slot).has_next_config() {
-            // Those that only the old configuration depends on have waited for it too.
-            self.recheck_around(slot);
-            self.unlink(slot);
-            self.entry_mut(slot).take_next_config();
-            self.link(slot);
-        }
         let entry = self.entry_mut(slot);
         entry.health_detail = None;
+        entry.take_next_config();
         let configured = entry.config().health.is_some();
         entry.health = match after {
             Some(_) if configured => Health::Unknown,

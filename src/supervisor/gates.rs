@@ -53,11 +53,20 @@ impl Supervisor {
         });
         // A dependent that was asked in the same request goes first, even if its turn to be told
         // has not come yet.
-        let dependent = entry.dependents.iter().any(|&slot| {
-            let other = self.entry(slot);
+        let dependent = self.dependents_in_order(slot).any(|other| {
+            let other = self.entry(other);
             other.is_going_down() || other.stopping_in.is_some()
         });
         !later_in_request && !dependent
+    }
+
+    /// Dependents that stop before it. One that has left the registry may contradict the
+    /// priorities of the present one; those count then, else two would wait for one another.
+    pub(super) fn dependents_in_order(&self, slot: Slot) -> impl Iterator<Item = Slot> {
+        let entry = self.entry(slot);
+        let priority = entry.next_config().start_priority;
+        let dependents = entry.dependents.iter().copied();
+        dependents.filter(move |&other| self.entry(other).next_config().start_priority >= priority)
     }
 
     /// The first dependency that does not run.
@@ -91,9 +100,23 @@ impl Supervisor {
     /// The same for the order of stops; the latest request counts.
     pub(super) fn join_stop_order(&mut self, slot: Slot, request: OperationId) {
         self.leave_stop_order(slot);
-        let priority = self.entry(slot).config().start_priority;
+        let priority = self.entry(slot).next_config().start_priority;
         self.entry_mut(slot).stopping_in = Some((request, priority));
         enter(&mut self.groups.entry(request).or_default().stopping, priority, slot);
+    }
+
+    /// Keeps the places in the orders where the registry gave it another priority.
+    pub(super) fn refresh_places(&mut self, slot: Slot) {
+        let entry = self.entry(slot);
+        let priority = entry.next_config().start_priority;
+        let (starting, stopping) = (entry.starting_in, entry.stopping_in);
+        if let Some((request, _)) = starting.filter(|&(_, old)| old != priority) {
+            self.leave_start_order(slot);
+            self.join_start_order(slot, request);
+        }
+        if let Some((request, _)) = stopping.filter(|&(_, old)| old != priority) {
+            self.join_stop_order(slot, request);
+        }
     }
 
     fn leave_stop_order(&mut self, slot: Slot) {
@@ -132,11 +155,7 @@ impl Supervisor {
     pub(super) fn recheck_around(&mut self, slot: Slot) {
         let around: Vec<Slot> = {
             let entry = self.entry(slot);
-            self.linked(slot)
-                .into_iter()
-                .chain(entry.dependents.iter().copied())
-                .chain([slot])
-                .collect()
+            self.dependencies(slot).chain(entry.dependents.iter().copied()).chain([slot]).collect()
         };
         self.recheck.extend(around.into_iter().filter(|other| self.blocked.contains(other)));
     }

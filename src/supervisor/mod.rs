@@ -316,22 +316,15 @@ impl Supervisor {
         }
     }
 
-    /// Those that its present run or its next one depends on.
-    fn linked(&self, slot: Slot) -> BTreeSet<Slot> {
-        let entry = self.entry(slot);
-        let ids = entry.config().depends_on.iter().chain(&entry.next_config().depends_on);
-        ids.filter_map(|id| self.find(id)).collect()
-    }
-
-    /// Enters a component with those.
+    /// Enters a component with those that it depends on.
     fn link(&mut self, slot: Slot) {
-        for dependency in self.linked(slot) {
+        for dependency in self.dependencies(slot).collect::<BTreeSet<_>>() {
             self.entry_mut(dependency).dependents.push(slot);
         }
     }
 
     fn unlink(&mut self, slot: Slot) {
-        for dependency in self.linked(slot) {
+        for dependency in self.dependencies(slot).collect::<BTreeSet<_>>() {
             self.entry_mut(dependency).dependents.retain(|&other| other != slot);
         }
     }

@@ -172,7 +172,8 @@ impl Supervisor {
             let goal = operation.targets[position].goal;
             let (outcome, detail) = self.judge(now, slot, goal, hopes);
             if outcome == Outcome::Pending {
-                self.settling.extend(self.steady_from(slot).map(|from| (from, slot)));
+                let from = self.steady_from(slot).filter(|&from| from > now);
+                self.settling.extend(from.map(|from| (from, slot)));
                 left.push(Awaited { operation: id, position });
             } else {
                 let view = TargetView { detail, ..self.target_view(slot, outcome) };

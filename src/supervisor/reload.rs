@@ -83,6 +83,9 @@ impl Supervisor {
         }
         self.order_as(new);
         self.link_dependents();
+        for slot in self.order.clone() {
+            self.refresh_places(slot);
+        }
         for slot in updated_slots {
             self.step(now, slot, Event::Reconfigured, effects);
         }

@@ -156,7 +156,7 @@ impl Supervisor {
     fn those_who_stop_first(&self, slot: Slot) -> Vec<Slot> {
         let entry = self.entry(slot);
         let going = |&other: &Slot| self.entry(other).is_going_down();
-        let mut first: Vec<Slot> = entry.dependents.iter().copied().filter(going).collect();
+        let mut first: Vec<Slot> = self.dependents_in_order(slot).filter(going).collect();
         if let Some((request, priority)) = entry.stopping_in
             && let Some(group) = self.groups.get(&request)
         {

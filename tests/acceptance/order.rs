@@ -99,6 +99,7 @@ fn a_line_in_the_log_is_a_readiness_check() {
 #[test]
 fn a_component_that_failed_for_good_opens_the_gate() {
     let place = Place::new(&Registry::of([
+        // Without a delay it would count as running for the moment that it lives.
         Server::shell("broken", "exit 3")
             .priority(1)
             .start_delay(600.0)

@@ -51,10 +51,9 @@ impl Supervisor {
             let expected: Vec<Slot> = (0..self.entries.len())
                 .map(|position| Slot(u32::try_from(position).expect("few entries")))
                 .filter(|&other| {
-                    self.entries[other.0 as usize].as_ref().is_some_and(|other| {
-                        other.config().depends_on.contains(&entry.id)
-                            || other.next_config().depends_on.contains(&entry.id)
-                    })
+                    self.entries[other.0 as usize]
+                        .as_ref()
+                        .is_some_and(|other| other.next_config().depends_on.contains(&entry.id))
                 })
                 .collect();
             assert_eq!(dependents, expected, "dependents of {}", entry.id);
