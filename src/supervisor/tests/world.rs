@@ -60,7 +60,7 @@ struct Tree {
     habit: Habit,
 }
 
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Copy)]
 enum Due {
     Spawn(RunId),
     SpawnFails(RunId, &'static str),
@@ -438,7 +438,7 @@ impl Sim {
 
     fn leader_ends(&mut self, run: RunId, exit: Exit) {
         let Some(tree) = self.trees.get_mut(&run) else { return };
-        if tree.leader_dead {
+        if tree.leader_dead || tree.process.is_none() {
             return;
         }
         tree.leader_dead = true;
@@ -483,10 +483,6 @@ impl Sim {
         self.trees.keys().copied().collect()
     }
 
-    pub fn is_quiet(&self) -> bool {
-        self.due.is_empty()
-    }
-
     // ---- questions ------------------------------------------------------------------------
 
     pub fn view(&self, id: &str) -> ComponentView {
@@ -496,10 +492,6 @@ impl Sim {
     pub fn run(&self, id: &str) -> RunId {
         let slot = self.supervisor.find(id).expect("a component of the registry");
         self.supervisor.entry(slot).machine.state().run().expect("it has a run")
-    }
-
-    pub fn state(&self, id: &str) -> ComponentState {
-        self.view(id).state
     }
 
     #[track_caller]
