@@ -102,7 +102,7 @@ fn a_component_that_failed_for_good_opens_the_gate() {
         // Without a delay it would count as running for the moment that it lives.
         Server::shell("broken", "exit 3")
             .priority(1)
-            .start_delay(5.0)
+            .start_delay(600.0)
             .with("<restart delay=\"0\" maxRestarts=\"1\" window=\"600\"/>"),
         Server::sleep("sound").priority(2),
     ]));
