@@ -80,6 +80,8 @@ pub(super) struct Worker {
     supervisor: Intake,
     /// What is to be written to it, once its file is known.
     trace: Option<Arc<Queue>>,
+    /// Asked for before the first start of the component: before there is any line.
+    early_watches: HashMap<ComponentId, (RunId, Regex)>,
     tools: Tools,
     sink: NoticeSink,
     changes: Arc<watch::Sender<u64>>,
@@ -118,6 +120,7 @@ impl Worker {
             intakes: Intakes { share: ring_bytes, ..Intakes::default() },
             supervisor: Intake::new(None, trace_output(PathBuf::new(), 1), supervisor),
             trace: None,
+            early_watches: HashMap::new(),
             tools: Tools::new(store, Calendar::new(clock)),
             sink: notices,
             changes,
@@ -224,9 +227,12 @@ impl Worker {
             Command::Watch { id, run, pattern, from_now } => {
                 if let Some(intake) = self.intakes.get(&id) {
                     intake.watch(&mut self.tools, run, pattern, from_now);
+                } else {
+                    self.early_watches.insert(id, (run, pattern));
                 }
             }
             Command::Unwatch { id } => {
+                self.early_watches.remove(&id);
                 if let Some(intake) = self.intakes.get(&id) {
                     intake.unwatch();
                 }
@@ -272,6 +278,9 @@ impl Worker {
         }
         intake.pipes = Some(pipes);
         intake.shared.ring().set_limit(self.intakes.share);
+        if let Some((run, pattern)) = self.early_watches.remove(&id) {
+            intake.watch(&mut self.tools, run, pattern, false);
+        }
         self.intakes.slots[slot] = Some(intake);
         self.intakes.by_id.insert(id, slot);
         self.tools.upkeep = true;

@@ -35,6 +35,8 @@ pub enum FailReason {
 pub struct Record {
     /// Ends without request since it was last stable, or started by an operator.
     pub failures_in_a_row: u32,
+    /// The run that failed last had been stable before.
+    pub was_stable: bool,
     /// Starts without request since an operator (or the Supervisor's start) started it.
     pub restarts: u32,
     /// When it was restarted, within the policy's window.
@@ -75,22 +77,20 @@ impl Record {
         self.exits.push_front(ExitEntry { run, exit, cause });
     }
 
-    /// Takes note of an end without request of a run that `lasted` so long; tells whether the
-    /// run had been stable.
-    pub fn count_failure(
-        &mut self,
-        ended: Ended,
-        lasted: Duration,
-        policy: &RestartPolicy,
-    ) -> bool {
-        let started = !matches!(ended, Ended::NotStarted(_));
-        let stable = started && lasted >= policy.reset_after;
+    /// Takes note of a failure of a run that had been `stable`, or not.
+    pub fn count_failure(&mut self, ended: Ended, stable: bool) {
         if stable {
             self.failures_in_a_row = 0;
         }
+        self.was_stable = stable;
         self.failures_in_a_row = self.failures_in_a_row.saturating_add(1);
         self.trouble = Some(ended);
-        stable
+    }
+
+    /// It ended by itself and well, and is left so.
+    pub fn did_its_work(&mut self) {
+        self.failures_in_a_row = 0;
+        self.trouble = None;
     }
 
     /// Takes one restart from the budget, or tells that it is spent.

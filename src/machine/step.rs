@@ -75,6 +75,8 @@ pub enum Event {
     },
     /// Time has passed.
     DeadlineReached,
+    /// The context's configuration has new values that the present run goes on under.
+    Reconfigured,
 }
 
 /// What the world has to do.
@@ -146,6 +148,13 @@ impl fmt::Display for DenyReason {
     }
 }
 
+impl Event {
+    /// Whether somebody asked for it, as opposed to facts and to the passing of time.
+    pub fn is_command(&self) -> bool {
+        matches!(self, Self::Start | Self::Stop(_) | Self::Restart(_) | Self::Kill)
+    }
+}
+
 impl Default for Machine {
     fn default() -> Self {
         Self::new()
@@ -155,6 +164,12 @@ impl Default for Machine {
 impl Machine {
     pub fn new() -> Self {
         Self { state: State::Stopped, wish: Intent::Stopped, record: Record::default() }
+    }
+
+    /// A machine in any state, for the table of the tests.
+    #[cfg(test)]
+    pub(super) fn at(state: State, wish: Intent) -> Self {
+        Self { state, wish, record: Record::default() }
     }
 
     pub fn state(&self) -> &State {
@@ -184,6 +199,7 @@ impl Machine {
             Event::Kill => self.kill(cx, effects),
             Event::Proceed => self.proceed(cx, effects),
             Event::DeadlineReached => self.deadline_reached(cx, effects),
+            Event::Reconfigured => self.reconfigured(cx),
             Event::Adopted { run, process, ready } => self.adopted(run, process, ready, cx, effects),
             Event::Spawned { run, .. }
             | Event::SpawnFailed { run, .. }
@@ -198,9 +214,7 @@ impl Machine {
                 Response::Redundant
             }
             Event::Spawned { run: _, process } => self.spawned(process, cx, effects),
-            Event::SpawnFailed { run: _, error } => {
-                self.run_ended(Ended::NotStarted(error), Duration::ZERO, cx, effects)
-            }
+            Event::SpawnFailed { run: _, error } => self.spawn_failed(error, cx, effects),
             Event::Exited { run: _, exit, oom, tree_gone } => {
                 self.leader_exited(exit, oom, tree_gone, cx, effects)
             }
@@ -231,10 +245,12 @@ impl Machine {
                 Response::Applied
             }
             State::Waiting { .. } => Response::Redundant,
-            State::Stopping { .. } => {
-                let kept = self.wish == Intent::Running;
-                self.wish = Intent::Running;
-                if kept { Response::Redundant } else { Response::Applied }
+            State::Stopping { cause, .. } => {
+                if self.wish == Intent::Running && cause.is_expected() {
+                    return Response::Redundant;
+                }
+                self.begin_anew_when_gone(StopCause::Restart);
+                Response::Applied
             }
             State::Unkillable { .. } => Response::Denied(DenyReason::Unkillable),
         }
@@ -255,8 +271,9 @@ impl Machine {
             State::Starting { live, .. } | State::Running { live, .. } => {
                 let asked_already = live.asked.is_some() && wished_already;
                 live.asked = Some(cause);
-                self.proceed(cx, effects);
-                if asked_already { Response::Redundant } else { Response::Applied }
+                // Asked again and alone, its turn may come at once.
+                let moved = self.proceed(cx, effects) == Response::Applied;
+                if asked_already && !moved { Response::Redundant } else { Response::Applied }
             }
             State::Stopping { .. } | State::Unkillable { .. } => {
                 if wished_already {
@@ -278,10 +295,8 @@ impl Machine {
             State::Stopped | State::Exited | State::Failed { .. } | State::Backoff { .. } => {
                 self.start(cx, effects)
             }
-            State::Waiting { .. } => {
-                self.wish = Intent::Running;
-                Response::Applied
-            }
+            // It starts anew as soon as it may.
+            State::Waiting { .. } => Response::Redundant,
             State::Starting { live, .. } | State::Running { live, .. } => {
                 self.wish = Intent::Running;
                 self.record.forgive();
@@ -290,8 +305,7 @@ impl Machine {
                 Response::Applied
             }
             State::Stopping { .. } => {
-                self.wish = Intent::Running;
-                self.record.forgive();
+                self.begin_anew_when_gone(cause);
                 Response::Applied
             }
             State::Unkillable { .. } => Response::Denied(DenyReason::Unkillable),
@@ -316,10 +330,12 @@ impl Machine {
             State::Stopping { run, phase, .. } => {
                 match phase {
                     StopPhase::AwaitingSpawn { kill } => *kill = true,
-                    StopPhase::Polite { .. } | StopPhase::Killing { .. } => {
+                    StopPhase::Polite { .. } => {
                         *phase = StopPhase::Killing { deadline: cx.now.after(KILL_PATIENCE) };
                         effects.push(Effect::KillTree { run: *run });
                     }
+                    // Killed again, but an impatient operator does not put the verdict off.
+                    StopPhase::Killing { .. } => effects.push(Effect::KillTree { run: *run }),
                 }
                 Response::Applied
             }
@@ -354,6 +370,18 @@ impl Machine {
             | State::Exited
             | State::Failed { .. }
             | State::Unkillable { .. } => Response::Redundant,
+        }
+    }
+
+    /// An operator wants it again while it is being ended: the policy has no say in that.
+    fn begin_anew_when_gone(&mut self, asked: StopCause) {
+        self.wish = Intent::Running;
+        self.record.forgive();
+        if let State::Stopping { cause, .. } = &mut self.state
+            && let StopCause::Failure(ended) = cause
+        {
+            self.record.trouble = Some(ended.clone());
+            *cause = asked;
         }
     }
 
@@ -395,6 +423,36 @@ impl Machine {
         }
     }
 
+    fn spawn_failed(
+        &mut self,
+        error: String,
+        cx: &Context<'_>,
+        effects: &mut Vec<Effect>,
+    ) -> Response {
+        match &self.state {
+            State::Starting { live, .. } if live.process.is_none() => {
+                let ended = Ended::NotStarted(error);
+                self.count_failure(ended.clone(), cx);
+                self.run_ended(ended, cx, effects)
+            }
+            // What was to be ended never came to be.
+            State::Stopping { process: None, cause, .. } => {
+                let cause = cause.clone();
+                self.settle(cause, cx, effects);
+                Response::Applied
+            }
+            State::Stopped
+            | State::Waiting { .. }
+            | State::Starting { .. }
+            | State::Running { .. }
+            | State::Stopping { .. }
+            | State::Backoff { .. }
+            | State::Exited
+            | State::Failed { .. }
+            | State::Unkillable { .. } => Response::Redundant,
+        }
+    }
+
     fn leader_exited(
         &mut self,
         exit: Exit,
@@ -409,12 +467,12 @@ impl Machine {
                 let run = live.run;
                 let cause = match live.asked.take() {
                     Some(asked) => asked,
-                    None => StopCause::Failure(Ended::Exited(exit)),
+                    None => self.count_failure(Ended::Exited(exit), cx),
                 };
                 effects.push(Effect::StopProbes { run });
                 self.remember_exit(run, process, exit, oom, cause.clone(), cx);
                 if tree_gone {
-                    self.settle(cause, process, cx, effects);
+                    self.settle(cause, cx, effects);
                 } else {
                     effects.push(Effect::RequestOrphansStop { run });
                     let patience = cx.config.stop.timeout.min(ORPHAN_PATIENCE);
@@ -433,7 +491,7 @@ impl Machine {
                 let (run, process, cause, phase) = (*run, *process, cause.clone(), *phase);
                 self.remember_exit(run, process, exit, oom, cause.clone(), cx);
                 if tree_gone {
-                    self.settle(cause, process, cx, effects);
+                    self.settle(cause, cx, effects);
                 } else if let StopPhase::Polite { .. } = phase {
                     effects.push(Effect::RequestOrphansStop { run });
                 }
@@ -447,7 +505,7 @@ impl Machine {
                 let (run, process, cause) = (*run, *process, cause.clone());
                 self.remember_exit(run, process, exit, oom, cause.clone(), cx);
                 if tree_gone {
-                    self.settle(cause, process, cx, effects);
+                    self.settle(cause, cx, effects);
                 }
                 Response::Applied
             }
@@ -462,10 +520,10 @@ impl Machine {
 
     fn tree_gone(&mut self, cx: &Context<'_>, effects: &mut Vec<Effect>) -> Response {
         match &self.state {
-            State::Stopping { process: Some(process), cause, leader: Some(_), .. }
-            | State::Unkillable { process, cause, leader: Some(_), .. } => {
-                let (process, cause) = (*process, cause.clone());
-                self.settle(cause, process, cx, effects);
+            State::Stopping { process: Some(_), cause, leader: Some(_), .. }
+            | State::Unkillable { cause, leader: Some(_), .. } => {
+                let cause = cause.clone();
+                self.settle(cause, cx, effects);
                 Response::Applied
             }
             // The leader's own end is still to come, and it tells whether the tree is gone.
@@ -504,7 +562,10 @@ impl Machine {
     fn broke(&mut self, ended: Ended, cx: &Context<'_>, effects: &mut Vec<Effect>) -> Response {
         match &self.state {
             State::Starting { live, .. } | State::Running { live, .. } => {
-                let cause = live.asked.clone().unwrap_or(StopCause::Failure(ended));
+                let cause = match live.asked.clone() {
+                    Some(asked) => asked,
+                    None => self.count_failure(ended, cx),
+                };
                 self.end_live(cause, false, cx, effects);
                 Response::Applied
             }
@@ -532,7 +593,8 @@ impl Machine {
         let live = Live { run, process: Some(process), asked: None };
         effects.push(Effect::StartProbes { run, ready_already: ready });
         self.state = if ready {
-            State::Running { live, since: cx.now }
+            // Ready since when is not known; it was alive and well long before us.
+            State::Running { live, since: process.started }
         } else if cx.config.ready.is_some() {
             State::Starting { live, deadline: None }
         } else {
@@ -548,6 +610,11 @@ impl Machine {
         }
         match &mut self.state {
             State::Starting { .. } => self.became_ready(cx),
+            // Others were restarted meanwhile: the governor puts it off again.
+            State::Backoff { until } if cx.restart_from > cx.now => {
+                *until = cx.restart_from;
+                Response::Applied
+            }
             State::Backoff { .. } => {
                 self.begin(cx, effects);
                 Response::Applied
@@ -569,6 +636,28 @@ impl Machine {
             State::Stopped
             | State::Waiting { .. }
             | State::Running { .. }
+            | State::Exited
+            | State::Failed { .. }
+            | State::Unkillable { .. } => Response::Redundant,
+        }
+    }
+
+    /// What a start waits for may be another thing now.
+    fn reconfigured(&mut self, cx: &Context<'_>) -> Response {
+        match &mut self.state {
+            State::Starting { live: Live { process: Some(process), .. }, deadline } => {
+                *deadline = match cx.config.ready {
+                    Some(_) => None,
+                    None => Some(process.started.after(cx.config.start_delay)),
+                };
+                Response::Applied
+            }
+            State::Stopped
+            | State::Waiting { .. }
+            | State::Starting { .. }
+            | State::Running { .. }
+            | State::Stopping { .. }
+            | State::Backoff { .. }
             | State::Exited
             | State::Failed { .. }
             | State::Unkillable { .. } => Response::Redundant,
@@ -626,18 +715,30 @@ impl Machine {
         self.record.remember_exit(run, exit, cause);
     }
 
+    /// Takes note of a failure at the moment it shows; the cause that follows from it.
+    fn count_failure(&mut self, ended: Ended, cx: &Context<'_>) -> StopCause {
+        // Only the time since it was ready is service: one that never gets ready is not stable,
+        // however long it takes.
+        let stable = match &self.state {
+            State::Running { since, .. } => cx.now.since(*since) >= cx.config.restart.reset_after,
+            State::Stopped
+            | State::Waiting { .. }
+            | State::Starting { .. }
+            | State::Stopping { .. }
+            | State::Backoff { .. }
+            | State::Exited
+            | State::Failed { .. }
+            | State::Unkillable { .. } => false,
+        };
+        self.record.count_failure(ended.clone(), stable);
+        StopCause::Failure(ended)
+    }
+
     /// The whole tree is gone: on to what is wished.
-    fn settle(
-        &mut self,
-        cause: StopCause,
-        process: Process,
-        cx: &Context<'_>,
-        effects: &mut Vec<Effect>,
-    ) {
+    fn settle(&mut self, cause: StopCause, cx: &Context<'_>, effects: &mut Vec<Effect>) {
         match cause {
             StopCause::Failure(ended) => {
-                let lasted = cx.now.since(process.started);
-                self.run_ended(ended, lasted, cx, effects);
+                self.run_ended(ended, cx, effects);
             }
             StopCause::Stop
             | StopCause::Restart
@@ -655,20 +756,13 @@ impl Machine {
     }
 
     /// A run ended, or did not begin, without request: the policy decides.
-    fn run_ended(
-        &mut self,
-        ended: Ended,
-        lasted: Duration,
-        cx: &Context<'_>,
-        effects: &mut Vec<Effect>,
-    ) -> Response {
+    fn run_ended(&mut self, ended: Ended, cx: &Context<'_>, effects: &mut Vec<Effect>) -> Response {
         if self.wish == Intent::Stopped {
             self.state = State::Stopped;
             return Response::Applied;
         }
         let policy = &cx.config.restart;
         let success = ended.is_success(policy);
-        let stable = self.record.count_failure(ended.clone(), lasted, policy);
         let restarted = match policy.when {
             RestartWhen::Always => true,
             RestartWhen::OnFailure => !success,
@@ -676,7 +770,7 @@ impl Machine {
         };
         if !restarted {
             self.state = if success {
-                self.record.trouble = None;
+                self.record.did_its_work();
                 State::Exited
             } else {
                 State::Failed { reason: FailReason::NotRestarted { last: ended } }
@@ -689,7 +783,8 @@ impl Machine {
             self.state = State::Failed { reason };
             return Response::Applied;
         }
-        let delay = delay_before(policy, self.record.failures_in_a_row, stable, cx.chance);
+        let record = &self.record;
+        let delay = delay_before(policy, record.failures_in_a_row, record.was_stable, cx.chance);
         let until = cx.now.after(delay).max(cx.restart_from);
         if until <= cx.now {
             self.begin(cx, effects);

@@ -34,7 +34,7 @@ use crate::{
     machine::Process,
     model::{ComponentId, Moment, OperationId, Origin, RunId, Via},
     probes::{Commands, Finding, ProbeKind, ProbeNotice, Probes},
-    process::{self, Child, Containment, Level, Notice, Tree, Watcher},
+    process::{self, Child, Containment, Notice, Tree, Watcher},
     registry::Component,
     supervisor::{Effect, Fact, Supervisor},
     wire::{Health, Operation, Problem},
@@ -151,6 +151,7 @@ impl Driver {
     pub fn take_facts(&mut self) {
         while !self.facts.is_empty() {
             for fact in std::mem::take(&mut self.facts) {
+                tracing::trace!(?fact, "a fact");
                 let mut effects = Vec::new();
                 self.supervisor.handle(clock::now(), fact, &mut effects);
                 self.perform(effects);
@@ -314,6 +315,8 @@ impl Driver {
     fn look_at_tree(&mut self, run: RunId) {
         let Some(running) = self.running.get_mut(&run) else { return };
         if running.leader_ended && running.tree.is_empty() {
+            // Its zombies go before anything starts that might look for their pids.
+            process::reap_orphans(|_| false);
             self.forget(run);
             self.facts.push(Fact::TreeGone { run });
         }
@@ -400,9 +403,7 @@ impl Driver {
                 self.logs.reopen();
             }
             SignalKind::Child => {
-                if self.containment.level() == Level::Subreaper {
-                    process::reap_orphans(|_| false);
-                }
+                process::reap_orphans(|_| false);
             }
         }
     }

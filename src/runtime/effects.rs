@@ -21,6 +21,7 @@ use crate::{
 impl Driver {
     pub fn perform(&mut self, effects: Vec<Effect>) {
         for effect in effects {
+            tracing::debug!(?effect, "to be done");
             match effect {
                 Effect::Spawn { id, run } => self.spawn(&id, run),
                 Effect::RequestStop { id, run } => self.request_stop(&id, run),

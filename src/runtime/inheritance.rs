@@ -15,7 +15,7 @@ use super::{
 use crate::{
     machine::Process,
     model::{ComponentId, Moment, Origin, RunId},
-    process::{Child, Signal, Tree},
+    process::{self, Child, Signal, Tree},
     registry::Leftovers,
     supervisor::{Command, Inherited, Selection},
     wire::Verb,
@@ -65,11 +65,15 @@ pub(super) async fn take_over(
         if adopted.contains(&leftover.component) {
             continue;
         }
-        let tree = driver.containment.tree(&leftover.component, RunId(0));
-        let tree =
-            tree.map_err(|error| format!("cannot look at {}: {error}", leftover.component))?;
-        let pid = leftover.pids.first().copied().unwrap_or_default();
-        end(driver, &leftover.component, tree, pid).await?;
+        let id = &leftover.component;
+        let cannot = |error| format!("cannot look at {id}: {error}");
+        for pid in leftover.pids {
+            let Some(start_time) = process::start_time(pid).map_err(cannot)? else { continue };
+            let Some(member) = Child::adopt(pid, start_time).map_err(cannot)? else { continue };
+            // By way of one member, the whole cgroup.
+            let tree = driver.containment.adopt(RunId(0), &member).map_err(cannot)?;
+            end(driver, id, tree, pid).await?;
+        }
     }
     Ok(())
 }

@@ -52,6 +52,7 @@ pub(super) enum Internal {
 
 impl Driver {
     pub fn handle_message(&mut self, message: Message) {
+        tracing::trace!(?message, "asked");
         let now = clock::now();
         match message {
             Message::Command { request, reply } => {
@@ -353,7 +354,7 @@ fn problem(denial: &Denial) -> Problem {
     let code = match denial {
         Denial::Unknown { .. } => ProblemCode::UnknownComponent,
         Denial::RunEnded { .. } => ProblemCode::RunEnded,
-        Denial::Machine(_) => ProblemCode::Denied,
+        Denial::Machine(_) | Denial::Leaving { .. } => ProblemCode::Denied,
         Denial::ShuttingDown => ProblemCode::ShuttingDown,
         Denial::NotForComponents(_) => ProblemCode::BadRequest,
     };

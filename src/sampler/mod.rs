@@ -5,7 +5,11 @@
 
 mod os;
 
-use std::{collections::HashMap, path::PathBuf, time::Duration};
+use std::{
+    collections::{HashMap, HashSet},
+    path::PathBuf,
+    time::Duration,
+};
 
 use crate::model::{Moment, RunId};
 
@@ -77,12 +81,22 @@ impl Sampler {
     /// One entry for each run of which a process lives. A run that is not asked for is
     /// forgotten.
     pub fn sample(&mut self, trees: &[(RunId, Source)], now: Moment) -> Vec<(RunId, Usage)> {
+        let leaders = trees.iter().filter_map(|(_, source)| match source {
+            Source::Leader { pid, .. } => Some(*pid),
+            Source::Cgroup(_) => None,
+        });
+        let leaders: HashSet<i32> = leaders.collect();
+        let mut orphans =
+            if leaders.is_empty() { HashMap::new() } else { os::orphans_by_run(&leaders) };
         let mut kept = HashMap::with_capacity(trees.len());
         let mut usages = Vec::with_capacity(trees.len());
         for (run, source) in trees {
             let metered = self.runs.remove(run).filter(|metered| metered.meter.is_of(source));
             let mut metered = metered
                 .unwrap_or_else(|| Metered { meter: os::Meter::new(source.clone()), last: None });
+            if let (Source::Leader { .. }, Some(pids)) = (source, orphans.remove(run)) {
+                metered.meter.include(&pids);
+            }
             usages.extend(metered.sample(now).map(|usage| (*run, usage)));
             kept.insert(*run, metered);
         }

@@ -40,6 +40,8 @@ pub enum Answer {
 pub enum Denial {
     #[error("no component is called \"{id}\"{}", nearest.as_ref().map(|name| format!("; did you mean \"{name}\"?")).unwrap_or_default())]
     Unknown { id: String, nearest: Option<String> },
+    #[error("{id} has left the registry and is being stopped: it is not started any more")]
+    Leaving { id: ComponentId },
     #[error("run {asked} of {id} has ended{}", now.map(|run| format!("; it is in run {run} now")).unwrap_or_default())]
     RunEnded { id: ComponentId, asked: RunId, now: Option<RunId> },
     #[error("{0}")]
@@ -125,19 +127,25 @@ impl Supervisor {
                 if self.shutdown.is_some() {
                     return Err(Denial::ShuttingDown);
                 }
+                if let Some(&slot) = slots.iter().find(|&&slot| self.entry(slot).removed) {
+                    return Err(Denial::Leaving { id: self.entry(slot).id.clone() });
+                }
                 self.pull_in_dependencies(&mut slots);
             }
             Verb::Stop | Verb::Kill => {}
             Verb::Reload | Verb::Shutdown => return Err(Denial::NotForComponents(verb)),
         }
-        let single = slots.len() == 1;
         let cause = if verb == Verb::Restart { StopCause::Restart } else { StopCause::Stop };
         let (operation, responses) = self.apply(now, verb, &slots, &origin, &cause, effects);
-        if let ([Response::Denied(reason)], true) = (&responses[..], single) {
-            return Err((*reason).into());
-        }
         if responses.contains(&Response::Applied) {
             return Ok(Answer::Applied(operation));
+        }
+        let denied = responses.iter().find_map(|response| match response {
+            Response::Denied(reason) => Some(*reason),
+            Response::Applied | Response::Redundant => None,
+        });
+        if let Some(reason) = denied {
+            return Err(reason.into());
         }
         let under_way = self.operation_ended(operation) == Some(false);
         Ok(Answer::Redundant(under_way.then_some(operation)))
@@ -157,7 +165,7 @@ impl Supervisor {
         let ids = slots.iter().map(|&slot| self.entry(slot).id.clone()).collect();
         effects.push(Effect::Asked { verb, ids, origin: origin.to_string(), operation });
         let goals = slots.iter().map(|&slot| (slot, self.goal(verb, slot))).collect();
-        self.open_operation(operation, verb, origin.to_string(), now, goals);
+        self.open_operation(operation, verb, origin.to_string(), now, goals, effects);
 
         // Everybody takes his place in the order before anybody moves.
         for &slot in slots {
@@ -174,14 +182,13 @@ impl Supervisor {
             }
         }
         let mut ordered = slots.to_vec();
-        ordered.sort_by_key(|&slot| self.entry(slot).config().start_priority);
+        ordered.sort_by_key(|&slot| self.entry(slot).next_config().start_priority);
         if matches!(verb, Verb::Stop | Verb::Restart | Verb::Kill) {
             ordered.reverse();
         }
         // Only those who ask for the first time are asked here; the rest waits at the gates.
         let mut responses = Vec::with_capacity(slots.len());
         for slot in ordered {
-            self.entry_mut(slot).asked_by = origin.clone();
             let event = match verb {
                 Verb::Start => Event::Start,
                 Verb::Restart => Event::Restart(cause.clone()),
@@ -189,17 +196,16 @@ impl Supervisor {
                 Verb::Stop | Verb::Reload | Verb::Shutdown => Event::Stop(cause.clone()),
             };
             let response = self.step(now, slot, event, effects);
-            // Where nothing moved, the place in the order is given back.
-            self.update_gates(slot);
-            self.evaluate(now, slot, effects);
+            if response == Response::Applied {
+                self.entry_mut(slot).asked_by = origin.clone();
+            }
             responses.push(response);
         }
-        self.gates_moved = true;
         self.finish_turn(now, effects);
         (operation, responses)
     }
 
-    fn goal(&self, verb: Verb, slot: Slot) -> Goal {
+    pub(super) fn goal(&self, verb: Verb, slot: Slot) -> Goal {
         let machine = &self.entry(slot).machine;
         match verb {
             Verb::Restart => Goal::Running { after: machine.record().last_run },
@@ -255,12 +261,15 @@ impl Supervisor {
         let mut next = 0;
         while let Some(&slot) = slots.get(next) {
             next += 1;
-            for id in &self.entry(slot).config().depends_on {
-                let Some(dependency) = self.find(id) else { continue };
+            for dependency in self.dependencies(slot) {
                 let entry = self.entry(dependency);
                 let down = entry.machine.wish() == Intent::Stopped
                     || matches!(entry.machine.state(), crate::machine::State::Failed { .. });
-                if down && !entry.satisfies_dependents() && !slots.contains(&dependency) {
+                if down
+                    && !entry.removed
+                    && !entry.satisfies_dependents()
+                    && !slots.contains(&dependency)
+                {
                     slots.push(dependency);
                 }
             }

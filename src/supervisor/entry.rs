@@ -24,7 +24,7 @@ pub(super) struct Entry {
     /// The request in whose order it stops, and its priority there, until it has stopped.
     pub stopping_in: Option<(OperationId, i32)>,
     /// Operations that wait for it.
-    pub awaited_by: Vec<OperationId>,
+    pub awaited_by: Vec<Awaited>,
     /// Who asked for the present wish.
     pub asked_by: Origin,
     /// Left the registry; forgotten when its tree is gone.
@@ -32,6 +32,13 @@ pub(super) struct Entry {
     pub dependents: Vec<Slot>,
     /// As it stands in the supervisor's index.
     pub deadline: Option<Moment>,
+}
+
+/// An operation that waits for a component, and the component's place among its targets.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Awaited {
+    pub operation: OperationId,
+    pub position: usize,
 }
 
 impl Entry {
@@ -58,6 +65,11 @@ impl Entry {
         &self.config
     }
 
+    /// What its next run will live under.
+    pub fn next_config(&self) -> &Arc<Component> {
+        self.next_config.as_ref().unwrap_or(&self.config)
+    }
+
     /// Gives it new values: at once where no process lives or none is concerned.
     pub fn reconfigure(&mut self, config: Arc<Component>, at_once: bool) {
         if at_once || self.machine.state().run().is_none() {
@@ -68,7 +80,12 @@ impl Entry {
         }
     }
 
-    /// To be called when no process of it lives any more.
+    #[cfg(test)]
+    pub fn has_next_config(&self) -> bool {
+        self.next_config.is_some()
+    }
+
+    /// To be called when the run is gone.
     pub fn take_next_config(&mut self) {
         if let Some(config) = self.next_config.take() {
             self.config = config;
@@ -78,7 +95,8 @@ impl Entry {
     /// Whether its dependents may run: it does, or did its work and ended well.
     pub fn satisfies_dependents(&self) -> bool {
         match self.machine.state() {
-            State::Running { live, .. } => live.asked.is_none(),
+            // One that has a place in an order of stops is about to be asked.
+            State::Running { live, .. } => live.asked.is_none() && self.stopping_in.is_none(),
             State::Exited => true,
             State::Stopped
             | State::Waiting { .. }
@@ -113,7 +131,9 @@ impl Entry {
     pub fn is_going_down(&self) -> bool {
         match self.machine.state() {
             State::Starting { live, .. } | State::Running { live, .. } => live.asked.is_some(),
-            State::Stopping { cause, .. } => cause.is_expected(),
+            State::Stopping { cause, .. } => {
+                cause.is_expected() || self.machine.wish() == Intent::Stopped
+            }
             State::Stopped
             | State::Waiting { .. }
             | State::Backoff { .. }

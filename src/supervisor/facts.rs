@@ -2,11 +2,11 @@
 
 use std::time::Duration;
 
-use super::{Effect, Fact, Inherited, Slot, Supervisor, Transition};
+use super::{Effect, Fact, Inherited, Slot, Supervisor, Transition, hopes::Hopes};
 use crate::{
-    machine::{self, Event, State, StopPhase},
+    machine::{self, Event, Response, State},
     model::{Moment, RunId},
-    wire::{Health, Intent},
+    wire::{ComponentState, Health, Intent},
 };
 
 /// `startsPerMinute` counts over this time.
@@ -60,25 +60,47 @@ impl Supervisor {
                 self.entry_mut(slot).deadline = None;
             }
         }
+        while let Some(&(moment, slot)) = self.settling.first()
+            && moment <= now
+        {
+            self.settling.pop_first();
+            if self.entries[slot.0 as usize].is_some() {
+                self.touched.insert(slot);
+            }
+        }
         self.finish_turn(now, effects);
     }
 
-    /// Continues a process of an earlier Supervisor. Before [`Supervisor::boot`].
+    /// Continues a process of an earlier Supervisor. Before [`Supervisor::boot`]. Not taken, and
+    /// to be ended by the caller: one of an unknown component, or a second one.
     pub fn adopt(&mut self, now: Moment, inherited: &Inherited, effects: &mut Vec<Effect>) -> bool {
-        let Some(slot) = self.find(&inherited.id) else { return false };
         let Inherited { run, process, ready, restarts, .. } = *inherited;
         self.next_run = self.next_run.max(RunId(run.0 + 1));
-        self.entry_mut(slot).machine.restore_record(restarts, Some(run));
-        self.step(now, slot, Event::Adopted { run, process, ready }, effects);
+        let Some(slot) = self.find(&inherited.id) else { return false };
+        let response = self.step(now, slot, Event::Adopted { run, process, ready }, effects);
+        let adopted = response == Response::Applied;
+        if adopted {
+            self.entry_mut(slot).machine.restore_record(restarts, Some(run));
+        }
         self.finish_turn(now, effects);
-        true
+        adopted
     }
 
     /// What every input ends with.
     pub(super) fn finish_turn(&mut self, now: Moment, effects: &mut Vec<Effect>) {
         self.proceed_blocked(now, effects);
-        if std::mem::take(&mut self.hopes_moved) {
-            self.evaluate_all(now, effects);
+        while !self.touched.is_empty() || self.hopes_moved {
+            self.release_stranded();
+            let mut affected = std::mem::take(&mut self.touched);
+            // Who waits for others may have lost hope through them.
+            if std::mem::take(&mut self.hopes_moved) {
+                affected.extend(&self.blocked);
+            }
+            let mut hopes = Hopes::default();
+            for slot in affected {
+                self.evaluate(now, slot, &mut hopes, effects);
+            }
+            self.proceed_blocked(now, effects);
         }
         self.finish_shutdown(effects);
     }
@@ -109,7 +131,6 @@ impl Supervisor {
         let entry = self.entry(slot);
         let after = entry.machine.state();
         let (was, is) = (before.name(), after.name());
-        let phase_changed = is_polite(before) && !is_polite(after) && was == is;
         if was != is || before.run() != after.run() {
             let transition = Transition {
                 id: entry.id.clone(),
@@ -123,21 +144,22 @@ impl Supervisor {
         }
         self.note_deadline(slot);
         self.update_gates(slot);
-        if was != is || phase_changed {
-            if !self.entry(slot).dependents.is_empty() || self.entry(slot).is_blocked() {
-                self.gates_moved = true;
-            }
-            let failures = self.entry(slot).machine.record().failures_in_a_row;
+        self.touched.insert(slot);
+        if before != self.entry(slot).machine.state() {
+            self.recheck_around(slot);
+        }
+        if was != is {
+            let record = self.entry(slot).machine.record();
             let given_up = matches!(
-                self.entry(slot).machine.state(),
-                State::Failed { .. } | State::Stopped | State::Unkillable { .. }
+                is,
+                ComponentState::Failed | ComponentState::Stopped | ComponentState::Unkillable
             );
-            if given_up || failures >= super::operations::PATIENCE {
-                self.hopes_moved = true;
+            // Only those who wait for a gate can lose hope through others.
+            if given_up || record.failures_in_a_row >= super::operations::PATIENCE {
+                self.hopes_moved |= !self.blocked.is_empty();
             }
         }
-        self.evaluate(now, slot, effects);
-        self.forget_if_removed(slot, effects);
+        self.forget_if_removed(now, slot, effects);
     }
 
     /// Keeps the map of runs, and what belongs to a run alone.
@@ -176,20 +198,23 @@ impl Supervisor {
         }
     }
 
-    fn forget_if_removed(&mut self, slot: Slot, effects: &mut Vec<Effect>) {
+    fn forget_if_removed(&mut self, now: Moment, slot: Slot, effects: &mut Vec<Effect>) {
         let entry = self.entry(slot);
         let gone = entry.machine.state().run().is_none();
         if !entry.removed || !gone || entry.machine.wish() == Intent::Running {
             return;
         }
         let id = entry.id.clone();
-        self.close_targets(slot);
+        self.evaluate(now, slot, &mut Hopes::default(), effects);
+        self.close_targets(slot, effects);
+        self.recheck_around(slot);
+        self.unlink(slot);
         self.index.remove(&id);
         self.order.retain(|&other| other != slot);
-        self.blocked.remove(&slot);
+        self.recheck.remove(&slot);
+        self.touched.remove(&slot);
         self.entries[slot.0 as usize] = None;
         self.free.push(slot);
-        self.link_dependents();
         effects.push(Effect::Removed { id });
     }
 
@@ -199,20 +224,17 @@ impl Supervisor {
         };
         let restart = shutdown.restart;
         let mut left = Vec::new();
-        for entry in self.entries.iter().flatten() {
+        for &slot in self.runs.values() {
+            let entry = self.entries[slot.0 as usize].as_ref().expect("a run belongs to an entry");
             match entry.machine.state() {
                 State::Unkillable { .. } => left.push(entry.id.clone()),
-                state if state.run().is_some() => return,
-                _ => {}
+                _ => return,
             }
         }
+        left.sort_unstable();
         shutdown.told = true;
         effects.push(Effect::AllGone { restart, left });
     }
-}
-
-fn is_polite(state: &State) -> bool {
-    matches!(state, State::Stopping { phase: StopPhase::Polite { .. }, .. })
 }
 
 impl Fact {

@@ -13,13 +13,15 @@
 //! Order: components that were asked for in one request start by priority, and at any time after
 //! those that they depend on; a component that failed for good opens the gate of its priority,
 //! not that of its dependents. Components that are stopped in one request stop the other way. A
-//! crash restart waits for dependencies only, since an outage has to be short.
+//! crash restart waits for dependencies only, since an outage has to be short. A component whose
+//! dependency nobody wishes to run is stranded: it waits, and holds up nobody but its dependents.
 
 mod commands;
 mod entry;
 mod explain;
 mod facts;
 mod gates;
+mod hopes;
 mod operations;
 mod reload;
 mod snapshot;
@@ -185,19 +187,26 @@ pub struct Supervisor {
     runs: HashMap<RunId, Slot>,
     next_run: RunId,
     deadlines: BTreeSet<(Moment, Slot)>,
+    /// When operations look again at components that have just come up.
+    settling: BTreeSet<(Moment, Slot)>,
     operations: Operations,
     /// Members of one request that wait for one another.
     groups: BTreeMap<OperationId, Group>,
     /// Components whose next step waits for a gate.
     blocked: BTreeSet<Slot>,
-    /// A gate may have opened since `blocked` was looked through.
-    gates_moved: bool,
-    /// Something happened that may make others' operations hopeless.
+    /// Those of `blocked` whose gate may have opened.
+    recheck: BTreeSet<Slot>,
+    /// Components that moved in this turn: their operations are looked at when it ends.
+    touched: BTreeSet<Slot>,
+    /// Something happened that may make it hopeless to wait for others.
     hopes_moved: bool,
     /// When components were restarted without request, within the last minute.
     restarts: VecDeque<Moment>,
     chance: Chance,
     shutdown: Option<Shutdown>,
+    /// Gates and hopes that were looked at: what a turn costs, without a clock.
+    #[cfg(test)]
+    work: std::cell::Cell<u64>,
 }
 
 #[derive(Debug, Clone, Copy)]
@@ -221,14 +230,18 @@ impl Supervisor {
             runs: HashMap::with_capacity(registry.components.len()),
             next_run: first_run,
             deadlines: BTreeSet::new(),
+            settling: BTreeSet::new(),
             operations: Operations::default(),
             groups: BTreeMap::new(),
             blocked: BTreeSet::new(),
-            gates_moved: false,
+            recheck: BTreeSet::new(),
+            touched: BTreeSet::new(),
             hopes_moved: false,
             restarts: VecDeque::new(),
             chance: Chance(seed),
             shutdown: None,
+            #[cfg(test)]
+            work: std::cell::Cell::new(0),
         };
         for component in &registry.components {
             supervisor.add_entry(Arc::new(component.clone()));
@@ -249,7 +262,7 @@ impl Supervisor {
         self.shutdown.is_some()
     }
 
-    /// The configuration that a component's next start uses.
+    /// The configuration that a component's present run lives under; with none, its next one.
     pub fn config(&self, id: &str) -> Option<&Arc<Component>> {
         self.find(id).map(|slot| self.entry(slot).config())
     }
@@ -261,7 +274,8 @@ impl Supervisor {
 
     /// When something is due by itself.
     pub fn next_deadline(&self) -> Option<Moment> {
-        self.deadlines.first().map(|&(moment, _)| moment)
+        let first = |set: &BTreeSet<(Moment, Slot)>| set.first().map(|&(moment, _)| moment);
+        [first(&self.deadlines), first(&self.settling)].into_iter().flatten().min()
     }
 
     fn find(&self, id: &str) -> Option<Slot> {
@@ -298,11 +312,20 @@ impl Supervisor {
             self.entry_mut(slot).dependents.clear();
         }
         for &slot in &self.order.clone() {
-            for id in self.entry(slot).config().depends_on.clone() {
-                if let Some(dependency) = self.find(&id) {
-                    self.entry_mut(dependency).dependents.push(slot);
-                }
-            }
+            self.link(slot);
+        }
+    }
+
+    /// Enters a component with those that it depends on.
+    fn link(&mut self, slot: Slot) {
+        for dependency in self.dependencies(slot).collect::<BTreeSet<_>>() {
+            self.entry_mut(dependency).dependents.push(slot);
+        }
+    }
+
+    fn unlink(&mut self, slot: Slot) {
+        for dependency in self.dependencies(slot).collect::<BTreeSet<_>>() {
+            self.entry_mut(dependency).dependents.retain(|&other| other != slot);
         }
     }
 }

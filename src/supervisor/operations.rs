@@ -1,8 +1,8 @@
 //! Commands that take time: what each waits for, and how it ended.
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, time::Duration};
 
-use super::{Effect, Slot, Supervisor};
+use super::{Effect, Slot, Supervisor, entry::Awaited, hopes::Hopes};
 use crate::{
     machine::State,
     model::{ComponentId, Moment, OperationId, RunId},
@@ -12,6 +12,11 @@ use crate::{
 /// Attempts in a row that fail before an operation stops waiting for a component. The component
 /// itself goes on as its policy says.
 pub(super) const PATIENCE: u32 = 3;
+
+/// An operation does not say *running* of a process that is younger than this and has not
+/// shown otherwise that it is well: a program that cannot start mostly ends at once. The order of
+/// starts does not wait for it.
+pub(super) const STEADY: Duration = Duration::from_millis(250);
 
 /// Ended operations that can still be asked for: at most this many, and this many targets.
 const ENDED_KEPT: usize = 128;
@@ -34,8 +39,8 @@ struct Operation {
 
 #[derive(Debug)]
 struct Target {
-    /// None once the component has left the registry.
-    slot: Option<Slot>,
+    /// Whom it is about, as long as the outcome is pending.
+    slot: Slot,
     goal: Goal,
     view: TargetView,
 }
@@ -75,6 +80,11 @@ impl Operations {
         self.last += 1;
         OperationId(self.last)
     }
+
+    #[cfg(test)]
+    pub fn ids(&self) -> impl Iterator<Item = OperationId> {
+        self.all.keys().copied()
+    }
 }
 
 impl Operation {
@@ -95,12 +105,12 @@ impl Supervisor {
     /// An operation as it stands.
     pub fn operation(&self, id: OperationId) -> Option<OperationView> {
         let operation = self.operations.all.get(&id)?;
-        let targets = operation.targets.iter().map(|target| match target.slot {
-            Some(slot) if target.view.outcome == Outcome::Pending => TargetView {
-                detail: self.waiting_for(slot).or_else(|| self.reason_of(slot)),
-                ..self.target_view(slot, Outcome::Pending)
-            },
-            _ => target.view.clone(),
+        let targets = operation.targets.iter().map(|target| {
+            if target.view.outcome != Outcome::Pending {
+                return target.view.clone();
+            }
+            let detail = self.waiting_for(target.slot).or_else(|| self.reason_of(target.slot));
+            TargetView { detail, ..self.target_view(target.slot, Outcome::Pending) }
         });
         Some(OperationView {
             id,
@@ -124,60 +134,65 @@ impl Supervisor {
         origin: String,
         asked: Moment,
         goals: Vec<(Slot, Goal)>,
+        effects: &mut Vec<Effect>,
     ) {
         let pending = goals.len();
-        for &(slot, _) in &goals {
-            self.entry_mut(slot).awaited_by.push(id);
+        for (position, &(slot, _)) in goals.iter().enumerate() {
+            self.entry_mut(slot).awaited_by.push(Awaited { operation: id, position });
+            self.touched.insert(slot);
         }
         let targets = goals
             .into_iter()
             .map(|(slot, goal)| {
                 let view = self.target_view(slot, Outcome::Pending);
-                Target { slot: Some(slot), goal, view }
+                Target { slot, goal, view }
             })
             .collect();
         self.operations.all.insert(id, Operation { verb, origin, asked, targets, pending });
+        if pending == 0 {
+            effects.push(Effect::OperationEnded { id });
+        }
         self.forget_old_operations();
     }
 
     /// Looks whether the operations that wait for a component have got what they wait for.
-    pub(super) fn evaluate(&mut self, now: Moment, slot: Slot, effects: &mut Vec<Effect>) {
-        for id in self.entry(slot).awaited_by.clone() {
+    pub(super) fn evaluate(
+        &mut self,
+        now: Moment,
+        slot: Slot,
+        hopes: &mut Hopes,
+        effects: &mut Vec<Effect>,
+    ) {
+        let awaited = std::mem::take(&mut self.entry_mut(slot).awaited_by);
+        let mut left = Vec::with_capacity(awaited.len());
+        for Awaited { operation: id, position } in awaited {
+            #[cfg(test)]
+            self.work.set(self.work.get() + 1);
             let Some(operation) = self.operations.all.get(&id) else { continue };
-            let position = operation.targets.iter().position(|target| {
-                target.slot == Some(slot) && target.view.outcome == Outcome::Pending
-            });
-            let Some(position) = position else { continue };
             let goal = operation.targets[position].goal;
-            let (outcome, detail) = self.judge(now, slot, goal);
-            if outcome != Outcome::Pending {
+            let (outcome, detail) = self.judge(now, slot, goal, hopes);
+            if outcome == Outcome::Pending {
+                let from = self.steady_from(slot).filter(|&from| from > now);
+                self.settling.extend(from.map(|from| (from, slot)));
+                left.push(Awaited { operation: id, position });
+            } else {
                 let view = TargetView { detail, ..self.target_view(slot, outcome) };
                 self.end_target(id, position, view, effects);
-                self.entry_mut(slot).awaited_by.retain(|&other| other != id);
             }
         }
+        self.entry_mut(slot).awaited_by = left;
     }
 
-    pub(super) fn evaluate_all(&mut self, now: Moment, effects: &mut Vec<Effect>) {
-        for slot in self.order.clone() {
-            if !self.entry(slot).awaited_by.is_empty() {
-                self.evaluate(now, slot, effects);
-            }
-        }
-    }
-
-    /// Ends what is still asked of a component that leaves; a stop of it is done.
-    pub(super) fn close_targets(&mut self, slot: Slot) {
-        let view = self.target_view(slot, Outcome::Superseded);
-        for operation in self.operations.all.values_mut() {
-            for target in operation.targets.iter_mut().filter(|target| target.slot == Some(slot)) {
-                target.slot = None;
-                if target.view.outcome == Outcome::Pending {
-                    let detail = Some("it left the registry".to_owned());
-                    target.view = TargetView { detail, ..view.clone() };
-                    operation.pending -= 1;
-                }
-            }
+    /// Ends what is still asked of a component that leaves, and lets ended operations keep what
+    /// they know of it.
+    pub(super) fn close_targets(&mut self, slot: Slot, effects: &mut Vec<Effect>) {
+        for Awaited { operation, position } in std::mem::take(&mut self.entry_mut(slot).awaited_by)
+        {
+            let view = TargetView {
+                detail: Some("it left the registry".to_owned()),
+                ..self.target_view(slot, Outcome::Superseded)
+            };
+            self.end_target(operation, position, view, effects);
         }
     }
 
@@ -197,12 +212,24 @@ impl Supervisor {
         }
     }
 
+    /// When a running component may be called up, where neither a readiness check nor its start
+    /// delay has shown that it does not fall at once.
+    fn steady_from(&self, slot: Slot) -> Option<Moment> {
+        let entry = self.entry(slot);
+        let State::Running { live, .. } = entry.machine.state() else { return None };
+        let shown = entry.config().ready.is_some() || entry.config().start_delay >= STEADY;
+        live.process.filter(|_| !shown).map(|process| process.started.after(STEADY))
+    }
+
     /// What ran for a moment, and fell while others were waited for, has not come up.
     fn look_back(&mut self, id: OperationId) {
         let Some(operation) = self.operations.all.get(&id) else { return };
         let fell = |target: &Target| {
-            let slot = target.slot.filter(|_| target.view.outcome == Outcome::Done)?;
-            let Goal::Running { .. } = target.goal else { return None };
+            let (Goal::Running { .. }, Outcome::Done) = (target.goal, target.view.outcome) else {
+                return None;
+            };
+            // It may have left the registry meanwhile.
+            let slot = self.find(&target.view.id)?;
             let state = self.entry(slot).machine.state();
             matches!(state, State::Failed { .. } | State::Backoff { .. }).then(|| TargetView {
                 detail: self.reason_of(slot),
@@ -218,7 +245,13 @@ impl Supervisor {
         }
     }
 
-    fn judge(&self, now: Moment, slot: Slot, goal: Goal) -> (Outcome, Option<String>) {
+    fn judge(
+        &self,
+        now: Moment,
+        slot: Slot,
+        goal: Goal,
+        hopes: &mut Hopes,
+    ) -> (Outcome, Option<String>) {
         let entry = self.entry(slot);
         let (state, wish) = (entry.machine.state(), entry.machine.wish());
         match goal {
@@ -234,7 +267,8 @@ impl Supervisor {
                 let later = entry.machine.record().last_run > after;
                 match state {
                     State::Running { live, .. } if later && live.asked.is_none() => {
-                        (Outcome::Done, None)
+                        let steady = self.steady_from(slot).is_none_or(|from| from <= now);
+                        (if steady { Outcome::Done } else { Outcome::Pending }, None)
                     }
                     State::Exited if later => {
                         (Outcome::Done, Some("it did its work and ended".into()))
@@ -245,51 +279,12 @@ impl Supervisor {
                     _ if wish == Intent::Stopped => {
                         (Outcome::Superseded, Some("a later stop took its place".to_owned()))
                     }
-                    _ => match self.hopeless(now, slot, 0) {
+                    _ => match self.hopeless(now, slot, hopes) {
                         Some(why) => (Outcome::Failed, Some(why)),
                         None => (Outcome::Pending, None),
                     },
                 }
             }
-        }
-    }
-
-    /// Why nobody should wait for a component to run, if so.
-    fn hopeless(&self, now: Moment, slot: Slot, depth: usize) -> Option<String> {
-        let entry = self.entry(slot);
-        let failures = entry.machine.record().failures_in_a_row;
-        match entry.machine.state() {
-            State::Failed { .. } | State::Unkillable { .. } => self.reason_of(slot),
-            State::Stopped if entry.machine.wish() == Intent::Stopped => {
-                Some("it is stopped".to_owned())
-            }
-            State::Backoff { until } if failures >= PATIENCE => {
-                let why = self.reason_of(slot).unwrap_or_default();
-                let wait = until.since(now).as_secs_f64();
-                Some(format!(
-                    "{why}, {failures} times in a row; the next attempt is in {wait:.1} s"
-                ))
-            }
-            State::Starting { .. }
-                if failures >= PATIENCE && entry.machine.record().trouble.is_some() =>
-            {
-                let why = self.reason_of(slot).unwrap_or_default();
-                Some(format!("{why}, {failures} times in a row; it is being tried again"))
-            }
-            State::Waiting { .. } if depth < 64 => {
-                let blockers = self.blockers(slot);
-                blockers.into_iter().find_map(|blocker| {
-                    let why = self.hopeless(now, blocker, depth + 1)?;
-                    Some(format!("it waits for {}: {why}", self.entry(blocker).id))
-                })
-            }
-            State::Stopped
-            | State::Waiting { .. }
-            | State::Starting { .. }
-            | State::Running { .. }
-            | State::Stopping { .. }
-            | State::Backoff { .. }
-            | State::Exited => None,
         }
     }
 

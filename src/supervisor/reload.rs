@@ -48,6 +48,7 @@ impl Supervisor {
         }
         let mut starting = Vec::new();
         let mut restarting = Vec::new();
+        let mut updated_slots = Vec::new();
         for component in &new.components {
             let config = Arc::new(component.clone());
             let Some(slot) = self.find(&component.id) else {
@@ -64,7 +65,9 @@ impl Supervisor {
             if returned {
                 // It had been removed, and its old tree is still on its way out.
                 entry.reconfigure(config, false);
-                if component.enabled {
+                if component.enabled && entry.machine.state().stop_asked().is_some() {
+                    restarting.push(slot);
+                } else if component.enabled {
                     starting.push(slot);
                 }
             } else if changed {
@@ -74,15 +77,27 @@ impl Supervisor {
                 }
             } else if updated {
                 entry.reconfigure(config, true);
+                updated_slots.push(slot);
                 effects.push(Effect::Reconfigured { id: component.id.clone() });
             }
         }
         self.order_as(new);
         self.link_dependents();
+        for slot in self.order.clone() {
+            self.refresh_places(slot);
+        }
+        for slot in updated_slots {
+            self.step(now, slot, Event::Reconfigured, effects);
+        }
+        // Dependencies may have changed for components that wait.
+        self.recheck.extend(&self.blocked);
+        self.hopes_moved = true;
+        if self.shutdown.is_some() {
+            starting.clear();
+            restarting.clear();
+        }
         let operation =
             self.move_for_reload(now, &removed, &starting, &restarting, origin, effects);
-        // Dependencies may have changed for components that wait.
-        self.gates_moved = true;
         self.finish_turn(now, effects);
         (plan, operation)
     }
@@ -108,13 +123,10 @@ impl Supervisor {
             origin: origin.to_string(),
             operation,
         });
-        let running = |slot: &Slot| {
-            let after = self.entry(*slot).machine.record().last_run;
-            (*slot, Goal::Running { after })
-        };
         let mut goals: Vec<(Slot, Goal)> = removed.iter().map(|&slot| (slot, Goal::Gone)).collect();
-        goals.extend(starting.iter().chain(restarting).map(running));
-        self.open_operation(operation, Verb::Reload, origin.to_string(), now, goals);
+        goals.extend(starting.iter().map(|&slot| (slot, self.goal(Verb::Start, slot))));
+        goals.extend(restarting.iter().map(|&slot| (slot, self.goal(Verb::Restart, slot))));
+        self.open_operation(operation, Verb::Reload, origin.to_string(), now, goals, effects);
 
         for &slot in removed.iter().chain(restarting) {
             if self.entry(slot).machine.state().run().is_some() {
@@ -136,10 +148,6 @@ impl Supervisor {
                 }
                 self.entry_mut(slot).asked_by = origin.clone();
                 self.step(now, slot, event.clone(), effects);
-                if self.entries[slot.0 as usize].is_some() {
-                    self.update_gates(slot);
-                    self.evaluate(now, slot, effects);
-                }
             }
         }
         Some(operation)

@@ -141,32 +141,29 @@ impl Supervisor {
 
     /// Whom a waiting component waits for: dependencies first, else lower priorities.
     pub(super) fn blockers(&self, slot: Slot) -> Vec<Slot> {
-        let entry = self.entry(slot);
-        let dependencies = entry.config().depends_on.iter().filter_map(|id| self.find(id));
-        let missing: Vec<Slot> =
-            dependencies.filter(|&other| !self.entry(other).satisfies_dependents()).collect();
-        if !missing.is_empty() || !self.waits_for_lower_priority(slot) {
+        let missing: Vec<Slot> = self
+            .dependencies(slot)
+            .filter(|&other| !self.entry(other).satisfies_dependents())
+            .collect();
+        if !missing.is_empty() {
             return missing;
         }
-        let Some((request, priority)) = entry.starting_in else { return missing };
-        let earlier = |&&other: &&Slot| {
-            let member = self.entry(other).starting_in;
-            member.is_some_and(|(of, lower)| of == request && lower < priority)
-        };
-        self.order.iter().filter(earlier).copied().collect()
+        let Some((request, priority)) = self.entry(slot).starting_in else { return missing };
+        let Some(group) = self.groups.get(&request) else { return missing };
+        group.starting.range(..priority).flat_map(|(_, members)| members).copied().collect()
     }
 
     fn those_who_stop_first(&self, slot: Slot) -> Vec<Slot> {
         let entry = self.entry(slot);
-        let later = |&&other: &&Slot| {
-            let of_request = match (self.entry(other).stopping_in, entry.stopping_in) {
-                (Some((of, priority)), Some((request, own))) => of == request && priority > own,
-                _ => false,
-            };
-            let dependent = entry.dependents.contains(&other) && self.entry(other).is_going_down();
-            of_request || dependent
-        };
-        self.order.iter().filter(later).copied().collect()
+        let going = |&other: &Slot| self.entry(other).is_going_down();
+        let mut first: Vec<Slot> = self.dependents_in_order(slot).filter(going).collect();
+        if let Some((request, priority)) = entry.stopping_in
+            && let Some(group) = self.groups.get(&request)
+        {
+            let later = group.stopping.range(priority + 1..).flat_map(|(_, members)| members);
+            first.extend(later.filter(|other| !entry.dependents.contains(other)));
+        }
+        first
     }
 
     /// "is (starting), svg (backoff) and 3 more".

@@ -64,7 +64,7 @@ fn family(level: &str) -> Place {
 
 /// The family in full, grandchildren in sessions of their own.
 fn await_family(place: &Place) -> Vec<processes::Process> {
-    let other = place.pid("other");
+    let other = pid_of(&place.await_state("other", "running"));
     until("the whole family lives", || {
         let all: Vec<_> = place
             .component_processes()

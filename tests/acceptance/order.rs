@@ -61,7 +61,7 @@ fn the_next_priority_waits_for_the_start_delay() {
 fn the_next_priority_waits_for_the_readiness_check() {
     let place = Place::new(&Registry::of([
         Server::sleep("early").priority(1).with(
-            "<ready interval=\"0.05\" timeout=\"5\" failures=\"10000\"><exec>\
+            "<ready interval=\"0.1\" timeout=\"5\" failures=\"10000\"><exec>\
              <argument>/usr/bin/test</argument><argument>-e</argument><argument>ready</argument>\
              </exec></ready>",
         ),
@@ -105,8 +105,10 @@ fn a_line_in_the_log_is_a_readiness_check() {
 #[test]
 fn a_component_that_failed_for_good_opens_the_gate() {
     let place = Place::new(&Registry::of([
+        // Without a delay it would count as running for the moment that it lives.
         Server::shell("broken", "exit 3")
             .priority(1)
+            .start_delay(5.0)
             .with("<restart delay=\"0\" maxRestarts=\"1\" window=\"600\"/>"),
         Server::sleep("sound").priority(2),
     ]));

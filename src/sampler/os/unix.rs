@@ -4,8 +4,8 @@
 //! process has ended it reads ESRCH, whoever has the pid then.
 
 use std::{
-    collections::HashMap,
-    fs::File,
+    collections::{HashMap, HashSet},
+    fs::{self, File},
     io,
     os::unix::fs::{FileExt, MetadataExt},
     path::Path,
@@ -16,7 +16,7 @@ use rustix::time::{ClockId, clock_gettime};
 
 use super::super::{Reading, Source};
 use crate::{
-    model::Moment,
+    model::{Moment, RunId},
     process::{
         children_of, members_below, numbers,
         stat::{Stat, TICKS_PER_SECOND},
@@ -57,7 +57,34 @@ struct Cgroup {
 /// Finding the children of a process means reading a file for each of its threads.
 const SEARCH_INTERVAL: Duration = Duration::from_secs(5);
 
+/// The variable by which a process without a living parent of its own tells its run.
+const RUN_MARKER: &[u8] = b"S7SUPERVISOR_RUN=";
+
+/// Processes that came to us when their parents ended, by the run that their environment names.
+pub(crate) fn orphans_by_run(leaders: &HashSet<i32>) -> HashMap<RunId, Vec<i32>> {
+    let mut runs: HashMap<RunId, Vec<i32>> = HashMap::new();
+    for pid in children_of("self").into_iter().filter(|pid| !leaders.contains(pid)) {
+        let Ok(environment) = fs::read(format!("/proc/{pid}/environ")) else { continue };
+        let mut variables = environment.split(|&byte| byte == 0);
+        let run = variables.find_map(|variable| variable.strip_prefix(RUN_MARKER));
+        let run = run.and_then(|run| std::str::from_utf8(run).ok()?.parse().ok());
+        if let Some(run) = run {
+            runs.entry(RunId(run)).or_default().push(pid);
+        }
+    }
+    runs
+}
+
 impl Meter {
+    /// Counts these processes, and what descends from them, too.
+    pub(crate) fn include(&mut self, pids: &[i32]) {
+        for &pid in pids {
+            if !self.processes.contains_key(&pid) {
+                self.processes.extend(Process::open(pid).map(|process| (pid, process)));
+            }
+        }
+    }
+
     pub(crate) fn new(source: Source) -> Self {
         Self {
             source,

@@ -66,6 +66,11 @@ impl Containment {
     pub fn probe(name: &str, forced: Option<Level>) -> Self {
         let safe = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '-' | '_');
         let name: String = name.chars().map(|c| if safe(c) { c } else { '-' }).collect();
+        // From now on the orphans of our descendants become our children. Without cgroups that is
+        // how they are found; with them it keeps their zombies, which still have a pid that
+        // `kill -0` finds, from waiting for an init that may never come.
+        let us = Some(rustix::process::getpid());
+        let refused = rustix::process::set_child_subreaper(us).err();
         let cgroup = match forced {
             None | Some(Level::Cgroup) => Base::make(&name),
             Some(Level::Subreaper | Level::JobObject) => {
@@ -75,9 +80,6 @@ impl Containment {
         let (means, reason) = match cgroup {
             Ok(base) => (Means::Cgroup(base), None),
             Err(reason) => {
-                // From now on the orphans of our descendants become our children.
-                let us = Some(rustix::process::getpid());
-                let refused = rustix::process::set_child_subreaper(us).err();
                 let refused = refused.map(|error| format!("; cannot become subreaper: {error}"));
                 (Means::Subreaper, Some(reason + &refused.unwrap_or_default()))
             }

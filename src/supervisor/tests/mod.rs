@@ -1,0 +1,12 @@
+//! The supervisor in virtual time, in a simulated world that answers its effects.
+
+mod explaining;
+mod failures;
+mod operations;
+mod oracle;
+mod random;
+mod reloading;
+mod size;
+mod starts;
+mod stops;
+mod world;

@@ -1,0 +1,107 @@
+//! What must hold at every moment, computed anew from the machines alone.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use crate::{
+    model::OperationId,
+    supervisor::{Slot, Supervisor, gates::Group},
+    wire::Outcome,
+};
+
+impl Supervisor {
+    /// Compares every index with the entries, after any input.
+    pub(super) fn assert_consistent(&self) {
+        let mut runs = BTreeMap::new();
+        let mut deadlines = BTreeSet::new();
+        let mut blocked = BTreeSet::new();
+        let mut groups: BTreeMap<OperationId, Group> = BTreeMap::new();
+        let mut free = BTreeSet::new();
+        for (position, entry) in self.entries.iter().enumerate() {
+            let slot = Slot(u32::try_from(position).expect("few entries"));
+            let Some(entry) = entry else {
+                free.insert(slot);
+                continue;
+            };
+            assert_eq!(self.index.get(&entry.id), Some(&slot), "index of {}", entry.id);
+            let state = entry.machine.state();
+            if let Some(run) = state.run() {
+                assert!(runs.insert(run, slot).is_none(), "run {run} belongs to two");
+                assert!(run < self.next_run, "run {run} is given out once");
+            } else {
+                assert!(!entry.has_next_config(), "{} keeps an old configuration", entry.id);
+                assert!(!entry.removed || state.run().is_some(), "{} is not forgotten", entry.id);
+            }
+            assert_eq!(entry.deadline, state.deadline(), "deadline of {}", entry.id);
+            deadlines.extend(state.deadline().map(|at| (at, slot)));
+            if entry.is_blocked() {
+                blocked.insert(slot);
+            }
+            if let Some((request, priority)) = entry.starting_in {
+                assert!(entry.is_starting_up(), "{} holds a place it left", entry.id);
+                let group = groups.entry(request).or_default();
+                group.starting.entry(priority).or_default().insert(slot);
+            }
+            if let Some((request, priority)) = entry.stopping_in {
+                assert!(entry.is_going_down(), "{} holds a place it left", entry.id);
+                let group = groups.entry(request).or_default();
+                group.stopping.entry(priority).or_default().insert(slot);
+            }
+            let mut dependents: Vec<Slot> = entry.dependents.clone();
+            dependents.sort_unstable();
+            let expected: Vec<Slot> = (0..self.entries.len())
+                .map(|position| Slot(u32::try_from(position).expect("few entries")))
+                .filter(|&other| {
+                    self.entries[other.0 as usize]
+                        .as_ref()
+                        .is_some_and(|other| other.next_config().depends_on.contains(&entry.id))
+                })
+                .collect();
+            assert_eq!(dependents, expected, "dependents of {}", entry.id);
+        }
+        assert_eq!(
+            self.runs.iter().map(|(&run, &slot)| (run, slot)).collect::<BTreeMap<_, _>>(),
+            runs
+        );
+        assert_eq!(self.deadlines, deadlines);
+        assert_eq!(self.blocked, blocked);
+        assert_eq!(self.groups, groups);
+        assert_eq!(self.free.iter().copied().collect::<BTreeSet<_>>(), free);
+        assert_eq!(self.order.len() + free.len(), self.entries.len());
+        assert!(self.recheck.is_empty() && self.touched.is_empty() && !self.hopes_moved);
+        self.assert_nothing_forgotten();
+        self.assert_operations();
+    }
+
+    /// Nobody stands at an open gate.
+    fn assert_nothing_forgotten(&self) {
+        for &slot in &self.blocked {
+            let entry = self.entry(slot);
+            let open = match entry.machine.state().stop_asked() {
+                Some(_) => self.may_stop(slot),
+                None => self.may_start(slot),
+            };
+            assert!(!open, "{} stands at an open gate: {:?}", entry.id, entry.machine.state());
+        }
+    }
+
+    fn assert_operations(&self) {
+        let mut awaited = BTreeMap::new();
+        for entry in self.entries.iter().flatten() {
+            for one in &entry.awaited_by {
+                awaited.insert((one.operation, one.position), entry.id.clone());
+            }
+        }
+        for id in self.operations.ids() {
+            let view = self.operation(id).expect("an id that it gave");
+            let pending: Vec<usize> = (0..view.targets.len())
+                .filter(|&position| view.targets[position].outcome == Outcome::Pending)
+                .collect();
+            assert_eq!(self.operation_ended(id), Some(pending.is_empty()), "operation {id}");
+            for position in pending {
+                let waiting = awaited.remove(&(id, position));
+                assert_eq!(waiting.as_ref(), Some(&view.targets[position].id), "operation {id}");
+            }
+        }
+        assert!(awaited.is_empty(), "ended, and yet awaited: {awaited:?}");
+    }
+}
