@@ -135,13 +135,13 @@ impl Meter {
             children.clear();
             if stat.threads > 1 {
                 if search {
-                    children = children_of(&pid.to_string());
+                    children = children_of(pid);
                 }
             } else if let Some(file) = self.processes.get(&pid).and_then(|it| it.children.as_ref())
             {
                 read_numbers(file, &mut children);
             } else if search {
-                children = children_of(&pid.to_string());
+                children = children_of(pid);
             }
             for &child in &children {
                 if !self.processes.contains_key(&child)

@@ -12,9 +12,7 @@ use std::{
 use rustix::{
     event::{PollFd, PollFlags, Timespec, poll},
     io::{Errno, retry_on_intr},
-    process::{
-        Pid, PidfdFlags, WaitId, WaitIdOptions, WaitIdStatus, pidfd_open, pidfd_send_signal, waitid,
-    },
+    process::{Pid, PidfdFlags, WaitId, WaitIdStatus, pidfd_open, pidfd_send_signal},
 };
 
 use super::{leaders, pidfd_info, stat::Stat};
@@ -82,12 +80,15 @@ impl Child {
     }
 
     pub fn signal(&self, signal: Signal) -> io::Result<Delivery> {
+        // Asked before, because the signal itself may end it; and because the kernel takes
+        // signals to a zombie, and forgets them.
+        if self.has_ended()? {
+            return Ok(Delivery::AlreadyGone);
+        }
         match pidfd_send_signal(&self.pidfd, signal.into()) {
+            Ok(()) => Ok(Delivery::Delivered),
             Err(Errno::SRCH) => Ok(Delivery::AlreadyGone),
             Err(error) => Err(error.into()),
-            // The kernel takes signals to a zombie and forgets them.
-            Ok(()) if self.has_ended()? => Ok(Delivery::AlreadyGone),
-            Ok(()) => Ok(Delivery::Delivered),
         }
     }
 
@@ -97,8 +98,7 @@ impl Child {
     /// answers [`Exit::Unknown`], unless the kernel still remembers (Linux 6.15). For a process
     /// with another parent the answer is as exact as the kernel allows.
     pub fn reap(&self) -> io::Result<Option<Exit>> {
-        let now = WaitIdOptions::EXITED | WaitIdOptions::NOHANG;
-        let exit = match retry_on_intr(|| waitid(WaitId::PidFd(self.pidfd.as_fd()), now)) {
+        let exit = match leaders::reap_now(&WaitId::PidFd(self.pidfd.as_fd())) {
             Ok(status) => status.as_ref().map(exit_of),
             Err(Errno::CHILD) => self.exit_of_stranger()?,
             Err(error) => return Err(error.into()),
@@ -111,8 +111,7 @@ impl Child {
 
     /// Waits for a process that ends at once, and reaps it.
     pub(super) fn wait(&self) -> io::Result<Exit> {
-        let end = || waitid(WaitId::PidFd(self.pidfd.as_fd()), WaitIdOptions::EXITED);
-        let status = retry_on_intr(end)?;
+        let status = leaders::reap_at_end(self.pidfd.as_fd())?;
         self.unlist();
         Ok(status.as_ref().map_or(Exit::Unknown, exit_of))
     }

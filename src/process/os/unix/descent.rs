@@ -11,14 +11,14 @@
 
 use std::{
     collections::{HashMap, HashSet},
-    io,
+    io, thread,
 };
 
 use rustix::process::pidfd_send_signal;
 
 use super::{
     Child, child,
-    family::{children_of, every_process, has_in_environment},
+    family::{children_of, every_process, has_in_environment, own_children, own_orphans},
     leaders,
     stat::Stat,
 };
@@ -43,6 +43,27 @@ struct Identity {
     start_time: u64,
 }
 
+/// Where to look for processes that lost their parent.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Look {
+    /// Among the children of our first thread. The kernel gives orphans to the first thread that
+    /// lives, and leaders are the children of the thread that starts them, so this list stays
+    /// short however many components there are.
+    AtOrphans,
+    /// Among all our children, which relies on nothing: it has the last word.
+    Everywhere,
+}
+
+/// What a look at the orphans found.
+#[derive(Debug, Default)]
+struct Orphans {
+    found: Vec<i32>,
+    /// Some on the list had ended by the time they were looked at.
+    some_ended: bool,
+    /// Some are just executing a program, so their environment cannot be read.
+    some_unclear: bool,
+}
+
 impl Descent {
     pub(super) fn new(marker: Vec<u8>, is_adopted: bool) -> Self {
         Self { marker, is_adopted, leader: None, known: HashMap::new(), sessions: HashSet::new() }
@@ -55,16 +76,25 @@ impl Descent {
         self.sessions.insert(identity.pid);
     }
 
-    /// Whether nothing of it lives. Cheap as long as something is known to.
+    /// Whether nothing of it lives. Cheap as long as something is known to; what cannot be told
+    /// at this moment is no.
     pub(super) fn is_empty(&mut self) -> bool {
         let is_alive = |(&pid, &start_time): (&i32, &u64)| {
             living(pid).is_some_and(|stat| stat.start_time == start_time)
         };
-        !self.known.iter().any(is_alive) && self.scan().is_empty()
+        !self.known.iter().any(is_alive) && self.scan(Look::Everywhere) && self.known.is_empty()
     }
 
     /// Pids of the living members, as of now.
-    pub(super) fn scan(&mut self) -> Vec<i32> {
+    pub(super) fn members(&mut self) -> Vec<i32> {
+        self.scan(Look::AtOrphans);
+        self.known.keys().copied().collect()
+    }
+
+    /// Brings `known` up to date. False: something could not be told, so ask again.
+    fn scan(&mut self, look: Look) -> bool {
+        /// Only a tree that forks and dies all the time keeps a scan from coming to rest.
+        const PASSES: u32 = 64;
         let mut frontier = Vec::new();
         self.known.retain(|&pid, &mut start_time| {
             let alive = living(pid).is_some_and(|stat| stat.start_time == start_time);
@@ -74,16 +104,27 @@ impl Descent {
             alive
         });
         self.follow(frontier);
-        let orphans = self.orphans();
-        self.follow(orphans);
-        self.known.keys().copied().collect()
+        // A process that ended after the list was read has left its children to us after it, so
+        // the list is conclusive only when nobody on it turns out to have ended since.
+        let mut buried = HashSet::new();
+        for _ in 0..PASSES {
+            let orphans = self.orphans(look, &mut buried);
+            if orphans.some_unclear {
+                // Executing a program takes it a fraction of a millisecond.
+                thread::yield_now();
+            } else if orphans.found.is_empty() && !orphans.some_ended {
+                return true;
+            }
+            self.follow(orphans.found);
+        }
+        false
     }
 
     /// Takes in everything that descends from these members.
     fn follow(&mut self, mut frontier: Vec<i32>) {
         while let Some(parent) = frontier.pop() {
             let Some(&parent_start) = self.known.get(&parent) else { continue };
-            let found = children_of(&parent.to_string());
+            let found = children_of(parent);
             if found.is_empty() {
                 continue;
             }
@@ -108,27 +149,39 @@ impl Descent {
         self.known.insert(pid, stat.start_time) != Some(stat.start_time)
     }
 
-    /// Processes that lost their parent and are known to be of this tree.
-    fn orphans(&mut self) -> Vec<i32> {
+    /// Takes in processes that lost their parent and are known to be of this tree.
+    fn orphans(&mut self, look: Look, buried: &mut HashSet<i32>) -> Orphans {
         let us = std::process::id().cast_signed();
         let earliest = self.leader.map_or(0, |leader| leader.start_time);
-        let candidates = if self.is_adopted { every_process() } else { children_of("self") };
-        let mut found = Vec::new();
-        for pid in candidates {
-            if pid == us || self.known.contains_key(&pid) || leaders::contains(pid) {
+        let candidates = match look {
+            _ if self.is_adopted => every_process(),
+            Look::Everywhere => own_children(),
+            Look::AtOrphans => own_orphans(),
+        };
+        let mut orphans = Orphans::default();
+        for pid in leaders::others(candidates) {
+            if pid == us || self.known.contains_key(&pid) {
                 continue;
             }
-            let Some(stat) = living(pid).filter(|stat| stat.start_time >= earliest) else {
+            let Some(stat) = living(pid) else {
+                orphans.some_ended |= buried.insert(pid);
                 continue;
             };
+            if stat.start_time < earliest {
+                continue;
+            }
             // A session proves something for children of ours alone: elsewhere its number may
             // have been given to another's.
             let by_session = stat.ppid == us && self.sessions.contains(&stat.session);
-            if (by_session || has_in_environment(pid, &self.marker)) && self.admit(pid, &stat) {
-                found.push(pid);
+            let is_ours =
+                if by_session { Some(true) } else { has_in_environment(pid, &self.marker) };
+            match is_ours {
+                Some(true) if self.admit(pid, &stat) => orphans.found.push(pid),
+                Some(_) => {}
+                None => orphans.some_unclear = true,
             }
         }
-        found
+        orphans
     }
 
     /// Freezes what it finds until nothing new appears, then kills it, until two scans in a row
@@ -137,21 +190,18 @@ impl Descent {
     /// A process to which `SIGSTOP` was sent can no more fork, so a scan after it is exact; were
     /// parents killed at once, their newborn would become orphans of unknown origin.
     pub(super) fn kill(&mut self) -> io::Result<()> {
-        /// A tree that is not frozen after so many passes makes processes that we may not stop.
+        /// A tree that is not ended after so many passes makes processes that we may not stop.
         const PASSES: u32 = 64;
         let mut killed = HashSet::new();
-        let mut quiet_scans = 0;
         let mut refused = None;
         for _ in 0..PASSES {
-            let frozen = self.freeze(&killed);
+            let (mut frozen, mut certain) = self.freeze(Look::AtOrphans, &killed);
             if frozen.is_empty() {
-                quiet_scans += 1;
-                if quiet_scans == 2 {
-                    break;
-                }
-                continue;
+                (frozen, certain) = self.freeze(Look::Everywhere, &killed);
             }
-            quiet_scans = 0;
+            if frozen.is_empty() && certain {
+                break;
+            }
             for identity in frozen {
                 if let Err(error) = send(identity, Signal::Kill) {
                     refused.get_or_insert(error);
@@ -162,10 +212,12 @@ impl Descent {
         refused.map_or(Ok(()), Err)
     }
 
-    fn freeze(&mut self, killed: &HashSet<Identity>) -> HashSet<Identity> {
+    /// What it froze, and whether that certainly is all.
+    fn freeze(&mut self, look: Look, killed: &HashSet<Identity>) -> (HashSet<Identity>, bool) {
         let mut frozen = HashSet::new();
         loop {
             let before = frozen.len();
+            let certain = self.scan(look);
             for identity in self.identities() {
                 if !killed.contains(&identity) && frozen.insert(identity) {
                     // What we may not stop we may not kill either: kill() reports it.
@@ -173,7 +225,7 @@ impl Descent {
                 }
             }
             if frozen.len() == before {
-                return frozen;
+                return (frozen, certain);
             }
         }
     }
@@ -182,6 +234,7 @@ impl Descent {
     pub(super) fn signal(&mut self, signal: Signal) -> io::Result<usize> {
         let mut reached = 0;
         let mut refused = None;
+        self.scan(Look::AtOrphans);
         for identity in self.identities() {
             match send(identity, signal) {
                 Ok(true) => reached += 1,
@@ -194,8 +247,7 @@ impl Descent {
         refused.map_or(Ok(reached), Err)
     }
 
-    fn identities(&mut self) -> Vec<Identity> {
-        self.scan();
+    fn identities(&self) -> Vec<Identity> {
         let known = self.known.iter();
         known.map(|(&pid, &start_time)| Identity { pid, start_time }).collect()
     }
@@ -221,15 +273,14 @@ fn send(identity: Identity, signal: Signal) -> io::Result<bool> {
 
 /// Kills every living descendant of ours that is no leader's and below none; how many.
 pub(super) fn sweep() -> usize {
-    let mut frontier: Vec<_> =
-        children_of("self").into_iter().filter(|&pid| !leaders::contains(pid)).collect();
+    let mut frontier = leaders::others(own_children());
     let mut swept = HashSet::new();
     while let Some(pid) = frontier.pop() {
         let Some(stat) = living(pid) else { continue };
         let identity = Identity { pid, start_time: stat.start_time };
         if swept.insert(identity) {
             let _gone_or_refused = send(identity, Signal::Stop);
-            frontier.extend(children_of(&pid.to_string()));
+            frontier.extend(children_of(pid));
         }
     }
     swept.iter().filter(|&&identity| matches!(send(identity, Signal::Kill), Ok(true))).count()

@@ -9,13 +9,17 @@
 use std::{
     collections::{HashMap, hash_map::Entry},
     mem::MaybeUninit,
+    os::fd::BorrowedFd,
     sync::{LazyLock, Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard},
 };
 
 use rustix::{
+    event::{PollFd, PollFlags, poll},
     io::retry_on_intr,
-    process::{Pid, WaitId, WaitIdOptions, waitid},
+    process::{Pid, WaitId, WaitIdOptions, WaitIdStatus, waitid},
 };
+
+use super::family::own_children;
 
 /// With a count: a pid may be given to a new leader before the old one's reaper has said so.
 static LEADERS: LazyLock<Mutex<HashMap<i32, u32>>> = LazyLock::new(Mutex::default);
@@ -24,6 +28,9 @@ static LEADERS: LazyLock<Mutex<HashMap<i32, u32>>> = LazyLock::new(Mutex::defaul
 /// the blocking part of a start (the kernel reading the program) hold up nobody but the reaper,
 /// which does not wait for it.
 static STARTS: RwLock<()> = RwLock::new(());
+
+/// Held while a child is reaped, and while the list of our children is read.
+static REAPING: Mutex<()> = Mutex::new(());
 
 /// Proof that no orphan is being reaped meanwhile.
 pub(super) struct Gate {
@@ -55,6 +62,13 @@ pub(super) fn contains(pid: i32) -> bool {
     leaders().contains_key(&pid)
 }
 
+/// Those that are no leaders.
+pub(super) fn others(mut pids: Vec<i32>) -> Vec<i32> {
+    let leaders = leaders();
+    pids.retain(|pid| !leaders.contains_key(pid));
+    pids
+}
+
 /// Reaps ended orphans that came to us; how many.
 ///
 /// Never touches a process that has a [`Child`](super::Child), nor one that `is_ours` claims
@@ -68,7 +82,7 @@ pub fn reap_orphans(mut is_ours: impl FnMut(i32) -> bool) -> usize {
     while let Some(pid) = first_zombie() {
         if contains(pid) || is_ours(pid) {
             return reaped
-                + children()
+                + own_children()
                     .into_iter()
                     .filter(|&pid| !contains(pid) && !is_ours(pid) && reap(pid))
                     .count();
@@ -96,11 +110,27 @@ fn first_zombie() -> Option<i32> {
 
 fn reap(pid: i32) -> bool {
     let Some(pid) = Pid::from_raw(pid) else { return false };
-    let now = WaitIdOptions::EXITED | WaitIdOptions::NOHANG;
-    retry_on_intr(|| waitid(WaitId::Pid(pid), now)).ok().flatten().is_some()
+    reap_now(&WaitId::Pid(pid)).ok().flatten().is_some()
 }
 
-/// Our direct children, living and ended.
-pub(super) fn children() -> Vec<i32> {
-    super::family::children_of("self")
+/// The status of a child that has ended, which is no more afterwards. Does not wait.
+pub(super) fn reap_now(id: &WaitId<'_>) -> rustix::io::Result<Option<WaitIdStatus>> {
+    let _alone = REAPING.lock().unwrap_or_else(PoisonError::into_inner);
+    retry_on_intr(|| waitid(id.clone(), WaitIdOptions::EXITED | WaitIdOptions::NOHANG))
+}
+
+/// Waits for a child that is about to end, and reaps it.
+pub(super) fn reap_at_end(pidfd: BorrowedFd<'_>) -> rustix::io::Result<Option<WaitIdStatus>> {
+    let mut descriptors = [PollFd::new(&pidfd, PollFlags::IN)];
+    retry_on_intr(|| poll(&mut descriptors, None))?;
+    reap_now(&WaitId::PidFd(pidfd))
+}
+
+/// Looks at the list of our children while nothing is taken from it.
+///
+/// The kernel finds its way in the list by the last process that it told, or else by counting:
+/// a child that is reaped meanwhile makes it leave out another one.
+pub(super) fn undisturbed<T>(look: impl FnOnce() -> T) -> T {
+    let _alone = REAPING.lock().unwrap_or_else(PoisonError::into_inner);
+    look()
 }

@@ -11,10 +11,7 @@ use std::{
     sync::{Mutex, PoisonError},
 };
 
-use rustix::{
-    fs::{Mode, OFlags},
-    process::{WaitId, WaitIdOptions},
-};
+use rustix::fs::{Mode, OFlags};
 
 use super::{
     Child, Tree,
@@ -134,10 +131,7 @@ impl Prepared {
                 None => Ok(cloned),
                 Some((stage, errno)) => {
                     // It is ending: leave no zombie of it. It cannot be anybody else's to reap.
-                    let id = WaitId::PidFd(cloned.pidfd.as_fd());
-                    let _ended = rustix::io::retry_on_intr(|| {
-                        rustix::process::waitid(id.clone(), WaitIdOptions::EXITED)
-                    });
+                    let _ended = leaders::reap_at_end(cloned.pidfd.as_fd());
                     Err(Failure { stage, error: io::Error::from_raw_os_error(errno) })
                 }
             },

@@ -239,7 +239,7 @@ impl Tree {
     pub fn members(&mut self) -> Vec<i32> {
         match &mut self.members {
             Members::Cgroup(leaf, _) => leaf.members(),
-            Members::Descent(descent) => descent.scan(),
+            Members::Descent(descent) => descent.members(),
         }
     }
 

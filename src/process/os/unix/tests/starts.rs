@@ -5,7 +5,7 @@
 use std::{fs, path::Path, thread};
 
 use super::{
-    super::{clone::Way, leaders, spawn::spawn_by},
+    super::{clone::Way, family, spawn::spawn_by},
     *,
 };
 use crate::process::SpawnStage;
@@ -102,7 +102,7 @@ fn a_failed_start_leaves_no_process_behind() {
             spawn_by(&launch("/opt/none/m", &[]), None, way).expect_err("there is no program");
         }
         let name = |pid: &i32| fs::read_to_string(format!("/proc/{pid}/comm")).unwrap_or_default();
-        leaders::children().iter().filter(|pid| name(pid).trim() == "lost-child").count()
+        family::own_children().iter().filter(|pid| name(pid).trim() == "lost-child").count()
     });
     assert_eq!(starter.expect("a thread").join().expect("no panic"), 0);
 }
