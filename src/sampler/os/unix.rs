@@ -63,7 +63,10 @@ const RUN_MARKER: &[u8] = b"S7SUPERVISOR_RUN=";
 /// Processes that came to us when their parents ended, by the run that their environment names.
 pub(crate) fn orphans_by_run(leaders: &HashSet<i32>) -> HashMap<RunId, Vec<i32>> {
     let mut runs: HashMap<RunId, Vec<i32>> = HashMap::new();
-    for pid in children_of("self").into_iter().filter(|pid| !leaders.contains(pid)) {
+    for pid in children_of(std::process::id().cast_signed())
+        .into_iter()
+        .filter(|pid| !leaders.contains(pid))
+    {
         let Ok(environment) = fs::read(format!("/proc/{pid}/environ")) else { continue };
         let mut variables = environment.split(|&byte| byte == 0);
         let run = variables.find_map(|variable| variable.strip_prefix(RUN_MARKER));
