@@ -17,6 +17,9 @@
 //! other components (their gates are in the [`Context`] too).
 
 mod backoff;
+mod commands;
+mod ending;
+mod facts;
 mod record;
 mod state;
 mod step;
