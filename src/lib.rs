@@ -6,6 +6,7 @@
 
 pub mod cli;
 pub mod client;
+pub mod console;
 pub mod control;
 pub mod demo;
 pub mod logs;

@@ -203,8 +203,7 @@ fn run_of(event: &Event) -> Option<RunId> {
 fn tells_the_end(before: &Machine, event: &Event) -> bool {
     match event {
         Event::Exited { tree_gone, .. } => *tree_gone,
-        Event::TreeGone { .. } => before.state().process().is_none(),
-        Event::SpawnFailed { .. } => before.state().process().is_none(),
+        Event::TreeGone { .. } | Event::SpawnFailed { .. } => before.state().process().is_none(),
         _ => false,
     }
 }

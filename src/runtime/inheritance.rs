@@ -152,7 +152,9 @@ fn adopt(driver: &mut Driver, found: Found) -> Result<(), String> {
     tracing::info!(%id, pid, %run, "taken over from an earlier Supervisor");
     let mut effects = Vec::new();
     let now = clock::now();
-    driver.supervisor.adopt(now, &inherited, &mut effects);
+    if !driver.supervisor.adopt(now, &inherited, &mut effects) {
+        return Err(format!("cannot take {id} over (pid {pid}): it is there a second time"));
+    }
     if launch::fingerprint(&config) != remembered.fingerprint {
         tracing::info!(%id, "the registry has changed since it was started: it is restarted");
         let selection = Selection::Ids(vec![id.to_string()]);

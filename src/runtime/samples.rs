@@ -12,6 +12,10 @@ use crate::{
 /// Figures this fresh are given again.
 const FRESH: Duration = Duration::from_millis(900);
 
+/// While many start, each question would find a run without figures: this often at most is
+/// everything looked at again for that.
+const AT_MOST: Duration = Duration::from_millis(100);
+
 /// The sampler and what it saw last. Cheap to clone.
 #[derive(Clone, Default)]
 pub(super) struct Samples {
@@ -38,7 +42,9 @@ impl Samples {
         let mut inner = self.inner.lock().unwrap_or_else(PoisonError::into_inner);
         let now = clock::now();
         let fresh = inner.last.as_ref().filter(|last| {
-            now.since(last.at) < FRESH && trees.iter().all(|(run, _)| last.trees.contains_key(run))
+            let known = |run| last.trees.contains_key(run);
+            let age = now.since(last.at);
+            age < FRESH && (age < AT_MOST || trees.iter().all(|(run, _)| known(run)))
         });
         if let Some(sample) = fresh {
             return sample.clone();

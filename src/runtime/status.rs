@@ -4,7 +4,7 @@ use std::collections::HashMap;
 
 use super::clock;
 use crate::{
-    machine::ExitEntry,
+    machine::{Ended, ExitEntry, StopCause},
     model::{self, Moment, RunId},
     sampler::Usage,
     supervisor::{ComponentView, Explain, OperationView},
@@ -83,7 +83,10 @@ fn exit_record(entry: &ExitEntry) -> ExitRecord {
     ExitRecord {
         run: entry.run.0,
         lasted_s: entry.exit.lasted.as_secs_f64(),
-        cause: entry.cause.to_string(),
+        cause: match &entry.cause {
+            StopCause::Failure(Ended::Exited(_)) => "it ended by itself".to_owned(),
+            cause => cause.to_string(),
+        },
         exit: last_exit(entry.exit),
     }
 }

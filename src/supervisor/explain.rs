@@ -67,7 +67,7 @@ impl Supervisor {
             State::Stopped => "stopped: nothing of it runs".to_owned(),
             State::Waiting { since } => {
                 let what = self.waiting_for(slot).unwrap_or_default();
-                format!("waiting for {what} since {}", seconds(now.since(*since)))
+                format!("it has waited {} for {what}", seconds(now.since(*since)))
             }
             State::Starting { live, .. } => match live.process {
                 None => "starting: its process is being made".to_owned(),

@@ -1,6 +1,6 @@
 //! What the world reports, and what follows from a machine's step.
 
-use std::time::Duration;
+use std::{collections::BTreeSet, time::Duration};
 
 use super::{Effect, Fact, Inherited, Slot, Supervisor, Transition, hopes::Hopes};
 use crate::{
@@ -89,16 +89,27 @@ impl Supervisor {
     /// What every input ends with.
     pub(super) fn finish_turn(&mut self, now: Moment, effects: &mut Vec<Effect>) {
         self.proceed_blocked(now, effects);
+        let mut passed_on = BTreeSet::new();
         while !self.touched.is_empty() || self.hopes_moved {
             self.release_stranded();
             let mut affected = std::mem::take(&mut self.touched);
             // Who waits for others may have lost hope through them.
             if std::mem::take(&mut self.hopes_moved) {
-                affected.extend(&self.blocked);
+                affected.extend(&self.waiting);
             }
             let mut hopes = Hopes::default();
             for slot in affected {
                 self.evaluate(now, slot, &mut hopes, effects);
+                // Those who wait for one who waits in vain wait in vain too.
+                if self.waiting.contains(&slot)
+                    && passed_on.insert(slot)
+                    && self.is_lost(slot, &mut hopes)
+                {
+                    let dependents = &self.entry(slot).dependents;
+                    let waiting = dependents.iter().filter(|other| self.waiting.contains(other));
+                    let waiting: Vec<Slot> = waiting.copied().collect();
+                    self.touched.extend(waiting);
+                }
             }
             self.proceed_blocked(now, effects);
         }
@@ -156,7 +167,7 @@ impl Supervisor {
             );
             // Only those who wait for a gate can lose hope through others.
             if given_up || record.failures_in_a_row >= super::operations::PATIENCE {
-                self.hopes_moved |= !self.blocked.is_empty();
+                self.hopes_moved |= !self.waiting.is_empty();
             }
         }
         self.forget_if_removed(now, slot, effects);

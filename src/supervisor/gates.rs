@@ -38,6 +38,14 @@ fn leave(levels: &mut Levels, priority: i32, slot: Slot) -> bool {
     done
 }
 
+fn keep(set: &mut BTreeSet<Slot>, slot: Slot, belongs: bool) {
+    if belongs {
+        set.insert(slot);
+    } else {
+        set.remove(&slot);
+    }
+}
+
 impl Supervisor {
     pub(super) fn may_start(&self, slot: Slot) -> bool {
         self.shutdown.is_none()
@@ -131,8 +139,6 @@ impl Supervisor {
             if group.is_empty() {
                 self.groups.remove(&request);
             }
-            // Its neighbours looked at its place, not only at its state.
-            self.recheck_around(slot);
         }
     }
 
@@ -165,17 +171,15 @@ impl Supervisor {
         let entry = self.entry(slot);
         let (starting, going_down) = (entry.is_starting_up(), entry.is_going_down());
         let blocked = entry.is_blocked();
+        let waiting = matches!(entry.machine.state(), State::Waiting { .. });
         if !starting {
             self.leave_start_order(slot);
         }
         if !going_down {
             self.leave_stop_order(slot);
         }
-        if blocked {
-            self.blocked.insert(slot);
-        } else {
-            self.blocked.remove(&slot);
-        }
+        keep(&mut self.blocked, slot, blocked);
+        keep(&mut self.waiting, slot, waiting);
     }
 
     /// Lets everybody go on whose gate has opened, until nothing moves.

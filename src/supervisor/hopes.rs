@@ -60,14 +60,18 @@ impl Supervisor {
         Some(text)
     }
 
+    pub(super) fn is_lost(&self, slot: Slot, hopes: &mut Hopes) -> bool {
+        self.hope(slot, hopes) != Hope::Good
+    }
+
     /// Takes those out of the order of starts who wait for somebody that nobody wishes to run:
     /// they must not hold up the rest.
     pub(super) fn release_stranded(&mut self) {
         let mut known = HashMap::new();
         let candidates: Vec<Slot> = if self.hopes_moved {
-            self.blocked.iter().copied().collect()
+            self.waiting.iter().copied().collect()
         } else {
-            self.touched.intersection(&self.blocked).copied().collect()
+            self.touched.intersection(&self.waiting).copied().collect()
         };
         for slot in candidates {
             if self.entry(slot).starting_in.is_some() && self.is_stranded(slot, &mut known) {

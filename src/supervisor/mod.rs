@@ -194,6 +194,8 @@ pub struct Supervisor {
     groups: BTreeMap<OperationId, Group>,
     /// Components whose next step waits for a gate.
     blocked: BTreeSet<Slot>,
+    /// Those of `blocked` that wait to start.
+    waiting: BTreeSet<Slot>,
     /// Those of `blocked` whose gate may have opened.
     recheck: BTreeSet<Slot>,
     /// Components that moved in this turn: their operations are looked at when it ends.
@@ -234,6 +236,7 @@ impl Supervisor {
             operations: Operations::default(),
             groups: BTreeMap::new(),
             blocked: BTreeSet::new(),
+            waiting: BTreeSet::new(),
             recheck: BTreeSet::new(),
             touched: BTreeSet::new(),
             hopes_moved: false,

@@ -81,6 +81,16 @@ impl Operations {
         OperationId(self.last)
     }
 
+    /// Every operation with its pending targets and their positions, for the oracle.
+    #[cfg(test)]
+    pub fn pending(&self) -> impl Iterator<Item = (OperationId, Vec<(usize, ComponentId)>)> {
+        self.all.iter().map(|(&id, operation)| {
+            let targets = operation.targets.iter().enumerate();
+            let pending = targets.filter(|(_, target)| target.view.outcome == Outcome::Pending);
+            (id, pending.map(|(position, target)| (position, target.view.id.clone())).collect())
+        })
+    }
+
     #[cfg(test)]
     pub fn ids(&self) -> impl Iterator<Item = OperationId> {
         self.all.keys().copied()

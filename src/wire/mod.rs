@@ -4,16 +4,26 @@
 //! added, none is renamed or removed. Wall-clock times are RFC 3339 in UTC.
 
 mod command;
+mod details;
+mod event;
 mod explain;
+mod history;
+mod log;
 mod problem;
 mod status;
+mod update;
 
 pub use command::{
     Acceptance, ComponentPlan, Operation, OperationState, Outcome, Progress, ReloadReport, Verb,
 };
+pub use details::{ComponentDetails, EnvironmentVariable, ProcessInfo};
+pub use event::{EventKind, EventRecord, Severity};
 pub use explain::{ExitRecord, Explanation};
+pub use history::{History, HistoryPoint};
+pub use log::{LogEntry, LogRecord, LogStream};
 pub use problem::{Problem, ProblemCode};
 pub use status::{
     ComponentState, ComponentStatus, ContainmentLevel, Health, Intent, LastExit, Readiness, Status,
     SupervisorStatus,
 };
+pub use update::{Access, ComponentSample, Sample, Snapshot, Update, UpdateMessage};

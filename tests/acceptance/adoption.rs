@@ -2,7 +2,7 @@
 
 use rustix::process::Signal;
 
-use crate::support::{Place, Registry, Server, place::pid_of, processes, until};
+use crate::support::{Place, Registry, Server, processes, until};
 
 #[test]
 fn the_next_supervisor_adopts_what_the_last_one_left() {
@@ -16,7 +16,7 @@ fn the_next_supervisor_adopts_what_the_last_one_left() {
                 .with("<restart delay=\"0\" maxRestarts=\"0\"/>")
         })));
         let first = place.start_with(&["--containment", level]);
-        let pids = ["a", "b", "c"].map(|id| pid_of(&place.await_state(id, "running")));
+        let pids = ["a", "b", "c"].map(|id| place.running(id));
         until("all have started", || {
             ["a", "b", "c"]
                 .iter()
@@ -60,7 +60,7 @@ fn what_a_component_writes_meanwhile_is_neither_lost_nor_doubled() {
     )]));
     let lines = |place: &Place| place.log_text("counter").lines().count();
     let first = place.start();
-    let pid = pid_of(&place.await_state("counter", "running"));
+    let pid = place.running("counter");
     until("it has written something", || (lines(&place) > 100).then_some(()));
     first.crash();
     let seen = lines(&place);
@@ -83,7 +83,7 @@ fn what_a_component_writes_meanwhile_is_neither_lost_nor_doubled() {
 fn a_component_that_died_meanwhile_is_started_anew() {
     let place = Place::new(&Registry::of([Server::sleep("a"), Server::sleep("b")]));
     let first = place.start();
-    let [a, b] = ["a", "b"].map(|id| pid_of(&place.await_state(id, "running")));
+    let [a, b] = ["a", "b"].map(|id| place.running(id));
     first.crash();
     processes::signal(a, Signal::KILL);
     until("it has ended", || (!processes::alive(a)).then_some(()));
@@ -98,8 +98,8 @@ fn a_component_that_died_meanwhile_is_started_anew() {
 fn what_has_left_the_registry_meanwhile_is_ended() {
     let place = Place::new(&Registry::of([Server::sleep("stays"), Server::sleep("goes")]));
     let first = place.start();
-    let stays = pid_of(&place.await_state("stays", "running"));
-    let goes = pid_of(&place.await_state("goes", "running"));
+    let stays = place.running("stays");
+    let goes = place.running("goes");
     first.crash();
     place.rewrite_registry(&Registry::of([Server::sleep("stays")]));
     let _second = place.start();
@@ -111,7 +111,7 @@ fn what_has_left_the_registry_meanwhile_is_ended() {
 fn what_was_stopped_by_hand_stays_stopped_after_a_crash() {
     let place = Place::new(&Registry::of([Server::sleep("a"), Server::sleep("b").priority(2)]));
     let first = place.start();
-    let b = pid_of(&place.await_state("b", "running"));
+    let b = place.running("b");
     place.achieve("stop", "a");
     first.crash();
     let _second = place.start();

@@ -41,6 +41,7 @@ fn start_says_who_did_not_come_up_and_why() {
     let place = Place::new(&Registry::of([
         Server::sleep("sound"),
         Server::shell("broken", "echo no licence >&2; exit 9")
+            .start_delay(600.0)
             .with("<restart delay=\"0\" maxRestarts=\"2\" window=\"600\"/>"),
     ]));
     let started = place.cli("start");

@@ -97,7 +97,7 @@ fn start_while_stopping_starts_afterwards() {
     )
     .stop_timeout(600.0)]));
     let _supervisor = place.start();
-    let first = pid_of(&place.await_state("ps", "running"));
+    let first = place.running("ps");
     until("it has set its trap", || (!place.read("starts").is_empty()).then_some(()));
     let stop = place.ask("stop", "ps");
     place.await_state("ps", "stopping");
@@ -260,7 +260,8 @@ fn the_verbs_of_the_command_line_answer_when_it_is_done() {
 fn a_start_that_fails_says_who_and_why() {
     let place = Place::new(&Registry::of([
         Server::sleep("sound"),
-        Server::shell("broken", "echo the key is missing >&2; exit 9").with(
+        // Alive for a moment is not up: the delay leaves no doubt.
+        Server::shell("broken", "echo the key is missing >&2; exit 9").start_delay(600.0).with(
             "<enabled>false</enabled><restart delay=\"0\" maxRestarts=\"1\" window=\"600\"/>",
         ),
     ]));

@@ -64,7 +64,7 @@ fn family(level: &str) -> Place {
 
 /// The family in full, grandchildren in sessions of their own.
 fn await_family(place: &Place) -> Vec<processes::Process> {
-    let other = pid_of(&place.await_state("other", "running"));
+    let other = place.running("other");
     until("the whole family lives", || {
         let all: Vec<_> = place
             .component_processes()
@@ -92,7 +92,6 @@ fn stop_ends_the_whole_tree() {
         assert_eq!(place.status()["supervisor"]["containment"], level);
         place.await_state("ps", "running");
         let all = await_family(&place);
-        place.await_component("ps", "the tree is counted", |ps| ps["processes"] == FAMILY_SIZE);
 
         place.achieve("stop", "ps");
         // At the very moment of the answer: nothing may trickle away afterwards.
@@ -105,6 +104,21 @@ fn stop_ends_the_whole_tree() {
         assert_eq!(ps["last_exit"]["expected"], true, "{ps:#}");
         assert_eq!(ps["restarts"], 0, "{ps:#}");
         assert_eq!(place.component("other")["state"], "running", "nobody else is touched");
+    });
+}
+
+#[test]
+fn status_counts_the_whole_tree() {
+    at_every_level(|level| {
+        let place = family(level);
+        let _supervisor = place.start_with(&["--containment", level]);
+        let all = await_family(&place);
+        let ps = place.await_component("ps", "the tree is counted", |ps| {
+            ps["processes"] == FAMILY_SIZE && ps["memory_bytes"].is_u64()
+        });
+        let resident: u64 = all.iter().map(|process| processes::resident(process.pid)).sum();
+        let told = ps["memory_bytes"].as_u64().expect("a number");
+        assert!(told * 2 > resident && told < resident * 2, "with {level}: {told}, not {resident}");
     });
 }
 

@@ -6,14 +6,10 @@ use rustix::process::Signal;
 
 use crate::support::{
     Place, Registry, Server, Supervisor,
-    place::{pid_of, text},
+    place::text,
     processes::{environment, stat, status_line},
     report, until,
 };
-
-fn running(place: &Place, id: &str) -> u32 {
-    pid_of(&place.await_state(id, "running"))
-}
 
 #[test]
 fn descriptors_signals_and_session_are_clean() {
@@ -32,7 +28,7 @@ fn descriptors_signals_and_session_are_clean() {
     ]);
     let supervisor = Supervisor::new(&place, place.spawn(command));
     place.await_answer(&supervisor);
-    let pid = running(&place, "ps");
+    let pid = place.running("ps");
 
     let mut descriptors: Vec<_> = fs::read_dir(format!("/proc/{pid}/fd"))
         .expect("it runs")
@@ -81,7 +77,7 @@ fn the_environment_is_merged_and_the_server_has_the_last_word() {
     place.set("NOTIFY_SOCKET", "@nobody-listens-here");
     place.write("conf/ps.env", "# a comment\nFROM_FILE=file\nBOTH=file\n");
     let _supervisor = place.start_with(&["--set", "SV::PsHeapSize=77m"]);
-    let pid = running(&place, "ps");
+    let pid = place.running("ps");
     let of = |name| environment(pid, name);
     assert_eq!(of("FROM_BASE").as_deref(), Some("base"));
     assert_eq!(of("BOTH").as_deref(), Some("server"));
@@ -106,7 +102,7 @@ fn working_directory_umask_and_limits() {
     ]));
     fs::create_dir_all(place.path("work/deep")).expect("our folder");
     let _supervisor = place.start();
-    let (plain, special) = (running(&place, "plain"), running(&place, "special"));
+    let (plain, special) = (place.running("plain"), place.running("special"));
     let cwd = |pid| fs::read_link(format!("/proc/{pid}/cwd")).expect("it runs");
     let same = |a: &std::path::Path, b: &std::path::Path| {
         fs::canonicalize(a).expect("a folder") == fs::canonicalize(b).expect("a folder")
@@ -145,7 +141,7 @@ fn a_component_can_run_as_another_user() {
         assert!(ps["reason"].as_str().is_some_and(|reason| reason.contains("nobody")), "{ps:#}");
         return;
     }
-    let pid = running(&place, "ps");
+    let pid = place.running("ps");
     until("it has said who it is", || {
         (place.log_text("ps") == "nobody\nto stderr\n").then_some(())
     });

@@ -1,18 +1,12 @@
 //! Who starts when, and who stops when.
 
-use crate::support::{Place, Registry, Server, place::pid_of, processes, until};
+use crate::support::{Place, Registry, Server, processes, until};
 
 /// A server that writes its start and its polite end into `journal`.
 fn chronicler(id: &str) -> Server {
-    Server::shell(
-        id,
-        &format!(
-            "trap 'echo -{id} >>journal; kill $!; exit 0' TERM\n\
-             sleep infinity &\n\
-             echo +{id} >>journal\n\
-             wait"
-        ),
-    )
+    let script = "trap 'echo -ID >>journal; exit 0' TERM; echo +ID >>journal\n\
+                  while :; do sleep 0.05; done";
+    Server::shell(id, &script.replace("ID", id))
 }
 
 fn journal(place: &Place) -> Vec<String> {
@@ -49,7 +43,7 @@ fn the_next_priority_waits_for_the_start_delay() {
     assert!(waiting_for.contains("early"), "{late:#}");
     assert_eq!(place.component("early")["state"], "starting");
 
-    let late = pid_of(&place.await_state("late", "running"));
+    let late = place.running("late");
     let early = place.pid("early");
     let started = |pid| processes::stat(pid).expect("it runs").started;
     let apart = started(late) - started(early);
@@ -108,7 +102,7 @@ fn a_component_that_failed_for_good_opens_the_gate() {
         // Without a delay it would count as running for the moment that it lives.
         Server::shell("broken", "exit 3")
             .priority(1)
-            .start_delay(5.0)
+            .start_delay(600.0)
             .with("<restart delay=\"0\" maxRestarts=\"1\" window=\"600\"/>"),
         Server::sleep("sound").priority(2),
     ]));

@@ -78,7 +78,7 @@ fn the_command_line_prints_the_plan() {
     assert_eq!(place.component("comes")["state"], "running", "it answers when it is done");
 
     // Nothing to do is no failure.
-    let same = place.pid("same");
+    let same = place.running("same");
     place.cli("reload").assert_code(0);
     assert_eq!(place.pid("same"), same);
 }
@@ -137,7 +137,7 @@ fn a_component_that_was_stopped_by_hand_stays_stopped() {
     let a = place.component("a");
     assert_eq!(a["state"], "stopped", "the operator's wish outlives a reload: {a:#}");
     until("b carries the new variable", || {
-        (processes::environment(place.pid("b"), "X").as_deref() == Some("1")).then_some(())
+        (processes::environment(place.running("b"), "X").as_deref() == Some("1")).then_some(())
     });
     place.achieve("start", "a");
     assert_eq!(processes::environment(place.pid("a"), "X").as_deref(), Some("1"));

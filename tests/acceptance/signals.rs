@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use rustix::process::Signal;
 
-use crate::support::{Place, Registry, Server, now, place::pid_of, processes, since, until};
+use crate::support::{Place, Registry, Server, now, processes, since, until};
 
 #[test]
 fn int_stops_everything_as_term_does() {
@@ -44,7 +44,7 @@ fn a_second_term_kills_now() {
 fn hup_reloads() {
     let place = Place::new(&Registry::of([Server::sleep("old")]));
     let supervisor = place.start();
-    let old = pid_of(&place.await_state("old", "running"));
+    let old = place.running("old");
     place.rewrite_registry(&Registry::of([Server::sleep("old"), Server::sleep("new")]));
     supervisor.signal(Signal::HUP);
     until("the new one is known", || {
@@ -73,7 +73,7 @@ fn a_paused_component_can_be_stopped() {
     .stop_timeout(600.0)]));
     let _supervisor = place.start();
     until("it is up", || (place.read("up") == "up\n").then_some(()));
-    let pid = place.pid("ps");
+    let pid = place.running("ps");
     processes::signal(pid, Signal::STOP);
     until("it is paused", || (processes::stat(pid)?.state == 'T').then_some(()));
     place.achieve("stop", "ps");

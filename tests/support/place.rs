@@ -1,6 +1,7 @@
 //! An installation folder of its own for each test, and everything that happens in it.
 
 use std::{
+    cell::Cell,
     ffi::OsStr,
     fs,
     os::unix::fs::PermissionsExt,
@@ -25,6 +26,8 @@ use super::{
 pub struct Place {
     folder: TempDir,
     environment: Vec<(String, String)>,
+    /// A failure is described once.
+    shown: Cell<bool>,
 }
 
 /// What a command of the command line came to.
@@ -47,7 +50,7 @@ impl Place {
         let folder = tempfile::Builder::new().prefix("s7t-").tempdir().expect("a folder");
         // A component that runs as another user must be able to come here.
         fs::set_permissions(folder.path(), fs::Permissions::from_mode(0o755)).expect("our folder");
-        let place = Self { folder, environment: Vec::new() };
+        let place = Self { folder, environment: Vec::new(), shown: Cell::new(false) };
         place.write("conf/SupervisorRegistry.xml", registry);
         fs::create_dir_all(place.path("logs")).expect("our folder");
         place
@@ -213,9 +216,16 @@ impl Place {
         answer.json()
     }
 
+    /// The pid of a component that is known to have one.
     #[track_caller]
     pub fn pid(&self, id: &str) -> u32 {
         pid_of(&self.component(id))
+    }
+
+    /// Waits until the component runs; yields its pid.
+    #[track_caller]
+    pub fn running(&self, id: &str) -> u32 {
+        pid_of(&self.await_state(id, "running"))
     }
 
     /// Waits until the component is in this state; yields its entry.
@@ -274,6 +284,9 @@ impl Place {
     /// What is known about this place, for the report of a failure.
     #[expect(clippy::print_stderr, reason = "libtest shows it with the failed test")]
     pub fn show(&self) {
+        if self.shown.replace(true) {
+            return;
+        }
         let status = self.try_get("/v1/status").map_or_else(
             || "(no answer)".to_owned(),
             |answer| {
@@ -293,6 +306,9 @@ impl Place {
 
 impl Drop for Place {
     fn drop(&mut self) {
+        if thread::panicking() {
+            self.show();
+        }
         let left = self.processes();
         // Parents could start more while we end their children: until two looks find nothing.
         let mut remaining = left.clone();

@@ -85,6 +85,14 @@ pub fn stat(pid: u32) -> Option<Stat> {
     })
 }
 
+/// Resident bytes of `pid`.
+#[track_caller]
+pub fn resident(pid: u32) -> u64 {
+    let line = status_line(pid, "VmRSS");
+    let number = line.strip_suffix(" kB").and_then(|number| number.parse::<u64>().ok());
+    number.unwrap_or_else(|| panic!("{line:?}")) << 10
+}
+
 /// The value of a line `Name:\tvalue` of `/proc/PID/status`.
 #[track_caller]
 pub fn status_line(pid: u32, name: &str) -> String {

@@ -5,17 +5,14 @@ use crate::{model::Exit, registry::RestartWhen};
 
 fn explained(sim: &Sim, id: &str) -> String {
     let explain = sim.supervisor.explain(sim.now, id).expect("a component of the registry");
-    let mut text = format!("{}\nintent: {}\n", explain.summary, explain.intent);
-    if let Some(blocker) = explain.blocker {
-        text += &format!("blocker: {blocker}\n");
-    }
-    for exit in &explain.exits {
-        text += &format!("run {}: {}, {}\n", exit.run, exit.exit.exit, exit.cause);
-    }
-    for advice in explain.advice {
-        text += &format!("- {advice}\n");
-    }
-    text
+    let exits = explain.exits.iter();
+    let exits = exits.map(|exit| format!("run {}: {}, {}", exit.run, exit.exit.exit, exit.cause));
+    let lines = [explain.summary, format!("intent: {}", explain.intent)]
+        .into_iter()
+        .chain(explain.blocker.map(|blocker| format!("blocker: {blocker}")))
+        .chain(exits)
+        .chain(explain.advice.iter().map(|advice| format!("- {advice}")));
+    lines.collect::<Vec<_>>().join("\n") + "\n"
 }
 
 #[test]
@@ -56,9 +53,9 @@ fn every_state_is_explained() {
         registry.components[1].restart.when = RestartWhen::OnFailure;
     });
     sim.habit("is", |habit| {
-        habit.exit = Some((10.millis(), Exit::Signal { signal: 11, core: true }))
+        habit.exit = Some((10.millis(), Exit::Signal { signal: 11, core: true }));
     });
-    sim.boot().exit("job", 0).advance(50.millis());
+    sim.boot().advance(20.millis()).exit("job", 0).advance(30.millis());
     note("backoff", &sim, "is");
     note("exited", &sim, "job");
     sim.advance(10.secs());

@@ -3,6 +3,7 @@
 use super::world::{Seconds, Sim};
 use crate::{
     model::{Exit, RunId},
+    registry::RestartWhen,
     supervisor::Answer,
     wire::{
         ComponentState::{Running, Stopped, Waiting},
@@ -52,7 +53,24 @@ fn a_start_under_way_is_redundant_and_its_operation_can_be_awaited() {
     sim.habit("is", |habit| habit.spawn = None).boot().start("is");
     let Some(Answer::Redundant(Some(operation))) = sim.answer else { panic!("{:?}", sim.answer) };
     sim.expect_operation(operation, Pending);
-    sim.spawned("is").expect_operation(operation, Done);
+    // A process that has just come to be may fall at once.
+    sim.spawned("is").expect("is", Running).expect_operation(operation, Pending);
+    sim.advance(1.secs()).expect_operation(operation, Done);
+}
+
+#[test]
+fn what_falls_at_once_has_not_come_up() {
+    let mut sim = Sim::with("is ps", |registry| {
+        registry.components[0].restart.when = RestartWhen::Never;
+    });
+    sim.habit("is", |habit| habit.exit = Some((10.millis(), Exit::Code(3))));
+    sim.boot().advance(1.secs()).expect("ps", Running);
+    let boot = sim.operation();
+    sim.expect_operation(boot, Failed);
+    assert_eq!(sim.outcome(boot, "ps"), (Outcome::Done, String::new()));
+    let (outcome, detail) = sim.outcome(boot, "is");
+    assert_eq!(outcome, Outcome::Failed);
+    assert!(detail.starts_with("it exited with 3"), "{detail}");
 }
 
 #[test]
@@ -84,7 +102,7 @@ fn those_who_wait_are_told_what_for() {
 #[test]
 fn the_outcomes_of_several_are_told_apart() {
     let mut sim = Sim::with("good bad", |registry| {
-        registry.components[1].restart.when = crate::registry::RestartWhen::Never;
+        registry.components[1].restart.when = RestartWhen::Never;
         registry.components[1].start_delay = 1.secs();
     });
     sim.habit("bad", |habit| habit.exit = Some((0.secs(), Exit::Code(2)))).boot().advance(5.secs());

@@ -3,9 +3,9 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use crate::{
+    machine::State,
     model::OperationId,
     supervisor::{Slot, Supervisor, gates::Group},
-    wire::Outcome,
 };
 
 impl Supervisor {
@@ -64,6 +64,9 @@ impl Supervisor {
         );
         assert_eq!(self.deadlines, deadlines);
         assert_eq!(self.blocked, blocked);
+        let waits =
+            |slot: &Slot| matches!(self.entry(*slot).machine.state(), State::Waiting { .. });
+        assert_eq!(self.waiting, blocked.iter().copied().filter(waits).collect());
         assert_eq!(self.groups, groups);
         assert_eq!(self.free.iter().copied().collect::<BTreeSet<_>>(), free);
         assert_eq!(self.order.len() + free.len(), self.entries.len());
@@ -91,15 +94,10 @@ impl Supervisor {
                 awaited.insert((one.operation, one.position), entry.id.clone());
             }
         }
-        for id in self.operations.ids() {
-            let view = self.operation(id).expect("an id that it gave");
-            let pending: Vec<usize> = (0..view.targets.len())
-                .filter(|&position| view.targets[position].outcome == Outcome::Pending)
-                .collect();
+        for (id, pending) in self.operations.pending() {
             assert_eq!(self.operation_ended(id), Some(pending.is_empty()), "operation {id}");
-            for position in pending {
-                let waiting = awaited.remove(&(id, position));
-                assert_eq!(waiting.as_ref(), Some(&view.targets[position].id), "operation {id}");
+            for (position, name) in pending {
+                assert_eq!(awaited.remove(&(id, position)), Some(name), "operation {id}");
             }
         }
         assert!(awaited.is_empty(), "ended, and yet awaited: {awaited:?}");

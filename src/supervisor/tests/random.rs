@@ -15,7 +15,7 @@ use crate::{
 };
 
 const NAMES: [&str; 6] = ["a", "b", "c", "d", "e", "f"];
-const SEEDS: Range<u64> = 0..3000;
+const SEEDS: Range<u64> = 0..1500;
 const STEPS: usize = 60;
 
 struct Schedule {
@@ -24,9 +24,6 @@ struct Schedule {
     /// What operators (and the policy of the registry) wish, told by commands alone.
     wishes: BTreeMap<ComponentId, bool>,
     asked: Vec<OperationId>,
-    /// Facts of the past, to be told again.
-    told: Vec<Fact>,
-    /// The states at the end of the last input.
     shutting_down: bool,
 }
 
@@ -38,9 +35,8 @@ fn whatever_happens_the_promises_hold() {
     }
     let more = std::env::var("S7_SEEDS").ok().and_then(|count| count.parse().ok());
     for seed in SEEDS.start..more.unwrap_or(SEEDS.end) {
-        if panic::catch_unwind(|| Schedule::new(seed).run()).is_err() {
-            panic!("seed {seed} failed, see above; again: S7_SEED={seed} cargo test --lib random");
-        }
+        let held = panic::catch_unwind(|| Schedule::new(seed).run());
+        assert!(held.is_ok(), "seed {seed} failed; again: S7_SEED={seed} cargo test --lib random");
     }
 }
 
@@ -99,9 +95,10 @@ impl Schedule {
         let mut rng = Rng::with_seed(seed);
         let registry = some_registry(&mut rng);
         let wishes = registry.components.iter().map(|one| (one.id.clone(), one.enabled)).collect();
-        let sim = Sim::over(registry, seed);
-        let (asked, told) = (Vec::new(), Vec::new());
-        Self { sim, rng, wishes, asked, told, shutting_down: false }
+        let mut sim = Sim::over(registry, seed);
+        // The oracle takes half of the time; a fault that it would find later is found as well.
+        sim.stride = if seed < 300 { 1 } else { 4 };
+        Self { sim, rng, wishes, asked: Vec::new(), shutting_down: false }
     }
 
     fn run(mut self) {
@@ -113,9 +110,7 @@ impl Schedule {
         }
         // The world quiets down: then every operation ends, and every wish is fulfilled.
         self.sim.calm_down();
-        for _ in 0..2000 {
-            self.pass(30.secs());
-        }
+        self.pass(3600.secs());
         self.check_end();
         self.sim.shut_down(false);
         self.shutting_down = true;
@@ -317,10 +312,21 @@ impl Schedule {
                 _ => {}
             }
         }
-        for view in self.sim.supervisor.snapshot() {
-            let wished = self.wishes.get(&view.id).copied().unwrap_or_default();
-            assert_eq!(view.intent == Intent::Running, wished, "the wish for {}", view.id);
-            self.check_words(&view.id);
+        for entry in self.sim.supervisor.entries.iter().flatten() {
+            let wished = self.wishes.get(&entry.id).copied().unwrap_or_default();
+            assert_eq!(
+                entry.machine.wish() == Intent::Running,
+                wished,
+                "the wish for {}",
+                entry.id
+            );
+        }
+        // One after the other: each is read often enough, and the words are what takes time.
+        let ids = self.sim.supervisor.ids().count() as u64;
+        if let Some(turn) = self.sim.inputs.checked_rem(ids) {
+            let id =
+                self.sim.supervisor.ids().nth(usize::try_from(turn).expect("few ids")).cloned();
+            self.check_words(&id.expect("one of the ids"));
         }
     }
 
@@ -376,6 +382,7 @@ impl Schedule {
     }
 
     fn check_end(&self) {
+        use ComponentState::{Exited, Failed, Running, Stopped, Unkillable, Waiting};
         for &operation in &self.asked {
             let Some(view) = self.sim.supervisor.operation(operation) else { continue };
             assert_ne!(view.state, OperationState::Pending, "never ends: {view:#?}");
@@ -384,11 +391,11 @@ impl Schedule {
         let views = self.sim.supervisor.snapshot();
         let state_of = |id: &str| views.iter().find(|view| &*view.id == id).map(|view| view.state);
         for view in &views {
-            use ComponentState::{Exited, Failed, Running, Stopped, Unkillable, Waiting};
             let component = self.sim.supervisor.config(&view.id).expect("it is there");
             let fulfilled = match (view.intent, view.state) {
-                (Intent::Running, Running | Exited | Failed) | (Intent::Stopped, Stopped) => true,
-                (_, Unkillable) => true,
+                (Intent::Running, Running | Exited | Failed)
+                | (Intent::Stopped, Stopped)
+                | (_, Unkillable) => true,
                 // Only for somebody who is down for a reason of his own.
                 (Intent::Running, Waiting) => component.depends_on.iter().any(|id| {
                     matches!(state_of(id), Some(Stopped | Failed | Unkillable | Waiting))

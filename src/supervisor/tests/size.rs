@@ -29,7 +29,8 @@ fn line(count: usize, word: impl Fn(usize) -> String) -> String {
 
 #[test]
 fn the_work_grows_with_the_number_of_components() {
-    let shapes: [(&str, fn(usize) -> String); 4] = [
+    type Shape = fn(usize) -> String;
+    let shapes: [(&str, Shape); 4] = [
         ("side by side", |_| ":1".into()),
         ("ten priorities", |index| format!(":{}", index % 10)),
         ("a priority each", |index| format!(":{index}")),

@@ -268,3 +268,11 @@ fn one_that_did_its_work_is_stopped_by_a_stop() {
     sim.boot().advance(1.secs()).exit("job", 0).expect("job", Exited);
     sim.command(Verb::Stop, "job", None).expect("job", Stopped);
 }
+
+#[test]
+fn an_unkillable_dependent_holds_up_no_stop() {
+    let mut sim = Sim::new("x:1<is is:1");
+    sim.habit("x", |habit| (habit.stop, habit.kill) = (None, None)).boot().advance(1.secs());
+    sim.stop("x").advance(71.secs()).expect("x", Unkillable);
+    sim.stop("all").expect("is", Stopping).advance(1.secs()).expect("is", Stopped);
+}

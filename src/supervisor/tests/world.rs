@@ -60,7 +60,7 @@ struct Tree {
     habit: Habit,
 }
 
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Copy)]
 enum Due {
     Spawn(RunId),
     SpawnFails(RunId, &'static str),
@@ -89,6 +89,8 @@ pub struct Sim {
     pub answer: Option<Answer>,
     /// Compare the indexes with the entries after each input.
     pub checked: bool,
+    /// Compare them after every so many inputs.
+    pub stride: u64,
     pub inputs: u64,
 }
 
@@ -185,6 +187,7 @@ impl Sim {
             all_gone: None,
             answer: None,
             checked: true,
+            stride: 1,
             inputs: 0,
         }
     }
@@ -326,7 +329,7 @@ impl Sim {
 
     fn turn(&mut self, effects: Vec<Effect>) -> &mut Self {
         self.inputs += 1;
-        if self.checked {
+        if self.checked && self.inputs.is_multiple_of(self.stride) {
             self.supervisor.assert_consistent();
         }
         for effect in &effects {
@@ -438,7 +441,7 @@ impl Sim {
 
     fn leader_ends(&mut self, run: RunId, exit: Exit) {
         let Some(tree) = self.trees.get_mut(&run) else { return };
-        if tree.leader_dead {
+        if tree.leader_dead || tree.process.is_none() {
             return;
         }
         tree.leader_dead = true;
@@ -483,10 +486,6 @@ impl Sim {
         self.trees.keys().copied().collect()
     }
 
-    pub fn is_quiet(&self) -> bool {
-        self.due.is_empty()
-    }
-
     // ---- questions ------------------------------------------------------------------------
 
     pub fn view(&self, id: &str) -> ComponentView {
@@ -496,10 +495,6 @@ impl Sim {
     pub fn run(&self, id: &str) -> RunId {
         let slot = self.supervisor.find(id).expect("a component of the registry");
         self.supervisor.entry(slot).machine.state().run().expect("it has a run")
-    }
-
-    pub fn state(&self, id: &str) -> ComponentState {
-        self.view(id).state
     }
 
     #[track_caller]

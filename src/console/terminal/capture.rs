@@ -1,0 +1,74 @@
+//! The Supervisor's own log for its screen: a tracing layer in front of tui-logger.
+//!
+//! tui-logger's own initialisation starts a timer of 10 ms, and it bounds records, not bytes. So
+//! the layer hands over records itself, cut and made harmless, and the console's loop moves them.
+
+use std::fmt::{self, Write as _};
+
+use tracing::{
+    Event, Level, Subscriber,
+    field::{Field, Visit},
+};
+use tracing_subscriber::{Layer, layer::Context};
+
+use crate::console::sanitize;
+
+/// Records that are kept.
+const RECORDS: usize = 2000;
+
+/// Install it with the other layers, in the process that holds the engine.
+#[derive(Debug, Default)]
+#[non_exhaustive]
+pub struct Capture;
+
+/// Makes ready to capture; call it once, before the layer is installed.
+pub fn capture() -> Capture {
+    tui_logger::set_default_level(log::LevelFilter::Info);
+    tui_logger::set_hot_buffer_depth(RECORDS);
+    tui_logger::set_buffer_depth(RECORDS);
+    Capture
+}
+
+impl<S: Subscriber> Layer<S> for Capture {
+    fn on_event(&self, event: &Event<'_>, _context: Context<'_, S>) {
+        let metadata = event.metadata();
+        let mut text = Text(String::new());
+        event.record(&mut text);
+        let text = sanitize::plain(&text.0.replace('\n', " "));
+        let level = match *metadata.level() {
+            Level::ERROR => log::Level::Error,
+            Level::WARN => log::Level::Warn,
+            Level::INFO => log::Level::Info,
+            Level::DEBUG => log::Level::Debug,
+            Level::TRACE => log::Level::Trace,
+        };
+        let mut record = log::Record::builder();
+        record.level(level).target(metadata.target());
+        record.file(metadata.file()).line(metadata.line());
+        tui_logger::Drain::new().log(&record.args(format_args!("{text}")).build());
+    }
+}
+
+/// The message, then the other fields as `name=value`; no longer than a line is shown.
+struct Text(String);
+
+impl fmt::Write for Text {
+    /// Takes what there is room for: a value of megabytes is never built up.
+    fn write_str(&mut self, text: &str) -> fmt::Result {
+        let room = (2 * sanitize::MAX_LINE_BYTES).saturating_sub(self.0.len());
+        let end = (0..=text.len().min(room)).rev().find(|end| text.is_char_boundary(*end));
+        self.0.push_str(&text[..end.unwrap_or(0)]);
+        // Nothing more is wanted from a value that has filled it.
+        if text.len() > room { Err(fmt::Error) } else { Ok(()) }
+    }
+}
+
+impl Visit for Text {
+    fn record_debug(&mut self, field: &Field, value: &dyn fmt::Debug) {
+        let separator = if self.0.is_empty() { "" } else { " " };
+        let _full = match field.name() {
+            "message" => write!(self, "{separator}{value:?}"),
+            name => write!(self, "{separator}{name}={value:?}"),
+        };
+    }
+}

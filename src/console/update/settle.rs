@@ -1,0 +1,183 @@
+//! After every message: what follows from the new state of things.
+
+use std::time::Duration;
+
+use super::{Effect, command, confirm};
+use crate::{
+    console::{
+        feed::{Ask, HostIndex, LogWish, Request},
+        layout,
+        model::{LogView, Model, Overlay, PANE_BYTES, Range, RowKey, Screen, Tab, Urgency},
+    },
+    wire::Severity,
+};
+
+/// The pane follows the cursor when it has stood still for so long.
+const REST: Duration = Duration::from_millis(150);
+
+/// Details are asked for again after so long.
+const STALE_DETAILS: Duration = Duration::from_secs(5);
+
+/// Entries that a log screen asks for at first, and the pane below the table.
+const SCREEN_TAIL: u32 = 5000;
+const PANE_TAIL: u32 = 200;
+
+pub(super) fn settle(model: &mut Model, sort_now: bool, effects: &mut Vec<Effect>) {
+    let now = model.now.mono;
+    if let Some(Overlay::Confirm(question)) = model.overlay.take_if(|overlay| {
+        matches!(overlay, Overlay::Confirm(question) if question.overtaken(&model.facts).is_some())
+    }) {
+        confirm::cancel_if_overtaken(model, &question);
+    }
+    let held = matches!(model.overlay, Some(Overlay::Confirm(_))) || model.frozen.is_some();
+    let before = model.table.cursor.clone();
+    model.table.refresh(&model.facts, now, held, sort_now);
+    if model.table.cursor != before {
+        model.preview.moved = Some(now);
+    }
+    let rows = layout::table_rows(model);
+    model.table.keep_in_view(rows);
+    leave_what_is_gone(model);
+    forget_pending(model);
+    let count = model.toasts.len();
+    model.toasts.retain(|toast| toast.lives(now));
+    if model.toasts.len() != count {
+        model.wants(Urgency::Now);
+    }
+    preview(model);
+    wish_for_logs(model, effects);
+    ask_for_details(model, effects);
+}
+
+/// A screen about a component that the registry no longer has.
+fn leave_what_is_gone(model: &mut Model) {
+    let mut gone = None;
+    let facts = &model.facts;
+    model.screens.retain(|screen| match screen {
+        Screen::Details(details) if !facts.rows.contains_key(&details.key) => {
+            gone = Some(details.key.clone());
+            false
+        }
+        _ => true,
+    });
+    if let Some(key) = gone {
+        model.toast(Severity::Warning, format!("{}: no longer in the registry", key.id));
+    }
+}
+
+/// What was asked for and never showed is said, not kept for ever.
+fn forget_pending(model: &mut Model) {
+    let now = model.now.mono;
+    let mut silent = Vec::new();
+    for (key, row) in &mut model.facts.rows {
+        if let Some(pending) =
+            row.pending.take_if(|pending| now.since(pending.since) >= command::PENDING)
+        {
+            silent.push(format!("{} {}: the engine has not shown it yet", pending.verb, key.id));
+        }
+    }
+    for text in silent {
+        model.toast(Severity::Warning, text);
+    }
+}
+
+fn preview(model: &mut Model) {
+    let now = model.now.mono;
+    if layout::of(model).is_none_or(|layout| layout.log.is_none()) {
+        model.preview.view = None;
+        return;
+    }
+    if model.preview.moved.is_some_and(|moved| now.since(moved) < REST) {
+        return;
+    }
+    model.preview.moved = None;
+    let shown = model.preview.view.as_ref().and_then(|view| view.keys.first());
+    if shown != model.table.cursor.as_ref() {
+        model.preview.view =
+            model.table.cursor.clone().map(|key| LogView::new(vec![key], PANE_BYTES));
+        model.wants(Urgency::Now);
+    }
+}
+
+/// Asks each host for the logs on its screen, where that differs from the last wish.
+fn wish_for_logs(model: &mut Model, effects: &mut Vec<Effect>) {
+    for index in 0..model.facts.hosts.len() {
+        let Ok(host) = u16::try_from(index) else { return };
+        let mut wanted = wanted_logs(model, host);
+        // How far each log has come meanwhile makes it no other wish.
+        let same = |(old, new): (&LogWish, &LogWish)| (&old.id, old.tail) == (&new.id, new.tail);
+        let before = &model.log_wishes[index];
+        if before.len() == wanted.len() && before.iter().zip(&wanted).all(same) {
+            continue;
+        }
+        for wish in &mut wanted {
+            wish.after = known(model, &RowKey::new(host, &wish.id));
+        }
+        model.log_wishes[index].clone_from(&wanted);
+        effects.push(Effect::Ask(Request { host, ask: Ask::Logs { wanted } }));
+    }
+}
+
+/// The logs on screens, and the one in the pane.
+fn views(model: &Model) -> impl Iterator<Item = (&LogView, u32)> {
+    let screens = model.screens.iter().filter_map(|screen| match screen {
+        Screen::Logs(view) => Some((&**view, SCREEN_TAIL)),
+        _ => None,
+    });
+    screens.chain(model.preview.view.iter().map(|view| (view, PANE_TAIL)))
+}
+
+fn wanted_logs(model: &Model, host: HostIndex) -> Vec<LogWish> {
+    let mut wanted: Vec<LogWish> = Vec::new();
+    for (view, tail) in views(model) {
+        for key in view.keys.iter().filter(|key| key.host == host) {
+            match wanted.iter_mut().find(|wish| *wish.id == *key.id) {
+                Some(wish) => wish.tail = wish.tail.max(tail),
+                None => wanted.push(LogWish { id: key.id.to_string(), after: None, tail }),
+            }
+        }
+    }
+    wanted
+}
+
+/// What every view of a log has; none where one of them has nothing yet.
+fn known(model: &Model, key: &RowKey) -> Option<u64> {
+    let of_key = views(model).filter(|(view, _)| view.keys.contains(key));
+    let newest: Option<Vec<u64>> = of_key.map(|(view, _)| view.newest(key)).collect();
+    newest?.into_iter().min()
+}
+
+/// The details screen, and the pane at the right of a wide one, ask for what they show.
+fn ask_for_details(model: &mut Model, effects: &mut Vec<Effect>) {
+    let key = match model.screen() {
+        Screen::Details(details) => Some(details.key.clone()),
+        Screen::Components if layout::of(model).is_some_and(|layout| layout.side.is_some()) => {
+            let shown = model.preview.view.as_ref().and_then(|view| view.keys.first());
+            shown.cloned()
+        }
+        _ => None,
+    };
+    let Some(key) = key.filter(|key| model.facts.is_live(key)) else { return };
+    let Some(row) = model.facts.rows.get(&key) else { return };
+    let now = model.now.mono;
+    let run = row.status.run;
+    let mut ask = |ask| effects.push(Effect::Ask(Request { host: key.host, ask }));
+    let fresh = model.asked_details.as_ref().is_some_and(|(of, of_run, at)| {
+        *of == key && *of_run == run && now.since(*at) < STALE_DETAILS
+    });
+    if !fresh {
+        ask(Ask::Explain { id: key.id.to_string() });
+        ask(Ask::Details { id: key.id.to_string() });
+        model.asked_details = Some((key.clone(), run, now));
+    }
+    let points = u32::from(model.size.0).clamp(60, 240);
+    let Some(Screen::Details(details)) = model.screens.last_mut() else { return };
+    let range = details.range;
+    // A chart of an hour moves a column a minute; it is asked for as often as it can move.
+    let renewed = range.duration() / 60;
+    let known = details.asked_range.is_some_and(|(of, at)| of == range && now.since(at) < renewed);
+    if details.tab == Tab::Charts && range != Range::TwoMinutes && !known {
+        details.asked_range = Some((range, now));
+        ask(Ask::History { id: key.id.to_string(), range: range.duration(), points });
+    }
+}
