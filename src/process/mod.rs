@@ -27,7 +27,7 @@ pub use os::{
     user_name,
 };
 #[cfg(unix)]
-pub(crate) use os::{children_of, members_below, numbers, stat};
+pub(crate) use os::{children_of, members_below, numbers, own_orphans, stat};
 pub use signal::{Delivery, Signal};
 
 use crate::model::ComponentId;

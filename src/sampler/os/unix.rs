@@ -18,7 +18,7 @@ use super::super::{Reading, Source};
 use crate::{
     model::{Moment, RunId},
     process::{
-        children_of, members_below, numbers,
+        children_of, members_below, numbers, own_orphans,
         stat::{Stat, TICKS_PER_SECOND},
     },
 };
@@ -31,7 +31,7 @@ pub(crate) struct Meter {
     processes: HashMap<i32, Process>,
     /// Ticks of processes that were seen and have ended.
     ended_ticks: u64,
-    /// Descendants of processes with many threads were looked for.
+    /// When descendants of processes with many threads, or cgroups below ours, were looked for.
     searched: Option<Moment>,
     with_children: bool,
 }
@@ -52,6 +52,9 @@ struct Cgroup {
     folder: File,
     procs: File,
     cpu: File,
+    has_cgroups_below: bool,
+    /// What its processes' own counts were when `cpu` was read, and what that said.
+    last: Option<(Vec<i32>, u64, Duration)>,
 }
 
 /// Finding the children of a process means reading a file for each of its threads.
@@ -63,10 +66,7 @@ const RUN_MARKER: &[u8] = b"S7SUPERVISOR_RUN=";
 /// Processes that came to us when their parents ended, by the run that their environment names.
 pub(crate) fn orphans_by_run(leaders: &HashSet<i32>) -> HashMap<RunId, Vec<i32>> {
     let mut runs: HashMap<RunId, Vec<i32>> = HashMap::new();
-    for pid in children_of(std::process::id().cast_signed())
-        .into_iter()
-        .filter(|pid| !leaders.contains(pid))
-    {
+    for pid in own_orphans().into_iter().filter(|pid| !leaders.contains(pid)) {
         let Ok(environment) = fs::read(format!("/proc/{pid}/environ")) else { continue };
         let mut variables = environment.split(|&byte| byte == 0);
         let run = variables.find_map(|variable| variable.strip_prefix(RUN_MARKER));
@@ -113,17 +113,14 @@ impl Meter {
     pub(crate) fn read(&mut self, now: Moment) -> Option<Reading> {
         match self.source.clone() {
             Source::Leader { pid, start_time } => self.read_descendants(pid, start_time, now),
-            Source::Cgroup(folder) => self.read_cgroup(&folder),
+            Source::Cgroup(folder) => self.read_cgroup(&folder, now),
         }
     }
 
     fn read_descendants(&mut self, leader: i32, start_time: u64, now: Moment) -> Option<Reading> {
         let mut totals = Totals::default();
         let mut children = Vec::new();
-        let search = self.searched.is_none_or(|at| now.since(at) >= SEARCH_INTERVAL);
-        if search {
-            self.searched = Some(now);
-        }
+        let search = self.is_time_to_search(now);
         if !self.processes.contains_key(&leader) {
             let process = Process::open(leader).filter(|process| process.start_time == start_time);
             self.processes.extend(process.map(|process| (leader, process)));
@@ -160,20 +157,20 @@ impl Meter {
         totals.reading(from_ticks(ticks + self.ended_ticks))
     }
 
-    fn read_cgroup(&mut self, folder: &Path) -> Option<Reading> {
+    fn is_time_to_search(&mut self, now: Moment) -> bool {
+        let is_time = self.searched.is_none_or(|at| now.since(at) >= SEARCH_INTERVAL);
+        if is_time {
+            self.searched = Some(now);
+        }
+        is_time
+    }
+
+    fn read_cgroup(&mut self, folder: &Path, now: Moment) -> Option<Reading> {
+        let search = self.is_time_to_search(now);
         if self.cgroup.is_none() {
             self.cgroup = Cgroup::open(folder).ok();
         }
-        let mut pids = Vec::new();
-        {
-            let cgroup = self.cgroup.as_ref()?;
-            // A folder's links are its own two and one for each folder in it.
-            if cgroup.folder.metadata().is_ok_and(|folder| folder.nlink() > 2) {
-                pids = members_below(folder);
-            } else {
-                read_numbers(&cgroup.procs, &mut pids);
-            }
-        }
+        let pids = self.cgroup.as_mut()?.members(folder, search);
         let mut totals = Totals::default();
         for &pid in &pids {
             if let Some(stat) = self.read_process(pid).or_else(|| {
@@ -187,14 +184,15 @@ impl Meter {
         if self.processes.len() > pids.len() {
             self.processes.retain(|pid, _| pids.contains(pid));
         }
-        totals.reading(self.cgroup.as_ref()?.cpu_time()?)
+        let cpu_time = self.cgroup.as_mut()?.cpu_time(pids, totals.activity)?;
+        totals.reading(cpu_time)
     }
 
     /// `None`: it has ended, and is forgotten but for the time that it used.
     fn read_process(&mut self, pid: i32) -> Option<Stat> {
         let process = self.processes.get_mut(&pid)?;
         if let Some(stat) = read_stat(&process.stat) {
-            process.ticks = stat.user_ticks + stat.system_ticks;
+            process.ticks = stat.ticks;
             if !stat.is_dead() {
                 return Some(stat);
             }
@@ -208,6 +206,8 @@ impl Meter {
 /// Sums over the living processes of a tree.
 #[derive(Debug, Default)]
 struct Totals {
+    /// All ticks that the kernel counts: a tree in which they stand still used no time.
+    activity: u64,
     pages: u64,
     processes: u32,
     threads: u32,
@@ -216,6 +216,7 @@ struct Totals {
 
 impl Totals {
     fn add(&mut self, stat: &Stat) {
+        self.activity += stat.ticks + stat.children_ticks;
         self.pages += stat.resident_pages;
         self.processes += 1;
         self.threads += stat.threads;
@@ -238,8 +239,8 @@ impl Process {
         let stat = File::open(format!("/proc/{pid}/stat")).ok()?;
         let children = File::open(format!("/proc/{pid}/task/{pid}/children")).ok();
         let now = read_stat(&stat)?;
-        let ticks = now.user_ticks + now.system_ticks;
-        Some(Self { parent: now.ppid, start_time: now.start_time, ticks, stat, children })
+        let Stat { ppid: parent, start_time, ticks, .. } = now;
+        Some(Self { parent, start_time, ticks, stat, children })
     }
 }
 
@@ -249,17 +250,40 @@ impl Cgroup {
             folder: File::open(folder)?,
             procs: File::open(folder.join("cgroup.procs"))?,
             cpu: File::open(folder.join("cpu.stat"))?,
+            has_cgroups_below: false,
+            last: None,
         })
     }
 
+    fn members(&mut self, folder: &Path, search: bool) -> Vec<i32> {
+        if search {
+            // A folder's links are its own two and one for each folder in it.
+            self.has_cgroups_below = self.folder.metadata().is_ok_and(|folder| folder.nlink() > 2);
+        }
+        if self.has_cgroups_below {
+            return members_below(folder);
+        }
+        let mut pids = Vec::new();
+        read_numbers(&self.procs, &mut pids);
+        pids
+    }
+
     /// All that the run used, also in processes that lived between two samples: every run has a
-    /// cgroup of its own.
-    fn cpu_time(&self) -> Option<Duration> {
+    /// cgroup of its own. While the same processes stand still there is nothing to be read: what
+    /// one of their children used is counted when they wait for it.
+    fn cpu_time(&mut self, pids: Vec<i32>, activity: u64) -> Option<Duration> {
+        if let Some((last_pids, last_activity, cpu_time)) = &self.last
+            && (last_pids, *last_activity) == (&pids, activity)
+        {
+            return Some(*cpu_time);
+        }
         let mut buffer = [0; 512];
         let length = self.cpu.read_at(&mut buffer, 0).ok()?;
         let text = std::str::from_utf8(buffer.get(..length)?).ok()?;
         let used = text.lines().find_map(|line| line.strip_prefix("usage_usec "))?;
-        Some(Duration::from_micros(used.parse().ok()?))
+        let cpu_time = Duration::from_micros(used.parse().ok()?);
+        self.last = Some((pids, activity, cpu_time));
+        Some(cpu_time)
     }
 }
 

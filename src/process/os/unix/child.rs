@@ -127,14 +127,11 @@ impl Child {
         }
         if !state.contains(PollFlags::HUP) {
             // Not reaped yet, so its line is still there, if we may read that field.
-            let stat = Stat::of(self.pid)?.filter(|stat| stat.start_time == self.start_time);
-            if let Some(stat) = stat.filter(Stat::is_dead) {
-                let readable = stat.exit_status != 0 || may_inspect(self.pid);
-                return Ok(Some(if readable {
-                    exit_of_status(stat.exit_status)
-                } else {
-                    Exit::Unknown
-                }));
+            let found = Stat::with_exit_status(self.pid)?;
+            let found = found.filter(|(stat, _)| stat.start_time == self.start_time);
+            if let Some((_, status)) = found.filter(|(stat, _)| stat.is_dead()) {
+                let is_readable = status != 0 || may_inspect(self.pid);
+                return Ok(Some(if is_readable { exit_of_status(status) } else { Exit::Unknown }));
             }
         }
         Ok(Some(Exit::Unknown))

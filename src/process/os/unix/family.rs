@@ -17,7 +17,7 @@ pub(super) fn own_children() -> Vec<i32> {
 }
 
 /// Children of our first thread. See `Look::AtOrphans`.
-pub(super) fn own_orphans() -> Vec<i32> {
+pub(crate) fn own_orphans() -> Vec<i32> {
     let first = format!("/proc/self/task/{}/children", std::process::id());
     let listed = leaders::undisturbed(|| fs::read(first));
     // Without such files there is but one list of children.

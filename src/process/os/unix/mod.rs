@@ -28,7 +28,7 @@ pub use account::{group_id, user_id, user_name};
 pub use belonging::belongs_to;
 pub(crate) use cgroup::members_below;
 pub use child::Child;
-pub(crate) use family::{children_of, numbers};
+pub(crate) use family::{children_of, numbers, own_orphans};
 pub use leaders::reap_orphans;
 pub use own::{Original, boot_id, execute_self, hygiene, spawn_detached, start_time};
 pub use readiness::readable;

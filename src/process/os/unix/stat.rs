@@ -9,16 +9,15 @@ pub(crate) struct Stat {
     pub state: u8,
     pub ppid: i32,
     pub session: i32,
-    /// Fields 14 and 15, in clock ticks.
-    pub user_ticks: u64,
-    pub system_ticks: u64,
+    /// Fields 14 and 15, user and system time, in clock ticks.
+    pub ticks: u64,
+    /// Fields 16 and 17: the same of the children that it has waited for.
+    pub children_ticks: u64,
     pub threads: u32,
     /// Field 22: clock ticks from boot to the start of the process.
     pub start_time: u64,
     /// Field 24.
     pub resident_pages: u64,
-    /// Field 52: a wait status; 0 where we may not know.
-    pub exit_status: i32,
 }
 
 /// Clock ticks a second in `/proc`: fixed by the kernel's interface on every machine we know.
@@ -32,36 +31,49 @@ impl Stat {
         // The name is the only field that may hold spaces and brackets, so count from its end.
         let name_end = memchr::memrchr(b')', line)?;
         let text = str::from_utf8(line.get(name_end + 2..)?).ok()?;
-        let mut fields = text.split_ascii_whitespace();
+        let mut fields = text.split(' ');
         let state = *fields.next()?.as_bytes().first()?;
         let ppid = fields.next()?.parse().ok()?;
         let session = fields.nth(1)?.parse().ok()?;
-        let user_ticks = fields.nth(7)?.parse().ok()?;
-        let system_ticks = fields.next()?.parse().ok()?;
-        let threads = fields.nth(4)?.parse().ok()?;
+        let mut ticks = |skip| fields.nth(skip)?.parse::<u64>().ok();
+        let (user, system, children_user, children_system) =
+            (ticks(7)?, ticks(0)?, ticks(0)?, ticks(0)?);
+        let threads = fields.nth(2)?.parse().ok()?;
         let start_time = fields.nth(1)?.parse().ok()?;
         let resident_pages = fields.nth(1)?.parse().unwrap_or(0);
-        let exit_status = fields.nth(27).and_then(|field| field.parse().ok()).unwrap_or(0);
         Some(Self {
             state,
             ppid,
             session,
-            user_ticks,
-            system_ticks,
+            ticks: user + system,
+            children_ticks: children_user + children_system,
             threads,
             start_time,
             resident_pages,
-            exit_status,
         })
     }
 
     /// `None`: there is no such process.
     pub(crate) fn of(pid: i32) -> io::Result<Option<Self>> {
+        Self::read(pid, Self::parse)
+    }
+
+    /// Together with field 52, the wait status of a zombie; 0 where we may not know it.
+    pub(crate) fn with_exit_status(pid: i32) -> io::Result<Option<(Self, i32)>> {
+        Self::read(pid, |line| {
+            let name_end = memchr::memrchr(b')', line)?;
+            let text = str::from_utf8(line.get(name_end + 2..)?).ok()?;
+            let status = text.split_ascii_whitespace().nth(49)?.parse().ok()?;
+            Some((Self::parse(line)?, status))
+        })
+    }
+
+    fn read<T>(pid: i32, parse: impl FnOnce(&[u8]) -> Option<T>) -> io::Result<Option<T>> {
         let mut buffer = [0; Self::BUFFER];
         let read =
             File::open(format!("/proc/{pid}/stat")).and_then(|mut file| file.read(&mut buffer));
         match read {
-            Ok(length) => Ok(buffer.get(..length).and_then(Self::parse)),
+            Ok(length) => Ok(buffer.get(..length).and_then(parse)),
             Err(error) if is_gone(&error) => Ok(None),
             Err(error) => Err(error),
         }
@@ -91,12 +103,11 @@ mod tests {
             state: b'R',
             ppid: 7,
             session: 41,
-            user_ticks: 500,
-            system_ticks: 60,
+            ticks: 560,
+            children_ticks: 15,
             threads: 3,
             start_time: 98765,
             resident_pages: 77,
-            exit_status: 256,
         };
         assert_eq!(stat, expected);
     }
