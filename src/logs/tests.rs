@@ -405,6 +405,8 @@ fn a_line_that_was_waited_for_is_told_once_and_with_its_run() {
     bench.logs.exited(&id, RunId(2), Exit::Code(1), false);
     bench.logs.watch_lines(&id, RunId(3), Regex::new("ready").expect("a pattern"));
     bench.logs.exited(&id, RunId(3), Exit::Code(1), false);
+    // What is in the pipe when the thread hears of the end still is that run's.
+    bench.sync();
     write(&streams.stdout, b"ready\n");
     bench.sync();
     assert_eq!(bench.notices.try_recv().ok(), None, "the end of the run ends the watch");
