@@ -19,7 +19,8 @@ const MAY_IMPORT: [(&str, &[&str]); 18] = [
     ("supervisor", &["registry", "plan", "machine"]),
     ("process", &["registry"]),
     ("logs", &["registry"]),
-    ("probes", &["registry"]),
+    // Commands of exec checks are processes like others.
+    ("probes", &["registry", "process"]),
     ("sampler", &["registry", "process"]),
     // The driver: the world's rooms, the pure ones, and the listeners that it opens.
     (
@@ -38,7 +39,8 @@ const MAY_IMPORT: [(&str, &[&str]); 18] = [
     ),
     // Of the runtime it may know the handle alone; see `control_knows_the_handle_alone`.
     ("control", &["runtime"]),
-    ("client", &[]),
+    // How a socket with a long path is reached is said once, where it is bound.
+    ("client", &["control"]),
     ("console", &["client"]),
     ("demo", &[]),
     ("guardian", &[]),
