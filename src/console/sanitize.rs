@@ -32,7 +32,7 @@ pub fn plain(text: &str) -> String {
     strip(&line(text))
 }
 
-/// Removes the SGR sequences of a text that [`line`] has cleaned.
+/// Removes the SGR sequences of a text that [`line()`] has cleaned.
 pub fn strip(clean: &str) -> String {
     if !clean.contains(ESC) {
         return clean.to_owned();

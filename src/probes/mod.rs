@@ -12,7 +12,7 @@
 //!     └──────────────────────────────────►  ProbeNotice { run, kind, finding }
 //! ```
 //!
-//! One run has at most two small tasks: the rounds of checks ([`rounds`]), and the notify
+//! One run has at most two small tasks: the rounds of checks (`rounds`), and the notify
 //! listener where the component speaks that protocol. Every wait is in the tokio clock, so tests
 //! run in virtual time; whether an answer changes the verdict is decided by the pure [`Judge`].
 
