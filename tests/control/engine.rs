@@ -8,10 +8,10 @@ use s7supervisor::{
     runtime::{Handle, Message, Request, Targets},
     updates::Updates,
     wire::{
-        Acceptance, Access, ComponentState, ComponentStatus, ContainmentLevel, EventKind,
-        EventRecord, Explanation, Health, Intent, Operation, OperationState, Outcome, Problem,
-        ProblemCode, Progress, Readiness, ReloadReport, Snapshot, Status, SupervisorStatus, Update,
-        Verb,
+        Acceptance, Access, ComponentDetails, ComponentState, ComponentStatus, ContainmentLevel,
+        EventKind, EventRecord, Explanation, Health, Intent, Operation, OperationState, Outcome,
+        Problem, ProblemCode, Progress, Readiness, ReloadReport, Snapshot, Status,
+        SupervisorStatus, Update, Verb,
     },
 };
 use tokio::sync::{mpsc, oneshot};
@@ -190,6 +190,10 @@ impl State {
             }
             Message::Explain { id, reply } => {
                 let _ = reply.send(known(&id).map(|()| explanation(&id, &self.description)));
+            }
+            Message::Details { id, reply } => {
+                let details = |()| ComponentDetails { id: id.clone(), ..Default::default() };
+                let _ = reply.send(known(&id).map(details));
             }
             Message::Operation { id, reply } => {
                 let _ = reply.send(self.known_operation(id.0));
