@@ -119,9 +119,11 @@ mod tests {
             let mut text = String::new();
             for (name, data, commented) in &wanted {
                 if *commented {
-                    text += &format!(": alive{ends}{ends}");
+                    text += ": alive";
+                    text += &ends.repeat(2);
                 }
-                text += &format!("event: {name}{ends}id: 1{ends}data: {data}{ends}{ends}");
+                let fields = ["event: ", name, ends, "id: 1", ends, "data: ", data, ends, ends];
+                text += &fields.concat();
             }
             let (mut rest, mut cuts) = (text.as_bytes(), cuts.iter().cycle());
             let mut chunks = Vec::new();
