@@ -23,6 +23,7 @@ use super::{
     handle::Message,
     journal::{Entry, Journal},
     launch,
+    limits::LimitWatch,
     messages::Internal,
     notify::ServiceManager,
     samples::Samples,
@@ -62,6 +63,7 @@ pub(super) struct Driver {
     pub containment: Containment,
     pub journal: Journal,
     pub samples: Samples,
+    pub limits: LimitWatch,
     pub manager: ServiceManager,
     pub internal: mpsc::UnboundedSender<Internal>,
     /// Callers who wait for an operation's end.
@@ -196,15 +198,23 @@ impl Driver {
             self.next_statistics = every.map(|every| now.after(every));
             self.trace_statistics();
         }
+        self.look_at_limits(now);
         self.tell_manager();
     }
 
     fn next_deadline(&self) -> Option<Moment> {
         let lingering = (!self.lingering.is_empty()).then(|| clock::now().after(LINGERING_LOOK));
-        [self.supervisor.next_deadline(), self.next_statistics, self.next_watchdog, lingering]
-            .into_iter()
-            .flatten()
-            .min()
+        let limits = self.limits.next_deadline();
+        [
+            limits,
+            self.supervisor.next_deadline(),
+            self.next_statistics,
+            self.next_watchdog,
+            lingering,
+        ]
+        .into_iter()
+        .flatten()
+        .min()
     }
 
     // ---- the world's news -----------------------------------------------------------------
@@ -234,7 +244,7 @@ impl Driver {
     }
 
     fn take_in(&mut self, run: RunId, newborn: Newborn) -> Result<(), String> {
-        let Newborn { child, mut tree, process } = newborn;
+        let Newborn { child, mut tree, process, unbounded } = newborn;
         let Some(id) = self.supervisor.component_of(run).cloned() else {
             let _ended_below = tree.kill();
             return Err("nobody waits for it any more".to_owned());
@@ -256,6 +266,8 @@ impl Driver {
             return Err(error.to_string());
         }
         self.logs.started(&id, run, process.pid);
+        self.tell_unbounded(&id, unbounded);
+        self.keep_limits(&id);
         self.running.insert(run, Running { id, child, tree, leader_ended: false });
         Ok(())
     }
@@ -267,6 +279,7 @@ impl Driver {
             return false;
         }
         self.running.insert(run, Running { id: id.clone(), child, tree, leader_ended: false });
+        self.keep_limits(id);
         true
     }
 
@@ -300,7 +313,8 @@ impl Driver {
             view.state == crate::wire::ComponentState::Stopping && view.reason.is_some()
         });
         self.logs.exited(&id, run, exit, expected);
-        self.facts.push(Fact::Exited { run, exit, oom: false, tree_gone });
+        let oom = self.is_out_of_memory(run, exit);
+        self.facts.push(Fact::Exited { run, exit, oom, tree_gone });
         if tree_gone {
             self.forget(run);
         } else {

@@ -36,6 +36,10 @@ pub(super) enum Internal {
         run: RunId,
         result: Result<CommandEnd, CommandError>,
     },
+    /// Resident bytes of the trees that have a limit.
+    MemoryLookedAt {
+        used: Vec<(RunId, u64)>,
+    },
     RegistryRead {
         result: Box<Result<Loaded, LoadError>>,
         dry_run: bool,
@@ -110,6 +114,7 @@ impl Driver {
     pub fn handle_internal(&mut self, internal: Internal) {
         match internal {
             Internal::StopCommandEnded { run, result } => self.stop_command_ended(run, result),
+            Internal::MemoryLookedAt { used } => self.memory_looked_at(used),
             Internal::RegistryRead { result, dry_run, origin, reply } => {
                 let report = self.reload(*result, dry_run, &origin);
                 if let Err(problem) = &report {
