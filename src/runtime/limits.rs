@@ -17,12 +17,14 @@ use super::{
     details::amount,
     driver::{Driver, Running},
     messages::Internal,
+    telling::About,
 };
 use crate::{
     model::{ComponentId, Exit, Moment, RunId},
     process::{KernelLog, Unbounded},
     sampler::{Sampler, Source},
     supervisor::Fact,
+    wire::EventKind,
 };
 
 /// Between two looks at the memory of trees with a limit.
@@ -117,6 +119,8 @@ impl Driver {
                     amount(limit)
                 );
                 tracing::warn!(%id, %run, why, "the component is restarted");
+                let about = About { id: &id, run: Some(run) };
+                self.tell(Some(about), EventKind::Limit, why.clone(), None);
                 self.facts.push(Fact::OverLimit { run, why });
             }
         }
@@ -137,6 +141,8 @@ impl Driver {
         for Unbounded { element, reason } in unbounded {
             if self.limits.told.insert(element) {
                 tracing::warn!(%id, element, reason, "this limit cannot be kept here");
+                let text = format!("{element} cannot be kept here: {reason}");
+                self.tell(None, EventKind::Supervisor, text, None);
             }
         }
     }
