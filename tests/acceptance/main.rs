@@ -29,3 +29,4 @@ mod reload;
 mod signals;
 mod systemd;
 mod trace;
+mod watching;
