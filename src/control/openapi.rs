@@ -37,6 +37,8 @@ pub fn document() -> &'static str {
         routes::explain,
         routes::component_command,
         routes::command,
+        routes::hold,
+        routes::release,
         routes::reload,
         routes::shutdown,
         routes::operation,

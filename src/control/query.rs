@@ -11,7 +11,7 @@ use axum::{
 };
 
 use super::refusal::Refusal;
-use crate::model::RunId;
+use crate::model::{RunId, parse_until};
 
 /// The longest time for which an answer is held back.
 pub(super) const LONGEST_WAIT: Duration = Duration::from_hours(1);
@@ -49,6 +49,32 @@ impl Parameters {
                 Err(Refusal::bad_request(format!("\"{name}\" is \"{text}\": write true or false")))
             }
         }
+    }
+
+    /// `?until=TIME`: `+2h` or RFC 3339, in the future.
+    pub(super) fn until(&mut self) -> Result<Option<jiff::Timestamp>, Refusal> {
+        let Some(text) = self.one("until")? else { return Ok(None) };
+        // A client that wrote `+2h` unescaped meant no blank.
+        let text = match text.strip_prefix(' ') {
+            Some(rest) => format!("+{rest}"),
+            None => text,
+        };
+        let time = parse_until(&text, jiff::Timestamp::now());
+        let refused = |why| Refusal::bad_request(format!("\"{}\" {why}", text.escape_debug()));
+        time.map(Some).map_err(refused)
+    }
+
+    /// `?NAME=TEXT`: one line of at most so many bytes; empty is none.
+    pub(super) fn text(&mut self, name: &str, longest: usize) -> Result<Option<String>, Refusal> {
+        let Some(text) = self.one(name)?.filter(|text| !text.trim().is_empty()) else {
+            return Ok(None);
+        };
+        if text.len() > longest || text.chars().any(char::is_control) {
+            return Err(Refusal::bad_request(format!(
+                "\"{name}\" is one line of at most {longest} bytes"
+            )));
+        }
+        Ok(Some(text.trim().to_owned()))
     }
 
     /// Every `?NAME=VALUE`, in the order given.

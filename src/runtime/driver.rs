@@ -21,6 +21,7 @@ use super::{
     clock,
     engine::Place,
     handle::Message,
+    holds::HoldFile,
     journal::{Entry, Journal},
     launch,
     messages::Internal,
@@ -60,6 +61,9 @@ pub(super) struct Driver {
     pub configs: Configs,
     pub containment: Containment,
     pub journal: Journal,
+    pub hold_file: HoldFile,
+    /// The holds differ from what was written of them.
+    pub holds_changed: bool,
     pub samples: Samples,
     pub manager: ServiceManager,
     pub internal: mpsc::UnboundedSender<Internal>,
@@ -172,6 +176,9 @@ impl Driver {
             let mut effects = Vec::new();
             self.supervisor.deadline_reached(now, &mut effects);
             self.settle(effects);
+        }
+        if self.holds_changed {
+            self.store_holds(|_| {});
         }
         if !self.lingering.is_empty() {
             self.look_after_lingering();

@@ -15,6 +15,7 @@ use super::{
     clock,
     driver::{Driver, End, Inputs},
     handle::Handle,
+    holds::HoldFile,
     inheritance,
     journal::{self, Journal},
     launch::pipes_folder,
@@ -205,6 +206,9 @@ async fn supervise(
     let (remembered, journal) = Journal::open(&temp, boot_id)
         .map_err(|source| EngineError::Folder { path: temp.clone(), source })?;
 
+    let (hold_file, holds) = HoldFile::open(&temp)
+        .map_err(|source| EngineError::Folder { path: temp.clone(), source })?;
+
     let (made_sender, made) = mpsc::unbounded_channel();
     let spawner =
         Spawner::start(logs.clone(), containment.clone(), pipes_folder(&temp), made_sender)
@@ -244,6 +248,8 @@ async fn supervise(
         configs,
         containment,
         journal,
+        hold_file,
+        holds_changed: false,
         samples: Samples::default(),
         next_watchdog: manager.watchdog.map(|_| now),
         manager,
@@ -267,6 +273,7 @@ async fn supervise(
     // Before anything is started: nothing runs that could not be asked about. Questions wait
     // until the loop begins.
     let server = control::serve(&options, handle).map_err(EngineError::Control)?;
+    driver.restore_holds(holds);
     inheritance::take_over(&mut driver, &remembered, registry.config.leftovers)
         .await
         .map_err(EngineError::Leftovers)?;
@@ -303,15 +310,17 @@ fn boot(driver: &mut Driver, remembered: &journal::State) {
 /// Leaves nothing behind that is not of use to the next Supervisor.
 async fn finish(driver: Driver, log_thread: logs::LogThread, temp: &Path) {
     let ids: Vec<ComponentId> = driver.supervisor.ids().cloned().collect();
-    let Driver { containment, journal, logs, .. } = driver;
+    let Driver { containment, journal, logs, running, .. } = driver;
     journal.close();
-    let swept = containment.sweep();
+    // What is held outlives a restart of the Supervisor; so do processes that cannot be ended.
+    let alive: BTreeSet<&ComponentId> = running.values().map(|running| &running.id).collect();
+    let swept = if alive.is_empty() { containment.sweep() } else { 0 };
     if swept > 0 {
         tracing::warn!(swept, "processes that belonged to no component any more were ended");
     }
     containment.remove();
     for id in &ids {
-        logs.close(id, true);
+        logs.close(id, !alive.contains(id));
     }
     let _never_made = std::fs::remove_dir_all(temp.join("notify"));
     // Nothing else is left to be done on this thread.

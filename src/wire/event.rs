@@ -49,6 +49,10 @@ pub enum EventKind {
     Adopted,
     /// The registry was read again.
     Reload,
+    /// An operator held a component: it is neither started nor restarted for a while.
+    Hold,
+    /// A hold was released, or has expired.
+    Release,
     /// Output that could not be kept or shown.
     Dropped,
     /// The Supervisor itself: start, end, upgrade.
@@ -66,7 +70,7 @@ pub enum Severity {
 }
 
 impl EventKind {
-    pub const ALL: [Self; 18] = [
+    pub const ALL: [Self; 20] = [
         Self::Command,
         Self::Waiting,
         Self::Starting,
@@ -82,6 +86,8 @@ impl EventKind {
         Self::Limit,
         Self::Adopted,
         Self::Reload,
+        Self::Hold,
+        Self::Release,
         Self::Dropped,
         Self::Supervisor,
         Self::Other,
@@ -104,6 +110,8 @@ impl EventKind {
             Self::Limit => "limit",
             Self::Adopted => "adopted",
             Self::Reload => "reload",
+            Self::Hold => "hold",
+            Self::Release => "release",
             Self::Dropped => "dropped",
             Self::Supervisor => "supervisor",
             Self::Other => "other",
@@ -124,6 +132,8 @@ impl EventKind {
             | Self::Healthy
             | Self::Adopted
             | Self::Reload
+            | Self::Hold
+            | Self::Release
             | Self::Supervisor
             | Self::Other => Severity::Info,
         }

@@ -16,6 +16,7 @@ mod crash;
 mod demo;
 mod fleet;
 mod harness;
+mod holds;
 mod latency;
 mod launch;
 mod order;

@@ -1,0 +1,174 @@
+//! `hold` and `release`: no start and no restart, by nobody and nothing, for a while.
+
+use clap::Args;
+use jiff::{Timestamp, ZonedDateTime, civil::Time, tz::TimeZone};
+
+use crate::{
+    cli::{
+        Context,
+        exit::{Exit, Failure},
+        ui::clean,
+        words,
+    },
+    model::{UNTIL_FORMS, parse_until},
+    wire::{ComponentState, Hold, HoldReport},
+};
+
+#[derive(Debug, Clone, Args)]
+pub struct Arguments {
+    /// Components
+    #[arg(value_name = "ID", required = true)]
+    ids: Vec<String>,
+    /// When it ends by itself: +2h, 14:30, or 2026-11-23T14:30:00Z [default: when it is released]
+    #[arg(long, value_name = "TIME", allow_hyphen_values = true)]
+    until: Option<String>,
+    /// Shown to whoever looks at the component, or tries to start it
+    #[arg(long, value_name = "TEXT")]
+    reason: Option<String>,
+}
+
+pub async fn perform(context: &Context, arguments: &Arguments) -> Result<(), Failure> {
+    let until = match &arguments.until {
+        None => None,
+        Some(text) => {
+            let time = absolute(text, &ZonedDateTime::now()).map_err(|why| {
+                Failure::new(Exit::Usage, format!("--until \"{}\" {why}", text.escape_debug()))
+            })?;
+            Some(time.to_string())
+        }
+    };
+    let client = context.place.client()?;
+    for id in &arguments.ids {
+        let report = client.hold(id, until.as_deref(), arguments.reason.as_deref()).await?;
+        context.ui.line(held(&report, Timestamp::now()));
+        warn(context, &report);
+    }
+    Ok(())
+}
+
+pub async fn release(context: &Context, ids: &[String]) -> Result<(), Failure> {
+    let client = context.place.client()?;
+    for id in ids {
+        let report = client.release(id).await?;
+        context.ui.line(released(&report));
+        warn(context, &report);
+    }
+    Ok(())
+}
+
+fn warn(context: &Context, report: &HoldReport) {
+    if let Some(warning) = &report.warning {
+        context.ui.error(format_args!("{}: {}", clean(&report.id), clean(warning)));
+    }
+}
+
+fn held(report: &HoldReport, now: Timestamp) -> String {
+    let id = clean(&report.id);
+    let Some(hold) = &report.hold else {
+        // Its time came between the request and the answer.
+        return format!("{id} is {} and is not held any more", report.state);
+    };
+    let goes_on = match report.state {
+        ComponentState::Running | ComponentState::Starting => {
+            "it goes on running, and is neither restarted nor started again before"
+        }
+        ComponentState::Stopped
+        | ComponentState::Waiting
+        | ComponentState::Stopping
+        | ComponentState::Backoff
+        | ComponentState::Exited
+        | ComponentState::Failed
+        | ComponentState::Unkillable => "nothing starts it before",
+    };
+    format!("{id} is {} and {}; {goes_on}", report.state, in_words(hold, now))
+}
+
+fn released(report: &HoldReport) -> String {
+    let id = clean(&report.id);
+    match &report.before {
+        None => format!("{id} was not held; it is {}", report.state),
+        Some(before) => format!(
+            "{id} is released and {} (it was held by {}{})",
+            report.state,
+            clean(&before.by),
+            before.reason.as_deref().map(|why| format!(": {}", clean(why))).unwrap_or_default()
+        ),
+    }
+}
+
+/// `held by root until 2026-11-23T14:30:00Z (1h 59m): disk swap`
+pub(in crate::cli) fn in_words(hold: &Hold, now: Timestamp) -> String {
+    let mut text = format!("held by {}", clean(&hold.by));
+    match hold.until.as_deref().map(|until| (until, until.parse::<Timestamp>())) {
+        None => text.push_str(" until it is released"),
+        Some((until, Ok(time))) => {
+            let left = words::span(time.duration_since(now).as_secs_f64());
+            text.push_str(&format!(" until {until} (for {left})"));
+        }
+        Some((until, Err(_))) => text.push_str(&format!(" until {}", clean(until))),
+    }
+    if let Some(reason) = &hold.reason {
+        text.push_str(&format!(": {}", clean(reason)));
+    }
+    text
+}
+
+/// What the server takes, and a time of day here: the next one.
+fn absolute(text: &str, now: &ZonedDateTime) -> Result<Timestamp, String> {
+    let Ok(time) = text.parse::<Time>() else {
+        return parse_until(text, now.timestamp())
+            .map_err(|why| why.replace(UNTIL_FORMS, &format!("14:30, {UNTIL_FORMS}")));
+    };
+    let impossible = |error: jiff::Error| format!("is no time to come: {error}");
+    let on = |day: jiff::civil::Date| {
+        day.to_datetime(time).to_zoned_datetime(now.time_zone().clone()).map_err(impossible)
+    };
+    let today = on(now.date())?;
+    let next = if today > *now { today } else { on(now.date().tomorrow().map_err(impossible)?)? };
+    Ok(next.with_time_zone(TimeZone::UTC).timestamp())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::cli::samples::now;
+
+    fn report(hold: Option<Hold>, before: Option<Hold>) -> HoldReport {
+        let state = ComponentState::Running;
+        HoldReport { id: "ps".to_owned(), hold, before, state, warning: None }
+    }
+
+    fn hold() -> Hold {
+        Hold {
+            by: "root (cli)".to_owned(),
+            reason: Some("disk swap".to_owned()),
+            since: "2026-11-22T14:00:00Z".to_owned(),
+            until: Some("2026-11-22T16:02:07Z".to_owned()),
+        }
+    }
+
+    #[test]
+    fn a_hold_is_told_with_what_it_means() {
+        assert_eq!(
+            held(&report(Some(hold()), None), now()),
+            "ps is running and held by root (cli) until 2026-11-22T16:02:07Z (for 2h 00m): disk \
+             swap; it goes on running, and is neither restarted nor started again before"
+        );
+        assert_eq!(
+            released(&report(None, Some(hold()))),
+            "ps is released and running (it was held by root (cli): disk swap)"
+        );
+        assert_eq!(released(&report(None, None)), "ps was not held; it is running");
+    }
+
+    #[test]
+    fn a_time_of_day_is_the_next_one_here() {
+        let zone = TimeZone::fixed(jiff::tz::offset(2));
+        let now: ZonedDateTime = now().to_zoned_datetime(zone); // 16:02:07
+        let read = |text| absolute(text, &now).map(|time| time.to_string());
+        assert_eq!(read("17:00"), Ok("2026-11-22T15:00:00Z".to_owned()));
+        assert_eq!(read("16:02"), Ok("2026-11-23T14:02:00Z".to_owned()));
+        assert_eq!(read("+1h"), Ok("2026-11-22T15:02:07Z".to_owned()));
+        assert!(read("25:00").expect_err("no time").contains("14:30, +2h"));
+    }
+}
