@@ -35,6 +35,7 @@ pub fn document() -> &'static str {
         routes::status,
         routes::component,
         routes::explain,
+        routes::details,
         routes::component_command,
         routes::command,
         routes::hold,

@@ -11,7 +11,7 @@ use axum::{
 };
 
 use super::refusal::Refusal;
-use crate::model::{RunId, parse_until};
+use crate::{model::RunId, wire::time::parse_coming};
 
 /// The longest time for which an answer is held back.
 pub(super) const LONGEST_WAIT: Duration = Duration::from_hours(1);
@@ -59,9 +59,8 @@ impl Parameters {
             Some(rest) => format!("+{rest}"),
             None => text,
         };
-        let time = parse_until(&text, jiff::Timestamp::now());
-        let refused = |why| Refusal::bad_request(format!("\"{}\" {why}", text.escape_debug()));
-        time.map(Some).map_err(refused)
+        let time = parse_coming(&text, &jiff::ZonedDateTime::now());
+        time.map(Some).map_err(Refusal::bad_request)
     }
 
     /// `?NAME=TEXT`: one line of at most so many bytes; empty is none.

@@ -8,10 +8,9 @@ mod exit;
 mod id;
 mod moment;
 mod origin;
-mod until;
+pub mod secret;
 
 pub use exit::{Exit, LastExit, signal_name};
 pub use id::{ComponentId, InvalidComponentId, OperationId, RunId};
 pub use moment::Moment;
 pub use origin::{Origin, Via};
-pub use until::{UNTIL_FORMS, parse_until};

@@ -37,6 +37,7 @@ use crate::{
     probes::{Commands, Finding, ProbeKind, ProbeNotice, Probes},
     process::{self, Child, Containment, Notice, Tree, Watcher},
     registry::Component,
+    sampler::Source,
     supervisor::{Effect, Fact, Supervisor},
     wire::{Health, Operation, Problem},
 };
@@ -91,6 +92,16 @@ pub(super) struct Running {
     pub child: Child,
     pub tree: Tree,
     pub leader_ended: bool,
+}
+
+impl Running {
+    /// Where the sampler finds its processes.
+    pub fn source(&self) -> Source {
+        match self.tree.folder() {
+            Some(folder) => Source::Cgroup(folder.to_owned()),
+            None => Source::Leader { pid: self.child.pid(), start_time: self.child.start_time() },
+        }
+    }
 }
 
 /// How the Supervisor ended.

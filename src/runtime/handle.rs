@@ -12,8 +12,8 @@ use tokio::sync::{mpsc, oneshot};
 use crate::{
     model::{OperationId, Origin, RunId},
     wire::{
-        Acceptance, ComponentStatus, Explanation, HoldReport, Operation, Problem, ProblemCode,
-        Readiness, ReloadReport, Status, Verb,
+        Acceptance, ComponentDetails, ComponentStatus, Explanation, HoldReport, Operation, Problem,
+        ProblemCode, Readiness, ReloadReport, Status, Verb,
     },
 };
 
@@ -62,6 +62,10 @@ pub enum Message {
     Explain {
         id: String,
         reply: Reply<Explanation>,
+    },
+    Details {
+        id: String,
+        reply: Reply<ComponentDetails>,
     },
     Operation {
         id: OperationId,
@@ -127,6 +131,12 @@ impl Handle {
     pub async fn explain(&self, id: impl Into<String>) -> Result<Explanation, Problem> {
         let id = id.into();
         self.ask(|reply| Message::Explain { id, reply }).await
+    }
+
+    /// How a component is launched, and its processes now.
+    pub async fn details(&self, id: impl Into<String>) -> Result<ComponentDetails, Problem> {
+        let id = id.into();
+        self.ask(|reply| Message::Details { id, reply }).await
     }
 
     pub async fn operation(&self, id: OperationId) -> Result<Operation, Problem> {

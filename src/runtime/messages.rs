@@ -28,7 +28,7 @@ use crate::{
 /// Lines of output in an explanation.
 const EXPLAINED_LINES: usize = 10;
 
-type Reply<T> = oneshot::Sender<Result<T, Problem>>;
+pub(super) type Reply<T> = oneshot::Sender<Result<T, Problem>>;
 
 /// What comes back to the loop from work that was done elsewhere.
 pub(super) enum Internal {
@@ -77,6 +77,7 @@ impl Driver {
                     });
                 }
             },
+            Message::Details { id, reply } => self.reply_details(&id, reply),
             Message::Operation { id, reply } => {
                 let _caller_left = reply.send(self.operation(id));
             }
@@ -171,7 +172,7 @@ impl Driver {
         Ok(status::operation(view, clock::now()))
     }
 
-    fn unknown(&self, id: &str) -> Problem {
+    pub(super) fn unknown(&self, id: &str) -> Problem {
         problem(&self.supervisor.unknown(id))
     }
 
@@ -211,18 +212,8 @@ impl Driver {
     /// Calls `then` with fresh figures, on the blocking pool.
     pub fn with_sample(&self, then: impl FnOnce(Sample) + Send + 'static) {
         let trees = self.running.iter().filter(|(_, running)| !running.leader_ended);
-        let trees: Vec<(RunId, Source)> = trees
-            .map(|(&run, running)| {
-                let source = match running.tree.folder() {
-                    Some(folder) => Source::Cgroup(folder.to_owned()),
-                    None => Source::Leader {
-                        pid: running.child.pid(),
-                        start_time: running.child.start_time(),
-                    },
-                };
-                (run, source)
-            })
-            .collect();
+        let trees: Vec<(RunId, Source)> =
+            trees.map(|(&run, running)| (run, running.source())).collect();
         let samples = self.samples.clone();
         tokio::task::spawn_blocking(move || then(samples.take(&trees)));
     }

@@ -14,6 +14,7 @@
 //! and does not know how a screen looks.
 
 mod clock;
+mod details;
 mod driver;
 mod effects;
 mod engine;

@@ -181,7 +181,9 @@ impl Supervisor {
 
 fn why(event: &Event) -> &str {
     match event {
-        Event::Unhealthy { why, .. } | Event::NotReady { why, .. } => why,
+        Event::Unhealthy { why, .. }
+        | Event::NotReady { why, .. }
+        | Event::OverLimit { why, .. } => why,
         _ => "",
     }
 }

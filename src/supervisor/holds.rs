@@ -191,7 +191,10 @@ impl super::Entry {
 
     /// Keeps a verdict that would end a held component's run for the end of the hold.
     pub fn puts_off(&mut self, event: &Event) -> bool {
-        let verdict = matches!(event, Event::Unhealthy { .. } | Event::NotReady { .. });
+        let verdict = matches!(
+            event,
+            Event::Unhealthy { .. } | Event::NotReady { .. } | Event::OverLimit { .. }
+        );
         let lives = matches!(self.machine.state(), State::Starting { .. } | State::Running { .. });
         let put_off =
             verdict && lives && self.hold.is_some() && self.machine.wish() == Intent::Running;

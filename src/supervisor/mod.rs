@@ -83,6 +83,11 @@ pub enum Fact {
         run: RunId,
         why: String,
     },
+    /// It uses more than a limit allows; `why` names the limit.
+    OverLimit {
+        run: RunId,
+        why: String,
+    },
     /// A health check's verdict, or what the component says of itself.
     HealthChanged {
         run: RunId,

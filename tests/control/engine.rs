@@ -4,9 +4,9 @@ use s7supervisor::{
     model::OperationId,
     runtime::{Handle, Message, Request, Targets},
     wire::{
-        Acceptance, ComponentState, ComponentStatus, ContainmentLevel, Explanation, Health, Hold,
-        HoldReport, Intent, Operation, OperationState, Outcome, Problem, ProblemCode, Progress,
-        Readiness, ReloadReport, Status, SupervisorStatus, Verb,
+        Acceptance, ComponentDetails, ComponentState, ComponentStatus, ContainmentLevel,
+        Explanation, Health, Hold, HoldReport, Intent, Operation, OperationState, Outcome, Problem,
+        ProblemCode, Progress, Readiness, ReloadReport, Status, SupervisorStatus, Verb,
     },
 };
 use tokio::sync::{mpsc, oneshot};
@@ -157,6 +157,10 @@ impl State {
             }
             Message::Explain { id, reply } => {
                 let _ = reply.send(known(&id).map(|()| explanation(&id, &self.description)));
+            }
+            Message::Details { id, reply } => {
+                let details = |()| ComponentDetails { id: id.clone(), ..Default::default() };
+                let _ = reply.send(known(&id).map(details));
             }
             Message::Operation { id, reply } => {
                 let _ = reply.send(self.known_operation(id.0));

@@ -1,7 +1,7 @@
 //! `hold` and `release`: no start and no restart, by nobody and nothing, for a while.
 
 use clap::Args;
-use jiff::{Timestamp, ZonedDateTime, civil::Time, tz::TimeZone};
+use jiff::{Timestamp, ZonedDateTime};
 
 use crate::{
     cli::{
@@ -10,8 +10,7 @@ use crate::{
         ui::clean,
         words,
     },
-    model::{UNTIL_FORMS, parse_until},
-    wire::{ComponentState, Hold, HoldReport},
+    wire::{ComponentState, Hold, HoldReport, time},
 };
 
 #[derive(Debug, Clone, Args)]
@@ -31,9 +30,9 @@ pub async fn perform(context: &Context, arguments: &Arguments) -> Result<(), Fai
     let until = match &arguments.until {
         None => None,
         Some(text) => {
-            let time = absolute(text, &ZonedDateTime::now()).map_err(|why| {
-                Failure::new(Exit::Usage, format!("--until \"{}\" {why}", text.escape_debug()))
-            })?;
+            // Here, where the operator's time zone is.
+            let time = time::parse_coming(text, &ZonedDateTime::now());
+            let time = time.map_err(|why| Failure::new(Exit::Usage, format!("--until {why}")))?;
             Some(time.to_string())
         }
     };
@@ -113,21 +112,6 @@ pub(in crate::cli) fn in_words(hold: &Hold, now: Timestamp) -> String {
     text
 }
 
-/// What the server takes, and a time of day here: the next one.
-fn absolute(text: &str, now: &ZonedDateTime) -> Result<Timestamp, String> {
-    let Ok(time) = text.parse::<Time>() else {
-        return parse_until(text, now.timestamp())
-            .map_err(|why| why.replace(UNTIL_FORMS, &format!("14:30, {UNTIL_FORMS}")));
-    };
-    let impossible = |error: jiff::Error| format!("is no time to come: {error}");
-    let on = |day: jiff::civil::Date| {
-        day.to_datetime(time).to_zoned_datetime(now.time_zone().clone()).map_err(impossible)
-    };
-    let today = on(now.date())?;
-    let next = if today > *now { today } else { on(now.date().tomorrow().map_err(impossible)?)? };
-    Ok(next.with_time_zone(TimeZone::UTC).timestamp())
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -159,16 +143,5 @@ mod tests {
             "ps is released and running (it was held by root (cli): disk swap)"
         );
         assert_eq!(released(&report(None, None)), "ps was not held; it is running");
-    }
-
-    #[test]
-    fn a_time_of_day_is_the_next_one_here() {
-        let zone = TimeZone::fixed(jiff::tz::offset(2));
-        let now: ZonedDateTime = now().to_zoned_datetime(zone); // 16:02:07
-        let read = |text| absolute(text, &now).map(|time| time.to_string());
-        assert_eq!(read("17:00"), Ok("2026-11-22T15:00:00Z".to_owned()));
-        assert_eq!(read("16:02"), Ok("2026-11-23T14:02:00Z".to_owned()));
-        assert_eq!(read("+1h"), Ok("2026-11-22T15:02:07Z".to_owned()));
-        assert!(read("25:00").expect_err("no time").contains("14:30, +2h"));
     }
 }
