@@ -162,9 +162,8 @@ fn remark(progress: &Progress) -> (String, Tone) {
     parts.extend(progress.detail.as_deref().map(|detail| clean(detail).into_owned()));
     let text = parts.join(", ");
     let tone = match progress.outcome {
-        Outcome::Pending => Tone::Busy,
+        Outcome::Pending | Outcome::Held => Tone::Busy,
         Outcome::Done => words::state_tone(progress.state),
-        Outcome::Held => Tone::Busy,
         Outcome::Failed | Outcome::Superseded => Tone::Bad,
     };
     (text, tone)

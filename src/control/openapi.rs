@@ -8,6 +8,7 @@ use utoipa::{
 };
 
 use super::routes;
+use crate::wire::{EventRecord, UpdateMessage};
 
 /// The description as JSON text; `docs/openapi.json` is the same.
 #[expect(clippy::missing_panics_doc, reason = "it is the same text for everybody, or no build")]
@@ -43,12 +44,14 @@ pub fn document() -> &'static str {
         routes::reload,
         routes::shutdown,
         routes::operation,
+        routes::updates,
+        routes::events,
         routes::description,
         routes::health,
         routes::ready,
         routes::live,
     ),
-    components(schemas(routes::ComponentVerb)),
+    components(schemas(routes::ComponentVerb, UpdateMessage, EventRecord)),
     modifiers(&Token),
     security(("token" = [])),
     tags(

@@ -22,18 +22,22 @@ use super::{
     links,
     lock::{Lock, LockError},
     notify::ServiceManager,
+    publish::Publisher,
     samples::Samples,
     signals::Signals,
     spawner::Spawner,
+    telling::Telling,
 };
 use crate::{
     control,
+    events::{self, EventLog},
     logs::{self, Logs, trace::Trace},
     model::ComponentId,
     probes::{Commands, Probes, Runner, Services},
     process::{self, Containment, Level, Watcher},
     registry::{self, LoadError, Registry, Sources},
     supervisor::Supervisor,
+    wire::EventKind,
 };
 
 /// How long the end may take after every component is gone.
@@ -197,17 +201,11 @@ async fn supervise(
         "the Supervisor starts"
     );
 
-    let containment = Containment::probe(&unique_name(&temp), forced);
-    match containment.reason() {
-        None => tracing::info!("process trees are held by cgroups: nothing escapes"),
-        Some(reason) => tracing::warn!(reason, "process trees are held without cgroups"),
-    }
+    let containment = contain(&temp, forced);
     let boot_id = process::boot_id().map_err(system("read the boot id"))?;
-    let (remembered, journal) = Journal::open(&temp, boot_id)
-        .map_err(|source| EngineError::Folder { path: temp.clone(), source })?;
-
-    let (hold_file, holds) = HoldFile::open(&temp)
-        .map_err(|source| EngineError::Folder { path: temp.clone(), source })?;
+    let folder = |source| EngineError::Folder { path: temp.clone(), source };
+    let (remembered, journal) = Journal::open(&temp, boot_id).map_err(folder)?;
+    let (hold_file, holds) = HoldFile::open(&temp).map_err(folder)?;
 
     let (made_sender, made) = mpsc::unbounded_channel();
     let spawner =
@@ -221,14 +219,7 @@ async fn supervise(
     let commands: Arc<dyn Commands> =
         Arc::new(Runner::new(containment.clone(), links::launch_beside(Arc::clone(&configs))));
     let (probe_notices, probes_inbox) = mpsc::channel(1024);
-    let services = Services {
-        commands: Arc::clone(&commands),
-        lines: Arc::new(links::Lines(logs.clone())),
-        members: Arc::new(links::Belonging),
-        notify_folder: temp.join("notify"),
-        seed: fastrand::u64(..),
-    };
-    let probes = Probes::new(probe_notices, services);
+    let probes = Probes::new(probe_notices, services(&commands, &logs, &temp));
 
     let (handle, messages) = Handle::channel();
     let (internal, internal_inbox) = mpsc::unbounded_channel();
@@ -249,8 +240,9 @@ async fn supervise(
         containment,
         journal,
         hold_file,
-        holds_changed: false,
         samples: Samples::default(),
+        publisher: Publisher::new(handle.updates().clone()),
+        telling: Telling::new(open_events(&registry)),
         next_watchdog: manager.watchdog.map(|_| now),
         manager,
         internal,
@@ -274,6 +266,7 @@ async fn supervise(
     // until the loop begins.
     let server = control::serve(&options, handle).map_err(EngineError::Control)?;
     driver.restore_holds(holds);
+    tell_start(&driver);
     inheritance::take_over(&mut driver, &remembered, registry.config.leftovers)
         .await
         .map_err(EngineError::Leftovers)?;
@@ -288,10 +281,48 @@ async fn supervise(
         signals,
     };
     let (driver, end) = driver.run(inputs).await;
-    tracing::info!(restart = end.restart, "every component has ended; the Supervisor ends");
+    tell_end(&driver, &end);
     server.shutdown().await;
     finish(driver, log_thread, &temp).await;
     Ok(end)
+}
+
+fn services(commands: &Arc<dyn Commands>, logs: &Logs, temp: &Path) -> Services {
+    Services {
+        commands: Arc::clone(commands),
+        lines: Arc::new(links::Lines(logs.clone())),
+        members: Arc::new(links::Belonging),
+        notify_folder: temp.join("notify"),
+        seed: fastrand::u64(..),
+    }
+}
+
+fn contain(temp: &Path, forced: Option<Level>) -> Containment {
+    let containment = Containment::probe(&unique_name(temp), forced);
+    match containment.reason() {
+        None => tracing::info!("process trees are held by cgroups: nothing escapes"),
+        Some(reason) => tracing::warn!(reason, "process trees are held without cgroups"),
+    }
+    containment
+}
+
+fn tell_start(driver: &Driver) {
+    let text = format!(
+        "s7supervisor {} starts as pid {} with {} components",
+        env!("CARGO_PKG_VERSION"),
+        std::process::id(),
+        driver.supervisor.registry().components.len()
+    );
+    driver.tell(None, EventKind::Supervisor, text, None);
+}
+
+fn tell_end(driver: &Driver, end: &End) {
+    tracing::info!(restart = end.restart, "every component has ended; the Supervisor ends");
+    let what = if end.restart { "restarts in place" } else { "ends" };
+    let text = format!("every component has ended; the Supervisor {what}");
+    driver.tell(None, EventKind::Supervisor, text, None);
+    // Answers that go on and on end now.
+    driver.publisher.updates.close();
 }
 
 fn boot(driver: &mut Driver, remembered: &journal::State) {
@@ -310,7 +341,7 @@ fn boot(driver: &mut Driver, remembered: &journal::State) {
 /// Leaves nothing behind that is not of use to the next Supervisor.
 async fn finish(driver: Driver, log_thread: logs::LogThread, temp: &Path) {
     let ids: Vec<ComponentId> = driver.supervisor.ids().cloned().collect();
-    let Driver { containment, journal, logs, running, .. } = driver;
+    let Driver { containment, journal, logs, running, telling, .. } = driver;
     journal.close();
     // What is held outlives a restart of the Supervisor; so do processes that cannot be ended.
     let alive: BTreeSet<&ComponentId> = running.values().map(|running| &running.id).collect();
@@ -324,12 +355,27 @@ async fn finish(driver: Driver, log_thread: logs::LogThread, temp: &Path) {
     }
     let _never_made = std::fs::remove_dir_all(temp.join("notify"));
     // Nothing else is left to be done on this thread.
-    let flushed = tokio::task::spawn_blocking(move || log_thread.shutdown(FAREWELL)).await;
+    let flushed = tokio::task::spawn_blocking(move || {
+        if let events::Written::Failed { error, .. } = telling.log.write() {
+            tracing::error!(%error, "the last events could not be stored");
+        }
+        log_thread.shutdown(FAREWELL)
+    })
+    .await;
     drop(logs);
     if !matches!(flushed, Ok(true)) {
         tracing::error!("the logs could not be written to their end in time");
     }
     let _still_used = std::fs::remove_dir(pipes_folder(temp));
+}
+
+/// Beside the trace log.
+fn open_events(registry: &Registry) -> EventLog {
+    let (log, error) = EventLog::open(&registry.config.log);
+    if let Some(error) = error {
+        tracing::error!(%error, "the log of events cannot be used; tried again with each event");
+    }
+    log
 }
 
 fn initial_configs(registry: &Registry) -> super::driver::Configs {

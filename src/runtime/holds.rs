@@ -18,11 +18,11 @@ use jiff::{SignedDuration, Timestamp};
 use serde::{Deserialize, Serialize};
 use tokio::sync::oneshot;
 
-use super::{clock, driver::Driver, messages::problem, status};
+use super::{clock, driver::Driver, messages::problem, status, telling::About};
 use crate::{
     model::{ComponentId, Moment, Origin},
     supervisor::{Denial, Effect, Hold, HoldChange, Until},
-    wire::{self, HoldReport, Problem},
+    wire::{self, EventKind, HoldReport, Problem},
 };
 
 /// The format; a newer one is refused.
@@ -47,6 +47,8 @@ struct Kept {
 #[derive(Debug)]
 pub(super) struct HoldFile {
     path: PathBuf,
+    /// The holds in force differ from what was written of them.
+    pub is_behind: bool,
     /// Counts the states that were to be written.
     wanted: u64,
     written: Arc<Mutex<u64>>,
@@ -71,7 +73,7 @@ impl HoldFile {
             Err(error) => return Err(error),
         };
         let holds = content.holds.into_iter().map(|kept| (kept.id, kept.hold)).collect();
-        Ok((Self { path, wanted: 0, written: Arc::default() }, holds))
+        Ok((Self { path, is_behind: false, wanted: 0, written: Arc::default() }, holds))
     }
 
     /// The work of writing this state; it blocks. Of two states the later one stays, in whichever
@@ -131,7 +133,7 @@ impl Driver {
                 None => None,
                 Some(Ok(time)) if time <= Timestamp::now() => {
                     tracing::info!(%id, until = hold.until, "the hold expired while no Supervisor ran");
-                    self.holds_changed = true;
+                    self.hold_file.is_behind = true;
                     continue;
                 }
                 Some(Ok(time)) => Some(until(time)),
@@ -146,7 +148,7 @@ impl Driver {
             tracing::info!(%id, %hold, "the hold of an earlier Supervisor stays in force");
             if !self.supervisor.restore_hold(&id, hold) {
                 tracing::warn!(%id, "it has left the registry: its hold is forgotten");
-                self.holds_changed = true;
+                self.hold_file.is_behind = true;
             }
         }
     }
@@ -206,17 +208,32 @@ impl Driver {
     }
 
     pub fn hold_changed(&mut self, id: &ComponentId, change: &HoldChange) {
-        self.holds_changed = true;
+        self.hold_file.is_behind = true;
+        let about = Some(About { id, run: None });
         match change {
-            HoldChange::Held(hold) => tracing::info!(%id, %hold, "a hold is in force"),
-            HoldChange::Released { by } => tracing::info!(%id, by, "the hold is released"),
-            HoldChange::Expired => tracing::info!(%id, "the hold has expired"),
+            HoldChange::Held(hold) => {
+                tracing::info!(%id, %hold, "a hold is in force");
+                self.tell(
+                    about,
+                    EventKind::Held,
+                    format!("held{}", hold.terms()),
+                    Some(hold.by.clone()),
+                );
+            }
+            HoldChange::Released { by } => {
+                tracing::info!(%id, by, "the hold is released");
+                self.tell(about, EventKind::Released, "released", Some(by.clone()));
+            }
+            HoldChange::Expired => {
+                tracing::info!(%id, "the hold has expired");
+                self.tell(about, EventKind::Released, "the hold has expired", None);
+            }
         }
     }
 
     /// Writes what is in force, if it differs from what was written; then tells how that went.
     pub fn store_holds(&mut self, then: impl FnOnce(Result<(), &io::Error>) + Send + 'static) {
-        if !std::mem::take(&mut self.holds_changed) {
+        if !std::mem::take(&mut self.hold_file.is_behind) {
             return then(Ok(()));
         }
         let holds = self.supervisor.holds();

@@ -27,10 +27,12 @@ mod links;
 mod lock;
 mod messages;
 mod notify;
+mod publish;
 mod samples;
 mod signals;
 mod spawner;
 mod status;
+mod telling;
 
 pub use engine::{EngineError, EngineOptions, run};
 pub use handle::{Handle, Message, Request, Targets};

@@ -207,17 +207,21 @@ impl super::Entry {
 
 impl fmt::Display for Hold {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "held by {}", self.by)?;
-        if let Some(until) = &self.until {
+        write!(f, "held by {}{}", self.by, self.terms())
+    }
+}
+
+impl Hold {
+    /// ` until 2026-11-23 14:30:00 UTC: disk swap`
+    pub fn terms(&self) -> String {
+        let until = self.until.as_ref().map(|until| {
             let time = until.time.replace('T', " ");
             match time.strip_suffix('Z') {
-                Some(time) => write!(f, " until {time} UTC")?,
-                None => write!(f, " until {time}")?,
+                Some(time) => format!(" until {time} UTC"),
+                None => format!(" until {time}"),
             }
-        }
-        if let Some(reason) = &self.reason {
-            write!(f, ": {reason}")?;
-        }
-        Ok(())
+        });
+        let reason = self.reason.as_ref().map(|reason| format!(": {reason}"));
+        until.unwrap_or_default() + &reason.unwrap_or_default()
     }
 }

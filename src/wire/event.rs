@@ -37,22 +37,25 @@ pub enum EventKind {
     Running,
     Stopping,
     Stopped,
+    /// A process ended as it was asked to, or as it may.
     Exited,
+    /// A process ended without request, and not well.
+    Crashed,
     Backoff,
     Failed,
     Unkillable,
     Healthy,
     Unhealthy,
+    /// An operator held a component: it is neither started nor restarted for a while.
+    Held,
+    /// A hold was released, or has expired.
+    Released,
     /// A limit was passed and led to a restart.
     Limit,
     /// A process of an earlier Supervisor was taken over.
     Adopted,
     /// The registry was read again.
     Reload,
-    /// An operator held a component: it is neither started nor restarted for a while.
-    Hold,
-    /// A hold was released, or has expired.
-    Release,
     /// Output that could not be kept or shown.
     Dropped,
     /// The Supervisor itself: start, end, upgrade.
@@ -70,7 +73,7 @@ pub enum Severity {
 }
 
 impl EventKind {
-    pub const ALL: [Self; 20] = [
+    pub const ALL: [Self; 21] = [
         Self::Command,
         Self::Waiting,
         Self::Starting,
@@ -78,16 +81,17 @@ impl EventKind {
         Self::Stopping,
         Self::Stopped,
         Self::Exited,
+        Self::Crashed,
         Self::Backoff,
         Self::Failed,
         Self::Unkillable,
         Self::Healthy,
         Self::Unhealthy,
+        Self::Held,
+        Self::Released,
         Self::Limit,
         Self::Adopted,
         Self::Reload,
-        Self::Hold,
-        Self::Release,
         Self::Dropped,
         Self::Supervisor,
         Self::Other,
@@ -102,16 +106,17 @@ impl EventKind {
             Self::Stopping => "stopping",
             Self::Stopped => "stopped",
             Self::Exited => "exited",
+            Self::Crashed => "crashed",
             Self::Backoff => "backoff",
             Self::Failed => "failed",
             Self::Unkillable => "unkillable",
             Self::Healthy => "healthy",
             Self::Unhealthy => "unhealthy",
+            Self::Held => "held",
+            Self::Released => "released",
             Self::Limit => "limit",
             Self::Adopted => "adopted",
             Self::Reload => "reload",
-            Self::Hold => "hold",
-            Self::Release => "release",
             Self::Dropped => "dropped",
             Self::Supervisor => "supervisor",
             Self::Other => "other",
@@ -121,7 +126,9 @@ impl EventKind {
     pub fn severity(self) -> Severity {
         match self {
             Self::Failed | Self::Unkillable => Severity::Error,
-            Self::Backoff | Self::Unhealthy | Self::Limit | Self::Dropped => Severity::Warning,
+            Self::Crashed | Self::Backoff | Self::Unhealthy | Self::Limit | Self::Dropped => {
+                Severity::Warning
+            }
             Self::Command
             | Self::Waiting
             | Self::Starting
@@ -130,10 +137,10 @@ impl EventKind {
             | Self::Stopped
             | Self::Exited
             | Self::Healthy
+            | Self::Held
+            | Self::Released
             | Self::Adopted
             | Self::Reload
-            | Self::Hold
-            | Self::Release
             | Self::Supervisor
             | Self::Other => Severity::Info,
         }

@@ -97,19 +97,16 @@ fn released(report: &HoldReport) -> String {
 
 /// `held by root until 2026-11-23T14:30:00Z (1h 59m): disk swap`
 pub(in crate::cli) fn in_words(hold: &Hold, now: Timestamp) -> String {
-    let mut text = format!("held by {}", clean(&hold.by));
-    match hold.until.as_deref().map(|until| (until, until.parse::<Timestamp>())) {
-        None => text.push_str(" until it is released"),
+    let until = match hold.until.as_deref().map(|until| (until, until.parse::<Timestamp>())) {
+        None => " until it is released".to_owned(),
         Some((until, Ok(time))) => {
             let left = words::span(time.duration_since(now).as_secs_f64());
-            text.push_str(&format!(" until {until} (for {left})"));
+            format!(" until {until} (for {left})")
         }
-        Some((until, Err(_))) => text.push_str(&format!(" until {}", clean(until))),
-    }
-    if let Some(reason) = &hold.reason {
-        text.push_str(&format!(": {}", clean(reason)));
-    }
-    text
+        Some((until, Err(_))) => format!(" until {}", clean(until)),
+    };
+    let reason = hold.reason.as_deref().map(|why| format!(": {}", clean(why))).unwrap_or_default();
+    format!("held by {}{until}{reason}", clean(&hold.by))
 }
 
 #[cfg(test)]

@@ -114,7 +114,7 @@ pub(in crate::control) async fn command(verb: Verb, mut ask: Ask) -> Result<Resp
         (status = 404, description = "Unknown; `nearest` is the nearest known id", body = Problem)))]
 pub(in crate::control) async fn hold(mut ask: Ask) -> Result<Json<HoldReport>, Refusal> {
     let until = ask.parameters.until()?;
-    let reason = ask.parameters.text("reason", LONGEST_REASON)?;
+    let reason = ask.parameters.line("reason", LONGEST_REASON)?;
     ask.no_more_parameters()?;
     let origin = ask.origin();
     Ok(Json(from_engine(ask.handle.hold(ask.name, until, reason, origin)).await?))
