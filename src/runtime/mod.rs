@@ -23,6 +23,7 @@ mod holds;
 mod inheritance;
 mod journal;
 mod launch;
+mod limits;
 mod links;
 mod lock;
 mod messages;
