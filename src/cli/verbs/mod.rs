@@ -5,6 +5,7 @@ pub mod completions;
 pub mod demo;
 pub mod events;
 pub mod explain;
+pub mod hold;
 pub mod kill;
 pub mod man;
 pub mod reload;
