@@ -4,10 +4,12 @@
 //! The rooms and who may know whom are drawn in `docs/architecture.md`; the test
 //! `tests/architecture.rs` holds the table.
 
+pub mod alerts;
 pub mod cli;
 pub mod client;
 pub mod console;
 pub mod control;
+pub mod courier;
 pub mod demo;
 pub mod events;
 pub mod logs;

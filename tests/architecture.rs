@@ -10,7 +10,7 @@ use std::{
 };
 
 /// Each room with the rooms that it may import.
-const MAY_IMPORT: [(&str, &[&str]); 20] = [
+const MAY_IMPORT: [(&str, &[&str]); 22] = [
     ("model", &[]),
     ("wire", &[]),
     ("registry", &[]),
@@ -20,6 +20,9 @@ const MAY_IMPORT: [(&str, &[&str]); 20] = [
     // A ring and its readers; a log and its files: words of the wire, nothing of the engine.
     ("updates", &[]),
     ("events", &[]),
+    // What is told to whom and when; and how a message gets there.
+    ("alerts", &["registry"]),
+    ("courier", &["registry", "alerts"]),
     ("process", &["registry"]),
     ("logs", &["registry"]),
     // Commands of exec checks are processes like others.
@@ -39,6 +42,8 @@ const MAY_IMPORT: [(&str, &[&str]); 20] = [
             "sampler",
             "updates",
             "events",
+            "alerts",
+            "courier",
             "control",
         ],
     ),
@@ -53,7 +58,7 @@ const MAY_IMPORT: [(&str, &[&str]); 20] = [
         "cli",
         &[
             "registry", "plan", "process", "runtime", "control", "client", "console", "demo",
-            "guardian", "events",
+            "guardian", "events", "alerts", "courier",
         ],
     ),
     // The binary calls the command line.
@@ -64,7 +69,7 @@ const MAY_IMPORT: [(&str, &[&str]); 20] = [
 const KNOWN_BY_ALL: [&str; 2] = ["model", "wire"];
 
 /// What decides gets time, chance and the world as arguments.
-const PURE: [&str; 4] = ["registry", "plan", "machine", "supervisor"];
+const PURE: [&str; 5] = ["registry", "plan", "machine", "supervisor", "alerts"];
 const IMPURE: [&str; 15] = [
     "tokio",
     "std::thread",

@@ -12,6 +12,7 @@ mod gone;
 mod loading;
 mod place;
 mod progress;
+mod receivers;
 mod stream;
 mod table;
 mod ui;

@@ -11,6 +11,7 @@
 //! No part stops at the first problem: each tells what it finds, puts a default in its place
 //! and goes on. Knows the file; knows neither processes nor time. Only [`load`] touches a disk.
 
+mod address;
 mod assemble;
 mod command_line;
 mod config;
@@ -18,6 +19,7 @@ mod decode;
 mod diagnostics;
 mod load;
 mod model;
+mod notify;
 mod part;
 mod probe;
 mod profiles;
@@ -30,6 +32,6 @@ mod vocabulary;
 pub use diagnostics::{Diagnostic, Diagnostics, Severity};
 pub use load::{LoadError, Loaded, MAX_SIZE, Sources, load, parse};
 pub use model::{
-    Check, Component, Config, Leftovers, Limits, Notify, NotifyTarget, Output, Probe, Registry,
-    RestartPolicy, RestartWhen, StopPolicy, StopSignal, Timestamps, TraceLevel,
+    Check, Component, Config, Leftovers, Limits, MailTarget, MailTls, Notify, NotifyTarget, Output,
+    Probe, Registry, RestartPolicy, RestartWhen, StopPolicy, StopSignal, Timestamps, TraceLevel,
 };

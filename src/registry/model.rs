@@ -65,13 +65,47 @@ pub struct Notify {
     pub events: Vec<String>,
     /// Messages are collected over this time.
     pub interval: Duration,
+    /// For `restarts`: more than this many within `within` are told.
+    pub restarts: u32,
+    pub within: Duration,
     pub targets: Vec<NotifyTarget>,
 }
 
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub enum NotifyTarget {
-    Webhook { url: String },
-    Mail { host: String, port: u16, from: String, to: String },
+    Webhook {
+        /// `http://` or `https://`; it may hold a secret in any of its parts.
+        url: String,
+    },
+    Mail(MailTarget),
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct MailTarget {
+    pub host: String,
+    pub port: u16,
+    pub from: String,
+    /// At least one.
+    pub to: Vec<String>,
+    pub tls: MailTls,
+    /// Who we are to the server, where it asks.
+    pub user: Option<String>,
+    /// Holds the password of `user` in its first line; read at each message.
+    pub password_file: Option<PathBuf>,
+}
+
+/// How the way to a mail server is kept private.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum MailTls {
+    /// By STARTTLS where the server offers it, whoever it is; with `user` as `Starttls`, on port
+    /// 465 as `Implicit`.
+    #[default]
+    Auto,
+    /// By STARTTLS with a certificate that is valid, or not at all.
+    Starttls,
+    /// From the first byte.
+    Implicit,
+    Never,
 }
 
 /// One `<server>`: a component to supervise.

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use super::{
-    Check, Probe,
+    Check, Probe, address,
     decode::{Decoder, Expected, integer, seconds, status_codes},
     diagnostics::{Place, Problem, Text as Of},
     tree::Element,
@@ -109,28 +109,8 @@ fn http_url(text: &str) -> Result<String, Expected> {
         expected.help = Some("https is not supported: check the plain port on this machine".into());
         return Err(expected);
     }
-    let rest = text.strip_prefix("http://").ok_or_else(expected)?;
-    let authority = rest.split(['/', '?']).next().unwrap_or_default();
-    let plain =
-        text.bytes().all(|byte| byte.is_ascii_graphic() && !b"\"<>\\^`{|}#".contains(&byte));
-    let (host, port) = match authority.strip_prefix('[') {
-        Some(v6) => {
-            let (host, port) = v6.split_once(']').ok_or_else(expected)?;
-            host.parse::<std::net::Ipv6Addr>().map_err(|_wrong| expected())?;
-            (host, port)
-        }
-        None => match authority.find(':') {
-            Some(colon) => authority.split_at(colon),
-            None => (authority, ""),
-        },
-    };
-    let port_is_right = port.is_empty()
-        || port.strip_prefix(':').is_some_and(|port| integer(1..=u16::MAX)(port).is_ok());
-    if plain && !host.is_empty() && !authority.contains('@') && port_is_right {
-        Ok(text.to_owned())
-    } else {
-        Err(expected())
-    }
+    let right = address::is_web(text, &["http://"]) && !address::authority(text).contains('@');
+    if right { Ok(text.to_owned()) } else { Err(expected()) }
 }
 
 fn log(element: &Element<'_>, of: Of, decoder: &mut Decoder<'_>) -> Option<Check> {

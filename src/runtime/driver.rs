@@ -18,6 +18,7 @@ use tokio::{
 };
 
 use super::{
+    alerting::Alerting,
     clock,
     engine::Place,
     handle::Message,
@@ -70,6 +71,7 @@ pub(super) struct Driver {
     pub limits: LimitWatch,
     pub publisher: Publisher,
     pub telling: Telling,
+    pub alerting: Alerting,
     pub manager: ServiceManager,
     pub internal: mpsc::UnboundedSender<Internal>,
     /// Callers who wait for an operation's end.
@@ -210,6 +212,7 @@ impl Driver {
         self.look_at_limits(now);
         self.tell_manager();
         self.publish(now);
+        self.send_alerts(now);
         self.write_events(now);
     }
 
@@ -223,6 +226,7 @@ impl Driver {
             self.limits.next_deadline(),
             self.publisher.next_deadline(),
             self.telling.next_deadline(),
+            self.alerting.next_deadline(),
         ];
         deadlines.into_iter().flatten().min()
     }

@@ -1,7 +1,7 @@
 //! From the registry to a running Supervisor, and to its end.
 
 use std::{
-    collections::{BTreeMap, BTreeSet, HashMap},
+    collections::{BTreeSet, HashMap},
     fmt, io,
     os::fd::AsFd as _,
     path::{Path, PathBuf},
@@ -12,6 +12,7 @@ use std::{
 use tokio::sync::mpsc;
 
 use super::{
+    alerting::Alerting,
     clock,
     driver::{Driver, End, Inputs},
     handle::Handle,
@@ -152,7 +153,6 @@ pub fn run(options: EngineOptions) -> Result<(), EngineError> {
     for warning in &loaded.warnings {
         tracing::warn!(warning = warning.message(), "the registry");
     }
-    warn_of_what_has_no_effect(&registry);
 
     let temp = registry.config.temp.clone();
     let folder = |source| EngineError::Folder { path: temp.clone(), source };
@@ -245,6 +245,7 @@ async fn supervise(
         limits: LimitWatch::new(),
         publisher: Publisher::new(handle.updates().clone()),
         telling: Telling::new(open_events(&registry)),
+        alerting: Alerting::new(&registry),
         next_watchdog: manager.watchdog.map(|_| now),
         manager,
         internal,
@@ -277,9 +278,10 @@ async fn supervise(
         ended,
         signals,
     };
-    let (driver, end) = driver.run(inputs).await;
+    let (mut driver, end) = driver.run(inputs).await;
     tell_end(&driver, &end);
     server.shutdown().await;
+    driver.send_last_alerts().await;
     finish(driver, log_thread, &temp).await;
     Ok(end)
 }
@@ -394,16 +396,4 @@ fn initial_configs(registry: &Registry) -> super::driver::Configs {
 fn unique_name(temp: &Path) -> String {
     let real = temp.canonicalize().unwrap_or_else(|_| temp.to_owned());
     format!("{:08x}", crc32fast::hash(real.as_os_str().as_encoded_bytes()))
-}
-
-/// Elements that are read and checked, but have no effect yet: an operator must not rely on
-/// them.
-fn warn_of_what_has_no_effect(registry: &Registry) {
-    let mut without_effect: BTreeMap<&str, usize> = BTreeMap::new();
-    if !registry.config.notify.is_empty() {
-        without_effect.insert("config/notify", registry.config.notify.len());
-    }
-    for (element, count) in without_effect {
-        tracing::warn!(element, count, "this version does not act on this element of the registry");
-    }
 }

@@ -6,6 +6,7 @@ use std::{collections::BTreeSet, sync::Arc};
 use tokio::sync::oneshot;
 
 use super::{
+    alerting::Delivered,
     clock,
     driver::Driver,
     handle::{Message, Request, Targets},
@@ -57,6 +58,8 @@ pub(super) enum Internal {
     /// Figures for those who watch.
     Sampled(Sample),
     EventsWritten(Written),
+    /// A try to bring a message to whom `<notify>` names.
+    AlertDelivered(Delivered),
 }
 
 impl Driver {
@@ -137,6 +140,7 @@ impl Driver {
             Internal::MemoryLookedAt { used } => self.memory_looked_at(used),
             Internal::Sampled(sample) => self.sampled(&sample),
             Internal::EventsWritten(written) => self.events_written(written),
+            Internal::AlertDelivered(delivered) => self.alert_delivered(delivered),
             Internal::RegistryRead { result, dry_run, origin, reply } => {
                 let report = self.reload(*result, dry_run, &origin);
                 if let Err(problem) = &report {
@@ -340,6 +344,7 @@ impl Driver {
             let done = self.supervisor.reload(clock::now(), &new, origin, &mut effects);
             self.settle(effects);
             self.take_over_config(&new.config);
+            self.take_over_alerts(&new);
             self.tell_reload(&done.0, origin);
             self.publish_anew();
             done

@@ -13,6 +13,7 @@
 //! Knows every room of the world and the supervisor. Does not decide (that is the supervisor's)
 //! and does not know how a screen looks.
 
+mod alerting;
 mod clock;
 mod details;
 mod driver;

@@ -21,6 +21,7 @@ mod holds;
 mod latency;
 mod launch;
 mod limits;
+mod notifications;
 mod order;
 mod output;
 mod ownership;

@@ -14,6 +14,7 @@
 pub mod http;
 pub mod place;
 pub mod processes;
+pub mod receivers;
 pub mod registry;
 pub mod running;
 

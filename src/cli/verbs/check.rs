@@ -13,7 +13,7 @@ use crate::{
     cli::{
         Context,
         exit::Failure,
-        loading,
+        loading, receivers,
         ui::{Tone, clean, paint},
         words,
     },
@@ -30,6 +30,9 @@ pub struct Arguments {
     /// The plan as JSON
     #[arg(long)]
     json: bool,
+    /// Send a test message to whom the registry names in `<notify>`, instead of the plan
+    #[arg(long, conflicts_with = "json")]
+    notify: bool,
 }
 
 pub fn perform(context: &Context, arguments: &Arguments) -> Result<(), Failure> {
@@ -40,6 +43,9 @@ pub fn perform(context: &Context, arguments: &Arguments) -> Result<(), Failure> 
         return Err(loading::wrong(&loaded.warnings.strict(), ui.err.colour, width));
     }
     loaded.tell_warnings(context);
+    if arguments.notify {
+        return receivers::test(context, &loaded.registry);
+    }
     if arguments.json {
         let json = serde_json::to_string_pretty(&Plan::new(&loaded.registry))
             .map_err(|error| Failure::failed(format!("cannot write the plan: {error}")))?;

@@ -171,10 +171,14 @@ static SERVER: Shape = Shape::new("server").required(&["id"]).holds(launch!(&PRO
 static WEBHOOK: Shape = Shape::new("webhook").required(&["url"]).many();
 static MAIL: Shape = Shape {
     required: &["host", "from", "to"],
-    ..Shape::new("mail").attributes(&["host", "port", "from", "to"]).many()
+    ..Shape::new("mail")
+        .attributes(&["host", "port", "from", "to", "tls", "user", "passwordFile"])
+        .many()
 };
-static NOTIFY: Shape =
-    Shape::new("notify").attributes(&["event", "interval"]).holds(&[&WEBHOOK, &MAIL]).many();
+static NOTIFY: Shape = Shape::new("notify")
+    .attributes(&["event", "interval", "restarts", "within"])
+    .holds(&[&WEBHOOK, &MAIL])
+    .many();
 
 static CONFIG: Shape = Shape::new("config").holds(&[
     &TCPPORT,
