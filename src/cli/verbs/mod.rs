@@ -3,6 +3,7 @@
 pub mod check;
 pub mod completions;
 pub mod demo;
+pub mod dial_stdio;
 pub mod explain;
 pub mod kill;
 pub mod man;
