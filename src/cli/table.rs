@@ -7,6 +7,7 @@ use unicode_width::UnicodeWidthStr;
 
 use super::{
     ui::{Tone, clean, paint},
+    verbs::hold,
     words,
 };
 use crate::wire::{ComponentState, ComponentStatus, Health, Status, SupervisorStatus};
@@ -38,7 +39,7 @@ pub fn status(status: &Status, now: Timestamp, colour: bool) -> String {
     }
     let rows: Vec<_> = status.components.iter().map(|component| row(component, now)).collect();
     text.push_str(&table(&HEADINGS, &rows, colour));
-    let remarks = status.components.iter().filter_map(remark);
+    let remarks = status.components.iter().filter_map(|component| remark(component, now));
     remarks_below(&mut text, remarks.map(|(id, remark)| (id.to_owned(), remark)), colour);
     text
 }
@@ -77,7 +78,7 @@ pub fn statuses(hosts: &[(&str, &Status)], now: Timestamp, colour: bool) -> Stri
     let headings: Vec<_> = std::iter::once(HOST).chain(HEADINGS).collect();
     text.push_str(&table(&headings, &rows, colour));
     let remarks = all().filter_map(|(host, component)| {
-        let (id, remark) = remark(&component)?;
+        let (id, remark) = remark(&component, now)?;
         Some((format!("{host} {id}"), remark))
     });
     remarks_below(&mut text, remarks, colour);
@@ -177,7 +178,7 @@ fn table(headings: &[(&str, bool)], rows: &[Vec<Cell>], colour: bool) -> String 
 }
 
 /// What an operator must know beyond the row: why it is not running, or not well.
-pub fn remark(component: &ComponentStatus) -> Option<(&str, String)> {
+pub fn remark(component: &ComponentStatus, now: Timestamp) -> Option<(&str, String)> {
     let reason = component.reason.as_deref();
     let mut parts: Vec<String> = Vec::new();
     match component.state {
@@ -207,6 +208,10 @@ pub fn remark(component: &ComponentStatus) -> Option<(&str, String)> {
     }
     if component.state == ComponentState::Failed && parts.is_empty() {
         parts.push("gave up".to_owned());
+    }
+    // First, since it is why nobody does anything about the rest.
+    if let Some(hold) = &component.hold {
+        parts.insert(0, hold::in_words(hold, now));
     }
     let speaks = !parts.is_empty();
     speaks.then(|| (component.id.as_str(), parts.join("; ")))

@@ -10,8 +10,10 @@ use axum::{
     http::{HeaderMap, Uri, header},
 };
 
+use jiff::{Timestamp, ZonedDateTime};
+
 use super::refusal::Refusal;
-use crate::model::RunId;
+use crate::{model::RunId, wire};
 
 /// The longest time for which an answer is held back.
 pub(super) const LONGEST_WAIT: Duration = Duration::from_hours(1);
@@ -51,6 +53,31 @@ impl Parameters {
         }
     }
 
+    /// `?until=TIME`: `+2h` or RFC 3339, in the future.
+    pub(super) fn until(&mut self) -> Result<Option<Timestamp>, Refusal> {
+        let Some(text) = self.one("until")? else { return Ok(None) };
+        // A client that wrote `+2h` unescaped meant no blank.
+        let text = match text.strip_prefix(' ') {
+            Some(rest) => format!("+{rest}"),
+            None => text,
+        };
+        let time = wire::time::parse_coming(&text, &ZonedDateTime::now());
+        time.map(Some).map_err(Refusal::bad_request)
+    }
+
+    /// `?NAME=TEXT`: one line of at most so many bytes; empty is none.
+    pub(super) fn line(&mut self, name: &str, longest: usize) -> Result<Option<String>, Refusal> {
+        let Some(text) = self.one(name)?.filter(|text| !text.trim().is_empty()) else {
+            return Ok(None);
+        };
+        if text.len() > longest || text.chars().any(char::is_control) {
+            return Err(Refusal::bad_request(format!(
+                "\"{name}\" is one line of at most {longest} bytes"
+            )));
+        }
+        Ok(Some(text.trim().to_owned()))
+    }
+
     /// `?NAME=NUMBER`, a whole number.
     pub(super) fn number(&mut self, name: &str) -> Result<Option<u64>, Refusal> {
         let Some(text) = self.one(name)? else { return Ok(None) };
@@ -62,6 +89,17 @@ impl Parameters {
     /// `?NAME=TEXT`, once.
     pub(super) fn text(&mut self, name: &str) -> Result<Option<String>, Refusal> {
         self.one(name)
+    }
+
+    /// `?NAME=TIME`, as people write times, seen from `now`.
+    pub(super) fn time(
+        &mut self,
+        name: &str,
+        now: &ZonedDateTime,
+    ) -> Result<Option<Timestamp>, Refusal> {
+        let Some(text) = self.one(name)? else { return Ok(None) };
+        let at = wire::time::parse(&text, now);
+        at.map(Some).map_err(|error| Refusal::bad_request(format!("cannot use {name}: {error}")))
     }
 
     /// Every `?NAME=VALUE`, in the order given.

@@ -40,6 +40,7 @@ impl Driver {
                     self.asked(verb, &ids, &origin, operation);
                 }
                 Effect::OperationEnded { id } => self.operation_ended(id),
+                Effect::HoldChanged { id, change } => self.hold_changed(&id, &change),
                 Effect::Reconfigured { id } => self.reconfigured(&id),
                 Effect::Removed { id } => self.removed(&id),
                 Effect::AllGone { restart, left } => self.end = Some(End { restart, left }),
@@ -180,6 +181,7 @@ impl Driver {
     fn reconfigured(&mut self, id: &ComponentId) {
         let Some(config) = self.supervisor.config(id).map(Arc::clone) else { return };
         self.logs.configure(id, &config.output);
+        self.keep_limits(id);
         self.configs().insert(id.clone(), Arc::clone(&config));
         let view = self.supervisor.component(id);
         let Some((run, view)) = view.and_then(|view| Some((view.run?, view))) else { return };
@@ -203,6 +205,7 @@ impl Driver {
         self.configs().remove(id);
         self.logs.close(id, true);
         self.journal.append(&Entry::StoppedByHand { id: id.clone(), stopped: false });
+        self.hold_file.is_behind = true;
     }
 
     fn configs(

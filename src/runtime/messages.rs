@@ -38,6 +38,10 @@ pub(super) enum Internal {
         run: RunId,
         result: Result<CommandEnd, CommandError>,
     },
+    /// Resident bytes of the trees that have a limit.
+    MemoryLookedAt {
+        used: Vec<(RunId, u64)>,
+    },
     RegistryRead {
         result: Box<Result<Loaded, LoadError>>,
         dry_run: bool,
@@ -105,6 +109,10 @@ impl Driver {
                 let _caller_left = reply.send(Ok(Acceptance::Applied { operation }));
             }
             Message::Shutdown { restart: true, origin, reply } => self.check_restart(origin, reply),
+            Message::Hold { id, until, reason, origin, reply } => {
+                self.hold(&id, until, reason, &origin, reply);
+            }
+            Message::Release { id, origin, reply } => self.release(&id, &origin, reply),
             Message::Readiness { reply } => {
                 let not_ready = self.supervisor.not_ready();
                 let not_ready: Vec<String> = not_ready.into_iter().map(String::from).collect();
@@ -126,6 +134,7 @@ impl Driver {
     pub fn handle_internal(&mut self, internal: Internal) {
         match internal {
             Internal::StopCommandEnded { run, result } => self.stop_command_ended(run, result),
+            Internal::MemoryLookedAt { used } => self.memory_looked_at(used),
             Internal::Sampled(sample) => self.sampled(&sample),
             Internal::EventsWritten(written) => self.events_written(written),
             Internal::RegistryRead { result, dry_run, origin, reply } => {
@@ -376,11 +385,11 @@ fn report(
     }
 }
 
-fn problem(denial: &Denial) -> Problem {
+pub(super) fn problem(denial: &Denial) -> Problem {
     let code = match denial {
         Denial::Unknown { .. } => ProblemCode::UnknownComponent,
         Denial::RunEnded { .. } => ProblemCode::RunEnded,
-        Denial::Machine(_) | Denial::Leaving { .. } => ProblemCode::Denied,
+        Denial::Machine(_) | Denial::Leaving { .. } | Denial::Held { .. } => ProblemCode::Denied,
         Denial::ShuttingDown => ProblemCode::ShuttingDown,
         Denial::NotForComponents(_) => ProblemCode::BadRequest,
     };
