@@ -11,9 +11,13 @@ mod doors;
 mod engine;
 #[path = "control/limits.rs"]
 mod limits;
+#[path = "control/readers.rs"]
+mod readers;
 #[path = "control/routes.rs"]
 mod routes;
 #[path = "control/served.rs"]
 mod served;
+#[path = "control/ssh.rs"]
+mod ssh;
 #[path = "control/streams.rs"]
 mod streams;

@@ -85,17 +85,17 @@ impl Ssh {
             },
         };
         let bracketed = rest.starts_with('[');
-        let part = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'-' | b'_');
+        let plain = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'-' | b'_');
         let well_formed = if bracketed {
             host.parse::<std::net::Ipv6Addr>().is_ok()
         } else {
-            !host.is_empty() && host.bytes().all(part)
+            !host.is_empty() && host.bytes().all(plain)
         };
         // What begins with a hyphen would be an option for ssh.
         if !well_formed || host.starts_with('-') {
             return Err("the host is no name or address (an IPv6 address stands in brackets)");
         }
-        let user_part = |byte| part(byte) || matches!(byte, b'@' | b'\\' | b'+');
+        let user_part = |byte| plain(byte) || matches!(byte, b'@' | b'\\' | b'+');
         if let Some(user) = user
             && (user.is_empty() || user.starts_with('-') || !user.bytes().all(user_part))
         {
@@ -122,6 +122,10 @@ impl Ssh {
 
     /// All connections from now on, those of clones too, take one login.
     pub(super) fn shared(self) -> io::Result<Self> {
+        // Who has arranged that for himself keeps his own login, and we must not end it.
+        if self.options.program.iter().any(|word| Shared::is_about_it(word)) {
+            return Ok(self);
+        }
         let shared = Shared::new(&self.options.program, &self.host)?;
         Ok(Self { shared: Some(Arc::new(shared)), ..self })
     }
@@ -145,9 +149,8 @@ impl Ssh {
     fn command(&self) -> (OsString, Vec<OsString>) {
         let mut words = self.options.program.iter().map(OsString::from);
         let program = words.next().unwrap_or_else(|| "ssh".into());
-        let mut arguments: Vec<OsString> = Vec::new();
-        // Of an option that is given twice ssh takes the first. The target says what it says, and
-        // the login that is shared is ours alone; for the rest the operator's words come first.
+        // Of an option that is given twice ssh takes the first: the operator's words count most.
+        let mut arguments: Vec<OsString> = words.collect();
         if let Some(shared) = &self.shared {
             arguments.extend(shared.arguments());
         }
@@ -157,7 +160,6 @@ impl Ssh {
         if let Some(port) = self.port {
             arguments.extend(["-p".into(), port.to_string().into()]);
         }
-        arguments.extend(words);
         let mut option = |text: &str| arguments.extend(["-o".into(), OsString::from(text)]);
         option("ConnectTimeout=10");
         // What the configuration adds to logins of people would be in the way.
@@ -257,7 +259,7 @@ mod tests {
         };
         let ssh = Ssh::parse("anna@img-3:2222").expect("well-formed").with_options(options);
         let words_then = words(&ssh);
-        assert!(words_then.starts_with("myssh|-l|anna|-p|2222|-F|my config|-o|"), "{words_then}");
+        assert!(words_then.starts_with("myssh|-F|my config|-l|anna|-p|2222|-o|"), "{words_then}");
         assert!(
             words_then.ends_with("|-T|--|img-3|/opt/is/s7supervisor -i '/opt/my is' dial-stdio"),
             "{words_then}"
@@ -265,6 +267,16 @@ mod tests {
         assert!(!words_then.contains("BatchMode"));
         ssh.clone().ask_nothing();
         assert!(words(&ssh).contains("|-o|BatchMode=yes|"), "clones are told as well");
+        assert!(!words_then.contains("ControlMaster"));
+        let shared = ssh.clone().shared().expect("a temporary folder");
+        assert!(words(&shared).contains("|-o|ControlMaster=auto|"));
+        for own in ["ssh -S /my/socket", "ssh -o controlpath=x", "ssh -oControlMaster=no", "ssh -M"]
+        {
+            let program = SshOptions::program_of(own).expect("words");
+            let options = SshOptions { program, ..SshOptions::default() };
+            let ssh = ssh.clone().with_options(options).shared().expect("nothing to do");
+            assert!(!words(&ssh).contains("ControlMaster=auto"), "{own}");
+        }
         assert_eq!(SshOptions::program_of("ssh 'open"), None);
         assert_eq!(SshOptions::program_of("  "), None);
     }

@@ -28,11 +28,8 @@ impl Shared {
     pub(super) fn new(program: &[String], host: &str) -> io::Result<Self> {
         let folder = Self::folder()?;
         let socket = folder.path().join("ssh");
-        let mut words = program.iter().map(OsString::from);
-        let mut farewell: Vec<OsString> = words.next().into_iter().collect();
-        // Before the operator's own options, which may name another master.
+        let mut farewell: Vec<OsString> = program.iter().map(OsString::from).collect();
         farewell.extend(["-o".into(), control_path(&socket), "-O".into(), "exit".into()]);
-        farewell.extend(words);
         farewell.extend(["--".into(), OsString::from(host)]);
         Ok(Self { farewell, socket, _folder: folder })
     }
@@ -47,6 +44,13 @@ impl Shared {
             return Ok(folder);
         }
         in_folder(Path::new("/tmp"))
+    }
+
+    /// Whether a word of the operator's says how logins are shared.
+    pub(super) fn is_about_it(word: &str) -> bool {
+        let text = word.to_ascii_lowercase();
+        let option = ["controlpath", "controlmaster"].iter().any(|name| text.contains(name));
+        option || word.starts_with("-S") || word.starts_with("-M")
     }
 
     pub(super) fn arguments(&self) -> impl Iterator<Item = OsString> {
