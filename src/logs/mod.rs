@@ -36,6 +36,7 @@ mod line;
 mod merge;
 mod name;
 mod os;
+pub mod read;
 mod ring;
 mod stamped;
 mod store;

@@ -113,6 +113,11 @@ impl Ring {
         self.open.first + self.open.lines
     }
 
+    /// Where the newest line ends.
+    pub fn end(&self) -> u64 {
+        self.position
+    }
+
     #[cfg(test)]
     fn bytes(&self) -> usize {
         self.bytes

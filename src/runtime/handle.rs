@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use tokio::sync::{mpsc, oneshot};
 
+use super::log_feed::{LogFeed, LogRequest, LogSources};
 use crate::{
     model::{OperationId, Origin, RunId},
     wire::{
@@ -90,6 +91,16 @@ pub enum Message {
     Readiness {
         reply: Reply<Readiness>,
     },
+    /// The logs of these components; of all, where none is named.
+    Logs {
+        ids: Vec<String>,
+        reply: Reply<LogSources>,
+    },
+    /// Replied to when the log files are closed: the next output goes to new ones.
+    ReopenLogs {
+        origin: Origin,
+        reply: Reply<()>,
+    },
 }
 
 impl Handle {
@@ -149,6 +160,22 @@ impl Handle {
 
     pub async fn readiness(&self) -> Result<Readiness, Problem> {
         self.ask(|reply| Message::Readiness { reply }).await
+    }
+
+    /// The logs of components, piece by piece.
+    pub async fn logs(&self, request: LogRequest) -> Result<LogFeed, Problem> {
+        let ids = request.ids.clone();
+        let sources = self.ask(|reply| Message::Logs { ids, reply }).await?;
+        Ok(LogFeed::new(sources, request))
+    }
+
+    pub async fn reopen_logs(&self, origin: Origin) -> Result<(), Problem> {
+        self.ask(|reply| Message::ReopenLogs { origin, reply }).await
+    }
+
+    /// Returns when the engine takes no more messages: it has ended, or is about to.
+    pub async fn gone(&self) {
+        self.messages.closed().await;
     }
 
     async fn ask<T>(&self, message: impl FnOnce(Reply<T>) -> Message) -> Result<T, Problem> {

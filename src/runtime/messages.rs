@@ -98,6 +98,10 @@ impl Driver {
                 let _caller_left = reply.send(Ok(Acceptance::Applied { operation }));
             }
             Message::Shutdown { restart: true, origin, reply } => self.check_restart(origin, reply),
+            Message::Logs { ids, reply } => {
+                let _caller_left = reply.send(self.log_sources(&ids));
+            }
+            Message::ReopenLogs { origin, reply } => self.reopen_logs(&origin, reply),
             Message::Readiness { reply } => {
                 let not_ready = self.supervisor.not_ready();
                 let not_ready: Vec<String> = not_ready.into_iter().map(String::from).collect();

@@ -24,6 +24,8 @@ mod journal;
 mod launch;
 mod links;
 mod lock;
+mod log_answers;
+mod log_feed;
 mod messages;
 mod notify;
 mod samples;
@@ -33,3 +35,4 @@ mod status;
 
 pub use engine::{EngineError, EngineOptions, run};
 pub use handle::{Handle, Message, Request, Targets};
+pub use log_feed::{LogFeed, LogRequest, LogSources};
