@@ -11,7 +11,13 @@ mod doors;
 mod engine;
 #[path = "control/limits.rs"]
 mod limits;
+#[path = "control/lines.rs"]
+mod lines;
+#[path = "control/logs.rs"]
+mod logs;
 #[path = "control/routes.rs"]
 mod routes;
 #[path = "control/served.rs"]
 mod served;
+#[path = "control/streams.rs"]
+mod streams;

@@ -8,6 +8,7 @@ use utoipa::{
 };
 
 use super::routes;
+use crate::wire::{EventRecord, UpdateMessage};
 
 /// The description as JSON text; `docs/openapi.json` is the same.
 #[expect(clippy::missing_panics_doc, reason = "it is the same text for everybody, or no build")]
@@ -41,17 +42,23 @@ pub fn document() -> &'static str {
         routes::reload,
         routes::shutdown,
         routes::operation,
+        routes::updates,
+        routes::events,
+        routes::logs,
+        routes::component_logs,
+        routes::reopen,
         routes::description,
         routes::health,
         routes::ready,
         routes::live,
     ),
-    components(schemas(routes::ComponentVerb)),
+    components(schemas(routes::ComponentVerb, UpdateMessage, EventRecord)),
     modifiers(&Token),
     security(("token" = [])),
     tags(
         (name = "state", description = "What is"),
         (name = "commands", description = "What changes something"),
+        (name = "logs", description = "What components wrote"),
         (name = "probes", description = "For load balancers and orchestrators; no token"),
     ),
 )]

@@ -9,12 +9,17 @@ use std::time::Duration;
 
 use tokio::sync::{mpsc, oneshot};
 
-use super::log_feed::{LogFeed, LogRequest, LogSources};
+use super::{
+    clock,
+    log_feed::{LogFeed, LogRequest, LogSources},
+};
 use crate::{
+    events::EventLog,
     model::{OperationId, Origin, RunId},
+    updates::{Reader, Updates},
     wire::{
         Acceptance, ComponentDetails, ComponentStatus, Explanation, Operation, Problem,
-        ProblemCode, Readiness, ReloadReport, Status, Verb,
+        ProblemCode, Readiness, ReloadReport, Snapshot, Status, Verb,
     },
 };
 
@@ -22,6 +27,7 @@ use crate::{
 #[derive(Debug, Clone)]
 pub struct Handle {
     messages: mpsc::Sender<Message>,
+    updates: Updates,
 }
 
 /// What a command is about.
@@ -101,6 +107,18 @@ pub enum Message {
         origin: Origin,
         reply: Reply<()>,
     },
+    /// Somebody is going to read the updates, from behind this number.
+    Watch {
+        after: Option<u64>,
+        reply: Reply<Reader>,
+    },
+    /// Everything, with the number of the update that it stands at.
+    Snapshot {
+        reply: Reply<(u64, Snapshot)>,
+    },
+    Events {
+        reply: Reply<EventLog>,
+    },
 }
 
 impl Handle {
@@ -110,7 +128,32 @@ impl Handle {
     /// A handle, and the end that the driver reads.
     pub fn channel() -> (Self, mpsc::Receiver<Message>) {
         let (messages, receiver) = mpsc::channel(Self::CAPACITY);
-        (Self { messages }, receiver)
+        (Self { messages, updates: Updates::new(clock::number_base()) }, receiver)
+    }
+
+    /// A place in the stream of updates: behind number `after`, or at the beginning.
+    pub async fn watch(&self, after: Option<u64>) -> Result<Reader, Problem> {
+        self.ask(|reply| Message::Watch { after, reply }).await
+    }
+
+    /// Everything at one moment, and the number in the stream of updates that it stands at.
+    pub async fn snapshot(&self) -> Result<(u64, Snapshot), Problem> {
+        self.ask(|reply| Message::Snapshot { reply }).await
+    }
+
+    /// The log of events.
+    pub async fn events(&self) -> Result<EventLog, Problem> {
+        self.ask(|reply| Message::Events { reply }).await
+    }
+
+    /// The stream of updates, for the engine and for those who stand in for it.
+    pub fn updates(&self) -> &Updates {
+        &self.updates
+    }
+
+    /// Returns when the engine ends: answers that go on and on end then.
+    pub async fn closing(&self) {
+        self.updates.closed().await;
     }
 
     pub async fn command(&self, request: Request) -> Result<Acceptance, Problem> {
@@ -171,11 +214,6 @@ impl Handle {
 
     pub async fn reopen_logs(&self, origin: Origin) -> Result<(), Problem> {
         self.ask(|reply| Message::ReopenLogs { origin, reply }).await
-    }
-
-    /// Returns when the engine takes no more messages: it has ended, or is about to.
-    pub async fn gone(&self) {
-        self.messages.closed().await;
     }
 
     async fn ask<T>(&self, message: impl FnOnce(Reply<T>) -> Message) -> Result<T, Problem> {

@@ -27,6 +27,9 @@ const PACE: Duration = Duration::from_millis(50);
 /// After so much silence an empty line says that the link lives.
 const KEEP_ALIVE: Duration = Duration::from_secs(15);
 
+/// For the log thread to read what is left in the pipes, before a feed ends.
+const LAST_WORDS: Duration = Duration::from_millis(500);
+
 /// Bytes of a piece, about.
 const PIECE: usize = 256 << 10;
 
@@ -169,7 +172,13 @@ impl LogFeed {
     async fn read(&mut self) -> Option<(Vec<u8>, Progress)> {
         let mut merged = self.merged.take()?;
         let tagged = self.request.tagged;
+        // The last words of components may still be in their pipes.
+        let settles = self.state == State::Ending && self.request.follow;
+        let logs = settles.then(|| self.logs.clone());
         let read = tokio::task::spawn_blocking(move || {
+            if let Some(logs) = logs {
+                logs.sync(LAST_WORDS);
+            }
             let mut text = Vec::new();
             let progress = merged.read(PIECE, |id, record| {
                 // Writing plain data to memory cannot fail.

@@ -28,10 +28,12 @@ mod log_answers;
 mod log_feed;
 mod messages;
 mod notify;
+mod publish;
 mod samples;
 mod signals;
 mod spawner;
 mod status;
+mod telling;
 
 pub use engine::{EngineError, EngineOptions, run};
 pub use handle::{Handle, Message, Request, Targets};

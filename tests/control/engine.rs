@@ -1,12 +1,19 @@
 //! A stand-in for the engine: answers the handle's messages as the test says.
 
+use std::{collections::BTreeMap, fs::File, io::Write as _};
+
 use s7supervisor::{
-    model::OperationId,
-    runtime::{Handle, Message, Request, Targets},
+    events::EventLog,
+    logs::{self, LogThread, Logs},
+    model::{ComponentId, OperationId, RunId},
+    registry::Component,
+    runtime::{Handle, LogSources, Message, Request, Targets},
+    updates::Updates,
     wire::{
-        Acceptance, ComponentDetails, ComponentState, ComponentStatus, ContainmentLevel,
-        Explanation, Health, Intent, Operation, OperationState, Outcome, Problem, ProblemCode,
-        Progress, Readiness, ReloadReport, Status, SupervisorStatus, Verb,
+        Acceptance, Access, ComponentDetails, ComponentState, ComponentStatus, ContainmentLevel,
+        EventKind, EventRecord, Explanation, Health, Intent, Operation, OperationState, Outcome,
+        Problem, ProblemCode, Progress, Readiness, ReloadReport, Snapshot, Status,
+        SupervisorStatus, Update, Verb,
     },
 };
 use tokio::sync::{mpsc, oneshot};
@@ -18,6 +25,12 @@ pub const RUN: u64 = 7;
 pub struct Engine {
     orders: mpsc::UnboundedSender<Order>,
     seen: mpsc::UnboundedReceiver<Seen>,
+    pub updates: Updates,
+    pub events: EventLog,
+    logs: Logs,
+    // Before its folder goes.
+    _log_thread: LogThread,
+    folder: tempfile::TempDir,
 }
 
 /// What changed something.
@@ -31,6 +44,7 @@ pub enum Seen {
         restart: bool,
         origin: String,
     },
+    Reopen,
     /// Somebody waits for this operation.
     Waiting,
 }
@@ -49,6 +63,9 @@ struct State {
     operations: u64,
     ready: bool,
     description: String,
+    updates: Updates,
+    events: EventLog,
+    logs: Logs,
 }
 
 impl Engine {
@@ -56,6 +73,9 @@ impl Engine {
         let (handle, mut messages) = Handle::channel();
         let (orders, mut given) = mpsc::unbounded_channel();
         let (report, seen) = mpsc::unbounded_channel();
+        let folder = tempfile::tempdir().expect("a folder for events and logs");
+        let options = logs::Options::new(Box::new(|_notice| Ok(())));
+        let (logs, log_thread) = Logs::start(options).expect("a log thread");
         let mut state = State {
             seen: report,
             waiting: Vec::new(),
@@ -63,7 +83,11 @@ impl Engine {
             operations: 0,
             ready: true,
             description: "Image Server".into(),
+            updates: handle.updates().clone(),
+            events: EventLog::open(&folder.path().join("Supervisor.log")).0,
+            logs: logs.clone(),
         };
+        let (updates, events) = (state.updates.clone(), state.events.clone());
         tokio::spawn(async move {
             loop {
                 tokio::select! {
@@ -75,7 +99,45 @@ impl Engine {
                 }
             }
         });
-        (Self { orders, seen }, handle)
+        (Self { orders, seen, updates, events, logs, _log_thread: log_thread, folder }, handle)
+    }
+
+    /// A component writes to its standard output.
+    pub fn writes(&self, id: &str, text: &str) {
+        let id = ComponentId::new(id).expect("an id");
+        let output = Component::new(id.clone(), "/bin/true").output;
+        let log = self.folder.path().join(&output.log);
+        let output = s7supervisor::registry::Output { log, ..output };
+        let pipes = self.folder.path().join("pipes");
+        let streams = self.logs.open(&id, &output, &pipes, None).expect("pipes");
+        File::from(streams.stdout).write_all(text.as_bytes()).expect("written");
+        assert!(self.logs.sync(crate::served::BOUND));
+    }
+
+    /// A run of a component begins.
+    pub fn begins(&self, id: &str) {
+        let id = ComponentId::new(id).expect("an id");
+        self.logs.started(&id, RunId(RUN), 812);
+        assert!(self.logs.sync(crate::served::BOUND));
+    }
+
+    /// Ends every stream, as the engine's end does.
+    pub fn close(&self) {
+        self.updates.close();
+    }
+
+    /// Something happens: an event in the log and on the stream.
+    pub fn happens(&self, component: &str, text: &str) {
+        let event = self.events.append(EventRecord {
+            seq: 0,
+            at: "2026-11-27T12:00:00.000Z".into(),
+            component: Some(component.into()),
+            run: Some(RUN),
+            kind: EventKind::Running,
+            text: text.into(),
+            origin: None,
+        });
+        self.updates.publish(Update::Event { event: (*event).clone() });
     }
 
     /// Ends an operation, whoever waits for it.
@@ -190,6 +252,39 @@ impl State {
             Message::Readiness { reply } => {
                 let not_ready = if self.ready { vec![] } else { vec!["ps".to_owned()] };
                 let _ = reply.send(Ok(Readiness { ready: self.ready, not_ready }));
+            }
+            Message::Logs { ids, reply } => {
+                let all = || ["is", "ps", "svg"].map(str::to_owned).to_vec();
+                let ids = if ids.is_empty() { all() } else { ids };
+                let component = |id: &String| {
+                    known(id)?;
+                    let id = ComponentId::new(id).expect("an id");
+                    Ok((id.clone(), format!("logs/{id}.log").into()))
+                };
+                let components = ids.iter().map(component).collect::<Result<_, Problem>>();
+                let logs = self.logs.clone();
+                let _ = reply.send(components.map(|components| LogSources { logs, components }));
+            }
+            Message::ReopenLogs { origin: _, reply } => {
+                let _ = self.seen.send(Seen::Reopen);
+                let _ = reply.send(Ok(()));
+            }
+            Message::Watch { after, reply } => {
+                self.updates.wake();
+                let _ = reply.send(Ok(self.updates.read(after)));
+            }
+            Message::Snapshot { reply } => {
+                let snapshot = Snapshot {
+                    host: "img-test".into(),
+                    access: Access::Full,
+                    status: self.status(),
+                    dependencies: BTreeMap::new(),
+                    events: self.events.recent(),
+                };
+                let _ = reply.send(Ok((self.updates.last(), snapshot)));
+            }
+            Message::Events { reply } => {
+                let _ = reply.send(Ok(self.events.clone()));
             }
         }
     }

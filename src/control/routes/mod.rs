@@ -1,14 +1,21 @@
 //! The routes, and what every request passes on its way to them.
 
 mod commands;
+mod events;
+mod logs;
 mod operations;
 mod probes;
 mod snapshots;
+mod stream;
+mod updates;
 
 pub(super) use commands::*;
+pub(super) use events::*;
+pub(super) use logs::*;
 pub(super) use operations::*;
 pub(super) use probes::*;
 pub(super) use snapshots::*;
+pub(super) use updates::*;
 
 use std::{future::Future, time::Duration};
 
@@ -58,6 +65,11 @@ pub(super) fn routes(handle: Handle) -> Router {
         .route("/v1/reload", post(reload))
         .route("/v1/shutdown", post(shutdown))
         .route("/v1/operations/{n}", get(operation))
+        .route("/v1/updates", get(updates))
+        .route("/v1/events", get(events))
+        .route("/v1/logs", get(logs))
+        .route("/v1/components/{id}/logs", get(component_logs))
+        .route("/v1/reopen", post(reopen))
         .route("/v1/openapi.json", get(description))
         .route("/healthz", get(health))
         .route("/readyz", get(ready))
