@@ -26,6 +26,9 @@ pub struct Query {
     pub tail: Option<u64>,
 }
 
+/// A record with its time in full.
+pub(super) type Timed = (Timestamp, LogRecord);
+
 /// One record before anybody decided that it is wanted.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Seen<'a> {
@@ -61,8 +64,8 @@ pub(super) enum What<'a> {
 
 impl Query {
     /// The record, if it is wanted. Of starts and ends nothing is said to whoever searches.
-    pub(super) fn take(&self, seen: &Seen<'_>) -> Option<LogRecord> {
-        self.wants(seen).then(|| record(seen))
+    pub(super) fn take(&self, seen: &Seen<'_>) -> Option<Timed> {
+        self.wants(seen).then(|| (seen.at, record(seen)))
     }
 
     pub(super) fn wants(&self, seen: &Seen<'_>) -> bool {

@@ -2,7 +2,7 @@
 
 use std::collections::VecDeque;
 
-use super::{Progress, Reader};
+use super::{Progress, Reader, filter::Timed};
 use crate::{
     model::ComponentId,
     wire::{LogEntry, LogRecord},
@@ -20,7 +20,7 @@ pub struct Merged {
 
 struct Lane {
     reader: Reader,
-    records: VecDeque<LogRecord>,
+    records: VecDeque<Timed>,
     progress: Progress,
 }
 
@@ -65,10 +65,10 @@ impl Merged {
         let mut given = 0;
         while !waits && given < room {
             let holders = self.lanes.iter_mut().filter(|lane| !lane.records.is_empty());
-            let Some(lane) = holders.min_by(|a, b| a.records[0].at.cmp(&b.records[0].at)) else {
+            let Some(lane) = holders.min_by(|a, b| a.records[0].0.cmp(&b.records[0].0)) else {
                 break;
             };
-            if let Some(record) = lane.records.pop_front() {
+            if let Some((_, record)) = lane.records.pop_front() {
                 given += size(&record);
                 give(lane.reader.id(), &record);
             }

@@ -4,7 +4,7 @@ use std::{collections::VecDeque, path::Path, sync::Arc};
 
 use super::{
     Progress,
-    filter::{Query, Seen, What},
+    filter::{Query, Seen, Timed, What},
 };
 use crate::{
     logs::{
@@ -12,7 +12,6 @@ use crate::{
         ring::Snapshot,
     },
     model::ComponentId,
-    wire::LogRecord,
 };
 
 /// Reads one component's log from the beginning that its query names, over files and memory, as
@@ -48,7 +47,7 @@ impl Reader {
     }
 
     /// Reads on, and appends records of about `room` bytes at most.
-    pub fn read(&mut self, room: usize, records: &mut VecDeque<LogRecord>) -> Progress {
+    pub(super) fn read(&mut self, room: usize, records: &mut VecDeque<Timed>) -> Progress {
         let Some(shared) = self.logs.shared(&self.id) else { return Progress::CaughtUp };
         let snapshot = shared.ring().snapshot();
         if !std::mem::replace(&mut self.begun, true)
@@ -64,7 +63,7 @@ impl Reader {
         shared: &Arc<Shared>,
         snapshot: &Snapshot,
         mut room: usize,
-        records: &mut VecDeque<LogRecord>,
+        records: &mut VecDeque<Timed>,
     ) -> Progress {
         let mut expected = match self.ring.take() {
             Some((ring, next)) if Arc::ptr_eq(&ring, shared) => Some(next),
