@@ -28,3 +28,4 @@ mod reload;
 mod signals;
 mod systemd;
 mod trace;
+mod watching;
