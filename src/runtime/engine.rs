@@ -18,6 +18,7 @@ use super::{
     inheritance,
     journal::{self, Journal},
     launch::pipes_folder,
+    limits::LimitWatch,
     links,
     lock::{Lock, LockError},
     notify::ServiceManager,
@@ -245,6 +246,7 @@ async fn supervise(
         containment,
         journal,
         samples: Samples::default(),
+        limits: LimitWatch::new(),
         publisher: Publisher::new(handle.updates().clone()),
         telling: Telling::new(open_events(&registry)),
         next_watchdog: manager.watchdog.map(|_| now),
@@ -260,12 +262,7 @@ async fn supervise(
         end: None,
         next_statistics: registry.config.trace_stats_interval.map(|every| now.after(every)),
     };
-    let options = control::Options {
-        socket: Some(temp.join(control::SOCKET_NAME)),
-        group: registry.config.control_group.clone(),
-        tcp_port: registry.config.tcp_port,
-        token_folder: temp.clone(),
-    };
+    let options = control_options(&registry.config);
     // Before anything is started: nothing runs that could not be asked about. Questions wait
     // until the loop begins.
     let server = control::serve(&options, handle).map_err(EngineError::Control)?;
@@ -288,6 +285,15 @@ async fn supervise(
     server.shutdown().await;
     finish(driver, log_thread, &temp).await;
     Ok(end)
+}
+
+fn control_options(config: &registry::Config) -> control::Options {
+    control::Options {
+        socket: Some(config.temp.join(control::SOCKET_NAME)),
+        group: config.control_group.clone(),
+        tcp_port: config.tcp_port,
+        token_folder: config.temp.clone(),
+    }
 }
 
 fn contain(temp: &Path, forced: Option<Level>) -> Containment {
@@ -385,17 +391,6 @@ fn unique_name(temp: &Path) -> String {
 /// them.
 fn warn_of_what_has_no_effect(registry: &Registry) {
     let mut without_effect: BTreeMap<&str, usize> = BTreeMap::new();
-    for component in &registry.components {
-        for (given, name) in [
-            (component.limits.memory.is_some(), "limits/memory"),
-            (component.limits.cpu.is_some(), "limits/cpu"),
-            (component.limits.processes.is_some(), "limits/processes"),
-        ] {
-            if given {
-                *without_effect.entry(name).or_default() += 1;
-            }
-        }
-    }
     if !registry.config.notify.is_empty() {
         without_effect.insert("config/notify", registry.config.notify.len());
     }

@@ -19,6 +19,7 @@ mod fleet;
 mod harness;
 mod latency;
 mod launch;
+mod limits;
 mod order;
 mod output;
 mod ownership;
