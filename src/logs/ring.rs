@@ -24,6 +24,9 @@ const SEGMENT: usize = 32 << 10;
 /// Length 2, kind and end 1 + 1, position within the segment 4, microseconds 8.
 const HEADER: usize = 16;
 
+/// Before a remark: pid 4, run 8.
+const PREFIX: usize = 12;
+
 /// The lines with one part of the answer to "what came after line N".
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Batch {
@@ -145,9 +148,9 @@ impl Ring {
             Mark::Ended { expected: true } => (Kind::Expected, 0),
             Mark::Ended { expected: false } => (Kind::Ended, 0),
         };
-        let [a, b, c, d] = pid.to_le_bytes();
-        let [e, f, g, h, i, j, k, l] = number.to_le_bytes();
-        let prefix = [a, b, c, d, e, f, g, h, i, j, k, l];
+        let mut prefix = [0; PREFIX];
+        prefix[..4].copy_from_slice(&pid.to_le_bytes());
+        prefix[4..].copy_from_slice(&number.to_le_bytes());
         self.append(at, position, kind, End::Newline, &prefix, text.as_bytes());
         if kind == Kind::Started {
             self.run = number;
@@ -291,11 +294,11 @@ impl Segment {
             let mut about = run;
             let mut pid = 0;
             if !matches!(kind, Kind::Out | Kind::Err)
-                && let Some((prefix, remark)) = text.split_first_chunk::<12>()
+                && let Some((prefix, remark)) = text.split_first_chunk::<PREFIX>()
             {
-                let [a, b, c, d, number @ ..] = *prefix;
-                (pid, about, text) =
-                    (u32::from_le_bytes([a, b, c, d]), u64::from_le_bytes(number), remark);
+                let [p0, p1, p2, p3, number @ ..] = *prefix;
+                pid = u32::from_le_bytes([p0, p1, p2, p3]);
+                (about, text) = (u64::from_le_bytes(number), remark);
             }
             let (source, mark) = match kind {
                 Kind::Out => (Source::Out, None),

@@ -5,7 +5,12 @@
 //! gets as a record that says how much is missing. Reading happens on the blocking pool, a
 //! bounded piece at a time, so that the engine's thread only passes pieces on.
 
-use std::{collections::HashSet, path::PathBuf, sync::Arc, time::Duration};
+use std::{
+    collections::HashSet,
+    path::{Path, PathBuf},
+    sync::Arc,
+    time::Duration,
+};
 
 use jiff::Timestamp;
 use serde::Serialize;
@@ -96,7 +101,7 @@ impl LogFeed {
         // Before anything is read, so that nothing falls between past and present.
         let changes = logs.changes();
         let state = if request.follow { State::Reading } else { State::Ending };
-        let readers = components.into_iter().map(|(id, log)| reader(&logs, &request, id, log));
+        let readers = components.into_iter().map(|(id, log)| reader(&logs, &request, id, &log));
         let merged = Some(Merged::new(readers.collect::<Vec<_>>()));
         let request = Arc::new(request);
         Self { logs, request, merged, known, changes, state, last: None }
@@ -164,7 +169,7 @@ impl LogFeed {
         let any = !new.is_empty();
         for (id, log) in new {
             self.known.insert(id.clone());
-            merged.add(reader(&self.logs, &self.request, id, log));
+            merged.add(reader(&self.logs, &self.request, id, &log));
         }
         any
     }
@@ -203,7 +208,7 @@ impl std::fmt::Debug for LogFeed {
     }
 }
 
-fn reader(logs: &Logs, request: &LogRequest, id: ComponentId, log: PathBuf) -> Reader {
+fn reader(logs: &Logs, request: &LogRequest, id: ComponentId, log: &Path) -> Reader {
     let after = request.after.iter().rev().find(|(of, _)| *of == id.as_str());
     let query = Query {
         since: request.since,
@@ -216,7 +221,7 @@ fn reader(logs: &Logs, request: &LogRequest, id: ComponentId, log: PathBuf) -> R
         after: after.map(|(_, seq)| *seq),
         tail: request.tail,
     };
-    Reader::new(logs, id, &log, query)
+    Reader::new(logs, id, log, query)
 }
 
 /// Returns when this time has come; never without one.
