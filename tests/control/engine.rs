@@ -276,16 +276,7 @@ impl State {
                 let _ = reply.send(Ok(Readiness { ready: self.ready, not_ready }));
             }
             Message::Logs { ids, reply } => {
-                let all = || ["is", "ps", "svg"].map(str::to_owned).to_vec();
-                let ids = if ids.is_empty() { all() } else { ids };
-                let component = |id: &String| {
-                    known(id)?;
-                    let id = ComponentId::new(id).expect("an id");
-                    Ok((id.clone(), format!("logs/{id}.log").into()))
-                };
-                let components = ids.iter().map(component).collect::<Result<_, Problem>>();
-                let logs = self.logs.clone();
-                let _ = reply.send(components.map(|components| LogSources { logs, components }));
+                let _ = reply.send(self.log_sources(ids));
             }
             Message::ReopenLogs { origin: _, reply } => {
                 let _ = self.seen.send(Seen::Reopen);
@@ -309,6 +300,18 @@ impl State {
                 let _ = reply.send(Ok(self.events.clone()));
             }
         }
+    }
+
+    fn log_sources(&self, ids: Vec<String>) -> Result<LogSources, Problem> {
+        let all = || ["is", "ps", "svg"].map(str::to_owned).to_vec();
+        let ids = if ids.is_empty() { all() } else { ids };
+        let component = |id: &String| {
+            known(id)?;
+            let id = ComponentId::new(id).expect("an id");
+            Ok((id.clone(), format!("logs/{id}.log").into()))
+        };
+        let components = ids.iter().map(component).collect::<Result<_, Problem>>()?;
+        Ok(LogSources { logs: self.logs.clone(), components })
     }
 
     /// `ps` is running already, `svg` may not be stopped; everything else is applied.
