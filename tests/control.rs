@@ -13,6 +13,10 @@ mod engine;
 mod limits;
 #[path = "control/readers.rs"]
 mod readers;
+#[path = "control/lines.rs"]
+mod lines;
+#[path = "control/logs.rs"]
+mod logs;
 #[path = "control/routes.rs"]
 mod routes;
 #[path = "control/served.rs"]
