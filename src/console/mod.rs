@@ -18,11 +18,13 @@
 //! It does not know the engine's types, sockets, HTTP, or who holds the other end of the feed.
 
 pub mod action;
+mod ending;
 pub mod feed;
 pub mod format;
 pub mod key;
 pub mod keymap;
 pub mod layout;
+pub mod link;
 pub mod model;
 mod options;
 #[cfg(unix)]
@@ -32,9 +34,10 @@ pub mod terminal;
 pub mod update;
 pub mod views;
 
+pub use ending::{Ender, Outcome};
 pub use options::ConsoleOptions;
 #[cfg(unix)]
-pub use run::{ConsoleError, Outcome, run};
+pub use run::{ConsoleError, run};
 
 #[cfg(test)]
 mod tests;

@@ -30,5 +30,5 @@ mod signals;
 mod spawner;
 mod status;
 
-pub use engine::{EngineError, EngineOptions, run};
+pub use engine::{Embedding, EngineError, EngineOptions, run};
 pub use handle::{Handle, Message, Request, Targets};
