@@ -10,13 +10,16 @@ use std::{
 };
 
 /// Each room with the rooms that it may import.
-const MAY_IMPORT: [(&str, &[&str]); 18] = [
+const MAY_IMPORT: [(&str, &[&str]); 20] = [
     ("model", &[]),
     ("wire", &[]),
     ("registry", &[]),
     ("plan", &["registry"]),
     ("machine", &["registry"]),
     ("supervisor", &["registry", "plan", "machine"]),
+    // A ring and its readers; a log and its files: words of the wire, nothing of the engine.
+    ("updates", &[]),
+    ("events", &[]),
     ("process", &["registry"]),
     ("logs", &["registry"]),
     // Commands of exec checks are processes like others.
@@ -34,11 +37,13 @@ const MAY_IMPORT: [(&str, &[&str]); 18] = [
             "logs",
             "probes",
             "sampler",
+            "updates",
+            "events",
             "control",
         ],
     ),
     // Of the runtime it may know the handle alone; see `control_knows_the_handle_alone`.
-    ("control", &["runtime"]),
+    ("control", &["runtime", "updates", "events"]),
     // How a socket with a long path is reached is said once, where it is bound.
     ("client", &["control"]),
     ("console", &["client"]),

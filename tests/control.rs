@@ -15,3 +15,5 @@ mod limits;
 mod routes;
 #[path = "control/served.rs"]
 mod served;
+#[path = "control/streams.rs"]
+mod streams;

@@ -8,6 +8,7 @@ use utoipa::{
 };
 
 use super::routes;
+use crate::wire::{EventRecord, UpdateMessage};
 
 /// The description as JSON text; `docs/openapi.json` is the same.
 #[expect(clippy::missing_panics_doc, reason = "it is the same text for everybody, or no build")]
@@ -35,17 +36,20 @@ pub fn document() -> &'static str {
         routes::status,
         routes::component,
         routes::explain,
+        routes::details,
         routes::component_command,
         routes::command,
         routes::reload,
         routes::shutdown,
         routes::operation,
+        routes::updates,
+        routes::events,
         routes::description,
         routes::health,
         routes::ready,
         routes::live,
     ),
-    components(schemas(routes::ComponentVerb)),
+    components(schemas(routes::ComponentVerb, UpdateMessage, EventRecord)),
     modifiers(&Token),
     security(("token" = [])),
     tags(

@@ -51,6 +51,19 @@ impl Parameters {
         }
     }
 
+    /// `?NAME=NUMBER`, a whole number.
+    pub(super) fn number(&mut self, name: &str) -> Result<Option<u64>, Refusal> {
+        let Some(text) = self.one(name)? else { return Ok(None) };
+        text.parse().map(Some).map_err(|_no_number| {
+            Refusal::bad_request(format!("\"{name}\" is \"{text}\": write a whole number"))
+        })
+    }
+
+    /// `?NAME=TEXT`, once.
+    pub(super) fn text(&mut self, name: &str) -> Result<Option<String>, Refusal> {
+        self.one(name)
+    }
+
     /// Every `?NAME=VALUE`, in the order given.
     pub(super) fn all(&mut self, name: &str) -> Vec<String> {
         self.0.extract_if(.., |(given, _)| given == name).map(|(_, value)| value).collect()
@@ -91,6 +104,18 @@ pub(super) fn if_match(headers: &HeaderMap) -> Result<Option<RunId>, Refusal> {
             "If-Match is no run: write the number that status shows as \"run\"",
         )),
     }
+}
+
+/// `Last-Event-ID: NUMBER`, as a reader of server-sent events sends it when it comes back.
+pub(super) fn last_event_id(headers: &HeaderMap) -> Result<Option<u64>, Refusal> {
+    let Some(value) = headers.get("last-event-id") else { return Ok(None) };
+    let text = value.to_str().unwrap_or_default().trim();
+    if text.is_empty() {
+        return Ok(None);
+    }
+    text.parse().map(Some).map_err(|_no_number| {
+        Refusal::bad_request("Last-Event-ID is no number: send the id of the last event you got")
+    })
 }
 
 #[cfg(test)]

@@ -48,3 +48,9 @@ pub use handle::{Counters, LogThread, Logs, Notice, NoticeSink, Options, Streams
 pub use line::{End, LINE_MAX, Line, Source, Stream};
 pub use os::{Owner, WriteEnd};
 pub use ring::Batch;
+
+/// The file that a base path stands for today: `logs/is-2026-11-22.log` for `logs/is.log`.
+pub fn file_of_today(base: &std::path::Path) -> std::path::PathBuf {
+    name::Names::new(base)
+        .current(jiff::Timestamp::now().to_zoned_datetime(jiff::tz::TimeZone::system()).date())
+}

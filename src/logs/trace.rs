@@ -60,7 +60,7 @@ pub(super) struct Queue {
 }
 
 /// Another receiver of events.
-pub type Events = Box<dyn Layer<tracing_subscriber::Registry> + Send + Sync>;
+pub type Beside = Box<dyn Layer<tracing_subscriber::Registry> + Send + Sync>;
 
 /// The trace log as the program sees it; cheap to clone.
 #[derive(Clone)]
@@ -98,7 +98,7 @@ impl Trace {
     /// `beside`: gets every event that this one tells.
     pub fn install(
         &self,
-        beside: Option<Events>,
+        beside: Option<Beside>,
     ) -> Result<(), tracing::subscriber::SetGlobalDefaultError> {
         match beside {
             Some(beside) => tracing::subscriber::set_global_default(

@@ -91,6 +91,7 @@ impl Machine {
                 let run = live.run;
                 let cause = match live.asked.take() {
                     Some(asked) => asked,
+                    None if oom => self.count_failure(Ended::OutOfMemory(exit), cx),
                     None => self.count_failure(Ended::Exited(exit), cx),
                 };
                 effects.push(Effect::StopProbes { run });

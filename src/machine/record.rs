@@ -13,12 +13,17 @@ use crate::{
 pub enum Ended {
     /// The leader ended by itself.
     Exited(Exit),
+    /// The kernel's out-of-memory killer ended it, or a process of its tree without which it
+    /// did not go on.
+    OutOfMemory(Exit),
     /// The process could not be made; the text says at which stage and why.
     NotStarted(String),
     /// The readiness check failed for good, or took too long.
     NotReady(String),
-    /// The health check failed, or a limit was passed.
+    /// The health check failed.
     Unhealthy(String),
+    /// A limit was passed; the text names it.
+    OverLimit(String),
 }
 
 /// Why a component is *failed*.
@@ -132,7 +137,18 @@ impl fmt::Display for Ended {
                 Exit::Signal { .. } => write!(f, "{exit} ended it"),
                 Exit::Unknown => f.write_str("it ended, how is not known"),
             },
-            Self::NotStarted(why) | Self::NotReady(why) | Self::Unhealthy(why) => f.write_str(why),
+            Self::OutOfMemory(exit) if exit.is_kill() => {
+                f.write_str("the kernel's out-of-memory killer ended it")
+            }
+            Self::OutOfMemory(exit) => write!(
+                f,
+                "the kernel's out-of-memory killer ended a process of its tree, and then {}",
+                Self::Exited(*exit)
+            ),
+            Self::NotStarted(why)
+            | Self::NotReady(why)
+            | Self::Unhealthy(why)
+            | Self::OverLimit(why) => f.write_str(why),
         }
     }
 }

@@ -65,6 +65,11 @@ pub enum Event {
         run: RunId,
         why: String,
     },
+    /// It uses more than its limits allow.
+    OverLimit {
+        run: RunId,
+        why: String,
+    },
     /// A process of an earlier Supervisor was taken over; `ready` if it had been running.
     Adopted {
         run: RunId,
@@ -206,6 +211,7 @@ impl Machine {
             | Event::Ready { run }
             | Event::NotReady { run, .. }
             | Event::Unhealthy { run, .. }
+            | Event::OverLimit { run, .. }
                 // The one place where news of old runs end.
                 if self.state.run() != Some(run) =>
             {
@@ -220,6 +226,7 @@ impl Machine {
             Event::Ready { run: _ } => self.became_ready(cx),
             Event::NotReady { run: _, why } => self.broke(Ended::NotReady(why), cx, effects),
             Event::Unhealthy { run: _, why } => self.broke(Ended::Unhealthy(why), cx, effects),
+            Event::OverLimit { run: _, why } => self.broke(Ended::OverLimit(why), cx, effects),
         }
     }
 }

@@ -138,6 +138,7 @@ fn facts(run: RunId) -> Vec<(&'static str, Event)> {
         ("Ready", Event::Ready { run }),
         ("NotReady", Event::NotReady { run, why: "not ready in time".into() }),
         ("Unhealthy", Event::Unhealthy { run, why: "no answer".into() }),
+        ("OverLimit", Event::OverLimit { run, why: "too much memory".into() }),
     ]
 }
 
@@ -188,6 +189,7 @@ fn run_of(event: &Event) -> Option<RunId> {
         | Event::Ready { run }
         | Event::NotReady { run, .. }
         | Event::Unhealthy { run, .. }
+        | Event::OverLimit { run, .. }
         | Event::Adopted { run, .. } => Some(*run),
         Event::Start
         | Event::Stop(_)
@@ -437,7 +439,7 @@ fn closed_gates_hold_starts_and_stops() {
                     && before.state().stop_asked().is_some()
                     && effect == Effect::RequestStop { run: RUN }
                     // One that is broken is ended without regard to the order.
-                    && !matches!(name, "NotReady" | "Unhealthy");
+                    && !matches!(name, "NotReady" | "Unhealthy" | "OverLimit");
                 assert!(!matches!(effect, Effect::Spawn { .. }), "{state} × {name}");
                 assert!(!polite || kill, "{state} × {name}: its turn has not come");
             }
@@ -514,6 +516,33 @@ fn the_policy_has_no_say_in_what_an_operator_asked_for() {
     let mut machine = Machine::at(stopping(failure(), polite, None), Intent::Running);
     step(&mut machine, exited, &context(&config, true));
     assert!(matches!(machine.state(), State::Failed { .. }), "left alone, the policy decides");
+}
+
+#[test]
+fn an_end_for_want_of_memory_is_told_as_such() {
+    let mut config = component();
+    config.start_delay = Duration::ZERO;
+    let killed = Exit::Signal { signal: 9, core: false };
+    for (exit, oom, told) in [
+        (killed, true, "the kernel's out-of-memory killer ended it"),
+        (
+            Exit::Code(137),
+            true,
+            "the kernel's out-of-memory killer ended a process of its tree, and then it exited \
+             with 137",
+        ),
+        (killed, false, "SIGKILL ended it"),
+    ] {
+        let mut machine = Machine::new();
+        let cx = context(&config, true);
+        step(&mut machine, Event::Start, &cx);
+        let process = Process { pid: 1, started: second(NOW) };
+        step(&mut machine, Event::Spawned { run: NEXT, process }, &cx);
+        step(&mut machine, Event::Exited { run: NEXT, exit, oom, tree_gone: true }, &cx);
+        let trouble = machine.record().trouble.as_ref().map(ToString::to_string);
+        assert_eq!(trouble.as_deref(), Some(told));
+        assert_eq!(machine.record().last_exit.map(|last| last.oom), Some(oom));
+    }
 }
 
 #[test]

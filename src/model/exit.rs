@@ -31,6 +31,21 @@ pub struct LastExit {
     pub expected: bool,
 }
 
+impl Exit {
+    /// Whether `SIGKILL` ended it.
+    pub fn is_kill(self) -> bool {
+        const SIGKILL: i32 = 9;
+        matches!(self, Self::Signal { signal: SIGKILL, .. })
+    }
+
+    /// Whether it looks like the end of a process, or of a shell that waited for one, that the
+    /// out-of-memory killer took.
+    pub fn may_be_out_of_memory(self) -> bool {
+        const KILLED_CHILD: i32 = 128 + 9;
+        self.is_kill() || self == Self::Code(KILLED_CHILD)
+    }
+}
+
 impl fmt::Display for Exit {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match *self {

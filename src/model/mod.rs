@@ -8,6 +8,7 @@ mod exit;
 mod id;
 mod moment;
 mod origin;
+pub mod secret;
 
 pub use exit::{Exit, LastExit, signal_name};
 pub use id::{ComponentId, InvalidComponentId, OperationId, RunId};

@@ -25,9 +25,11 @@ use super::{
     launch,
     messages::Internal,
     notify::ServiceManager,
+    publish::Publisher,
     samples::Samples,
     signals::{SignalKind, Signals},
     spawner::{Made, Newborn, Spawner},
+    telling::{About, Telling},
 };
 use crate::{
     logs::{self, Logs},
@@ -36,8 +38,9 @@ use crate::{
     probes::{Commands, Finding, ProbeKind, ProbeNotice, Probes},
     process::{self, Child, Containment, Notice, Tree, Watcher},
     registry::Component,
+    sampler::Source,
     supervisor::{Effect, Fact, Supervisor},
-    wire::{Health, Operation, Problem},
+    wire::{EventKind, Health, Operation, Problem},
 };
 
 /// How often a tree is looked at that no event tells about: what is left of it after its leader
@@ -61,6 +64,8 @@ pub(super) struct Driver {
     pub containment: Containment,
     pub journal: Journal,
     pub samples: Samples,
+    pub publisher: Publisher,
+    pub telling: Telling,
     pub manager: ServiceManager,
     pub internal: mpsc::UnboundedSender<Internal>,
     /// Callers who wait for an operation's end.
@@ -87,6 +92,16 @@ pub(super) struct Running {
     pub child: Child,
     pub tree: Tree,
     pub leader_ended: bool,
+}
+
+impl Running {
+    /// Where the sampler finds its processes.
+    pub fn source(&self) -> Source {
+        match self.tree.folder() {
+            Some(folder) => Source::Cgroup(folder.to_owned()),
+            None => Source::Leader { pid: self.child.pid(), start_time: self.child.start_time() },
+        }
+    }
 }
 
 /// How the Supervisor ended.
@@ -186,14 +201,21 @@ impl Driver {
             self.trace_statistics();
         }
         self.tell_manager();
+        self.publish(now);
+        self.write_events(now);
     }
 
     fn next_deadline(&self) -> Option<Moment> {
         let lingering = (!self.lingering.is_empty()).then(|| clock::now().after(LINGERING_LOOK));
-        [self.supervisor.next_deadline(), self.next_statistics, self.next_watchdog, lingering]
-            .into_iter()
-            .flatten()
-            .min()
+        let deadlines = [
+            self.supervisor.next_deadline(),
+            self.next_statistics,
+            self.next_watchdog,
+            lingering,
+            self.publisher.next_deadline(),
+            self.telling.next_deadline(),
+        ];
+        deadlines.into_iter().flatten().min()
     }
 
     // ---- the world's news -----------------------------------------------------------------
@@ -289,6 +311,7 @@ impl Driver {
             view.state == crate::wire::ComponentState::Stopping && view.reason.is_some()
         });
         self.logs.exited(&id, run, exit, expected);
+        self.tell_exit(&id, run, exit, expected);
         self.facts.push(Fact::Exited { run, exit, oom: false, tree_gone });
         if tree_gone {
             self.forget(run);
@@ -348,9 +371,11 @@ impl Driver {
             (ProbeKind::Ready, Finding::Passed { .. }) => Fact::Ready { run },
             (ProbeKind::Ready, Finding::Failed { detail }) => Fact::NotReady { run, why: detail },
             (ProbeKind::Health, Finding::Passed { detail }) => {
+                self.tell_health(run, EventKind::Healthy, &detail);
                 Fact::HealthChanged { run, health: Health::Ok, detail: Some(detail) }
             }
             (ProbeKind::Health, Finding::Failed { detail }) => {
+                self.tell_health(run, EventKind::Unhealthy, &detail);
                 let health = Health::Failing;
                 let why = detail.clone();
                 self.facts.push(Fact::HealthChanged { run, health, detail: Some(detail) });
@@ -368,7 +393,14 @@ impl Driver {
         self.fact(fact);
     }
 
+    fn tell_health(&self, run: RunId, kind: EventKind, detail: &str) {
+        if let Some(id) = self.supervisor.component_of(run) {
+            self.tell(Some(About { id, run: Some(run) }), kind, format!("{kind}: {detail}"), None);
+        }
+    }
+
     fn logged(&mut self, notice: logs::Notice) {
+        self.tell_of_losses(&notice);
         let name = |id: &Option<ComponentId>| {
             id.as_ref().map_or_else(|| "the trace log".to_owned(), ToString::to_string)
         };
@@ -383,6 +415,22 @@ impl Driver {
                 "output is stored again"
             ),
         }
+    }
+
+    fn tell_of_losses(&self, notice: &logs::Notice) {
+        let (id, text) = match notice {
+            logs::Notice::Matched { .. } => return,
+            logs::Notice::Lost { id, path, error } => {
+                let path = path.display();
+                (id, format!("output cannot be stored in {path}, and is counted as lost: {error}"))
+            }
+            logs::Notice::Resumed { id, lost_bytes, lost_lines, .. } => {
+                let lost = format!("{lost_lines} lines ({lost_bytes} bytes) are lost");
+                (id, format!("output is stored again; {lost}"))
+            }
+        };
+        let about = id.as_ref().map(|id| About { id, run: None });
+        self.tell(about, EventKind::Dropped, text, None);
     }
 
     fn signalled(&mut self, signal: SignalKind) {

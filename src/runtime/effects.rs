@@ -9,13 +9,14 @@ use super::{
     messages::Internal,
     spawner::Order,
     status,
+    telling::About,
 };
 use crate::{
     model::{ComponentId, OperationId, RunId},
     probes::{CommandRequest, Watched},
     process::{Delivery, Signal},
     supervisor::{Effect, Fact, Transition},
-    wire::{ComponentState, Intent, Verb},
+    wire::{ComponentState, EventKind, Intent, Verb},
 };
 
 impl Driver {
@@ -31,7 +32,10 @@ impl Driver {
                     self.start_probes(&id, run, ready_already);
                 }
                 Effect::StopProbes { run } => self.probes.forget(run),
-                Effect::Transition(transition) => self.changed(&transition),
+                Effect::Transition(transition) => {
+                    self.tell_transition(&transition);
+                    self.changed(&transition);
+                }
                 Effect::Asked { verb, ids, origin, operation } => {
                     self.asked(verb, &ids, &origin, operation);
                 }
@@ -152,6 +156,7 @@ impl Driver {
             many => format!("{} components", many.len()),
         };
         tracing::info!(%verb, components = names, by = origin, %operation, "asked for");
+        self.tell_asked(verb, ids, origin);
         // What an operator wished outlives us; what a shutdown stops is started again next time.
         if !self.supervisor.is_shutting_down() {
             for id in ids {
@@ -192,6 +197,9 @@ impl Driver {
 
     fn removed(&mut self, id: &ComponentId) {
         tracing::info!(%id, "the component has left the registry, and nothing of it runs");
+        let about = Some(About { id, run: None });
+        self.tell(about, EventKind::Reload, "left the registry; nothing of it runs", None);
+        self.publish_anew();
         self.configs().remove(id);
         self.logs.close(id, true);
         self.journal.append(&Entry::StoppedByHand { id: id.clone(), stopped: false });

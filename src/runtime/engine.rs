@@ -21,21 +21,25 @@ use super::{
     links,
     lock::{Lock, LockError},
     notify::ServiceManager,
+    publish::Publisher,
     samples::Samples,
     signals::Signals,
     spawner::Spawner,
+    telling::Telling,
 };
 use crate::{
     control,
+    events::{self, EventLog},
     logs::{
         self, Logs,
-        trace::{Events, Trace},
+        trace::{Beside, Trace},
     },
     model::ComponentId,
     probes::{Commands, Probes, Runner, Services},
     process::{self, Containment, Level, Watcher},
     registry::{self, LoadError, Registry, Sources},
     supervisor::Supervisor,
+    wire::EventKind,
 };
 
 /// How long the end may take after every component is gone.
@@ -66,7 +70,7 @@ pub struct Embedding {
     /// too. Until then whoever embeds us handles it.
     pub owns_hangup: oneshot::Receiver<()>,
     /// Gets every event that the trace log gets.
-    pub events: Option<Events>,
+    pub events: Option<Beside>,
 }
 
 /// Where the registry is and how it is read.
@@ -220,11 +224,7 @@ async fn supervise(
         "the Supervisor starts"
     );
 
-    let containment = Containment::probe(&unique_name(&temp), forced);
-    match containment.reason() {
-        None => tracing::info!("process trees are held by cgroups: nothing escapes"),
-        Some(reason) => tracing::warn!(reason, "process trees are held without cgroups"),
-    }
+    let containment = contain(&temp, forced);
     let boot_id = process::boot_id().map_err(system("read the boot id"))?;
     let (remembered, journal) = Journal::open(&temp, boot_id)
         .map_err(|source| EngineError::Folder { path: temp.clone(), source })?;
@@ -269,6 +269,8 @@ async fn supervise(
         containment,
         journal,
         samples: Samples::default(),
+        publisher: Publisher::new(handle.updates().clone()),
+        telling: Telling::new(open_events(&registry)),
         next_watchdog: manager.watchdog.map(|_| now),
         manager,
         internal,
@@ -294,6 +296,7 @@ async fn supervise(
     if let Some(on_ready) = on_ready {
         on_ready(&server);
     }
+    tell_start(&driver);
     inheritance::take_over(&mut driver, &remembered, registry.config.leftovers)
         .await
         .map_err(EngineError::Leftovers)?;
@@ -308,10 +311,38 @@ async fn supervise(
         signals,
     };
     let (driver, end) = driver.run(inputs).await;
-    tracing::info!(restart = end.restart, "every component has ended; the Supervisor ends");
+    tell_end(&driver, &end);
     server.shutdown().await;
     finish(driver, log_thread, &temp).await;
     Ok(end)
+}
+
+fn contain(temp: &Path, forced: Option<Level>) -> Containment {
+    let containment = Containment::probe(&unique_name(temp), forced);
+    match containment.reason() {
+        None => tracing::info!("process trees are held by cgroups: nothing escapes"),
+        Some(reason) => tracing::warn!(reason, "process trees are held without cgroups"),
+    }
+    containment
+}
+
+fn tell_start(driver: &Driver) {
+    let text = format!(
+        "s7supervisor {} starts as pid {} with {} components",
+        env!("CARGO_PKG_VERSION"),
+        std::process::id(),
+        driver.supervisor.registry().components.len()
+    );
+    driver.tell(None, EventKind::Supervisor, text, None);
+}
+
+fn tell_end(driver: &Driver, end: &End) {
+    tracing::info!(restart = end.restart, "every component has ended; the Supervisor ends");
+    let what = if end.restart { "restarts in place" } else { "ends" };
+    let text = format!("every component has ended; the Supervisor {what}");
+    driver.tell(None, EventKind::Supervisor, text, None);
+    // Answers that go on and on end now.
+    driver.publisher.updates.close();
 }
 
 fn boot(driver: &mut Driver, remembered: &journal::State) {
@@ -330,7 +361,7 @@ fn boot(driver: &mut Driver, remembered: &journal::State) {
 /// Leaves nothing behind that is not of use to the next Supervisor.
 async fn finish(driver: Driver, log_thread: logs::LogThread, temp: &Path) {
     let ids: Vec<ComponentId> = driver.supervisor.ids().cloned().collect();
-    let Driver { containment, journal, logs, .. } = driver;
+    let Driver { containment, journal, logs, telling, .. } = driver;
     journal.close();
     let swept = containment.sweep();
     if swept > 0 {
@@ -342,12 +373,27 @@ async fn finish(driver: Driver, log_thread: logs::LogThread, temp: &Path) {
     }
     let _never_made = std::fs::remove_dir_all(temp.join("notify"));
     // Nothing else is left to be done on this thread.
-    let flushed = tokio::task::spawn_blocking(move || log_thread.shutdown(FAREWELL)).await;
+    let flushed = tokio::task::spawn_blocking(move || {
+        if let events::Written::Failed { error, .. } = telling.log.write() {
+            tracing::error!(%error, "the last events could not be stored");
+        }
+        log_thread.shutdown(FAREWELL)
+    })
+    .await;
     drop(logs);
     if !matches!(flushed, Ok(true)) {
         tracing::error!("the logs could not be written to their end in time");
     }
     let _still_used = std::fs::remove_dir(pipes_folder(temp));
+}
+
+/// Beside the trace log.
+fn open_events(registry: &Registry) -> EventLog {
+    let (log, error) = EventLog::open(&registry.config.log);
+    if let Some(error) = error {
+        tracing::error!(%error, "the log of events cannot be used; tried again with each event");
+    }
+    log
 }
 
 fn initial_configs(registry: &Registry) -> super::driver::Configs {

@@ -9,11 +9,14 @@ use std::time::Duration;
 
 use tokio::sync::{mpsc, oneshot};
 
+use super::clock;
 use crate::{
+    events::EventLog,
     model::{OperationId, Origin, RunId},
+    updates::{Reader, Updates},
     wire::{
-        Acceptance, ComponentStatus, Explanation, Operation, Problem, ProblemCode, Readiness,
-        ReloadReport, Status, Verb,
+        Acceptance, ComponentDetails, ComponentStatus, Explanation, Operation, Problem,
+        ProblemCode, Readiness, ReloadReport, Snapshot, Status, Verb,
     },
 };
 
@@ -21,6 +24,7 @@ use crate::{
 #[derive(Debug, Clone)]
 pub struct Handle {
     messages: mpsc::Sender<Message>,
+    updates: Updates,
 }
 
 /// What a command is about.
@@ -63,6 +67,10 @@ pub enum Message {
         id: String,
         reply: Reply<Explanation>,
     },
+    Details {
+        id: String,
+        reply: Reply<ComponentDetails>,
+    },
     Operation {
         id: OperationId,
         reply: Reply<Operation>,
@@ -86,6 +94,18 @@ pub enum Message {
     Readiness {
         reply: Reply<Readiness>,
     },
+    /// Somebody is going to read the updates, from behind this number.
+    Watch {
+        after: Option<u64>,
+        reply: Reply<Reader>,
+    },
+    /// Everything, with the number of the update that it stands at.
+    Snapshot {
+        reply: Reply<(u64, Snapshot)>,
+    },
+    Events {
+        reply: Reply<EventLog>,
+    },
 }
 
 impl Handle {
@@ -95,7 +115,32 @@ impl Handle {
     /// A handle, and the end that the driver reads.
     pub fn channel() -> (Self, mpsc::Receiver<Message>) {
         let (messages, receiver) = mpsc::channel(Self::CAPACITY);
-        (Self { messages }, receiver)
+        (Self { messages, updates: Updates::new(clock::number_base()) }, receiver)
+    }
+
+    /// A place in the stream of updates: behind number `after`, or at the beginning.
+    pub async fn watch(&self, after: Option<u64>) -> Result<Reader, Problem> {
+        self.ask(|reply| Message::Watch { after, reply }).await
+    }
+
+    /// Everything at one moment, and the number in the stream of updates that it stands at.
+    pub async fn snapshot(&self) -> Result<(u64, Snapshot), Problem> {
+        self.ask(|reply| Message::Snapshot { reply }).await
+    }
+
+    /// The log of events.
+    pub async fn events(&self) -> Result<EventLog, Problem> {
+        self.ask(|reply| Message::Events { reply }).await
+    }
+
+    /// The stream of updates, for the engine and for those who stand in for it.
+    pub fn updates(&self) -> &Updates {
+        &self.updates
+    }
+
+    /// Returns when the engine ends: answers that go on and on end then.
+    pub async fn closing(&self) {
+        self.updates.closed().await;
     }
 
     pub async fn command(&self, request: Request) -> Result<Acceptance, Problem> {
@@ -114,6 +159,12 @@ impl Handle {
     pub async fn explain(&self, id: impl Into<String>) -> Result<Explanation, Problem> {
         let id = id.into();
         self.ask(|reply| Message::Explain { id, reply }).await
+    }
+
+    /// How a component is launched, and its processes now.
+    pub async fn details(&self, id: impl Into<String>) -> Result<ComponentDetails, Problem> {
+        let id = id.into();
+        self.ask(|reply| Message::Details { id, reply }).await
     }
 
     pub async fn operation(&self, id: OperationId) -> Result<Operation, Problem> {

@@ -11,6 +11,7 @@ use super::{
     driver::Driver,
     journal::{self, Entry, RememberedProcess},
     launch,
+    telling::About,
 };
 use crate::{
     machine::Process,
@@ -18,7 +19,7 @@ use crate::{
     process::{self, Child, Signal, Tree},
     registry::Leftovers,
     supervisor::{Command, Inherited, Selection},
-    wire::Verb,
+    wire::{EventKind, Verb},
 };
 
 /// Between two looks at a tree that is being ended.
@@ -155,6 +156,9 @@ fn adopt(driver: &mut Driver, found: Found) -> Result<(), String> {
     if !driver.supervisor.adopt(now, &inherited, &mut effects) {
         return Err(format!("cannot take {id} over (pid {pid}): it is there a second time"));
     }
+    let about = Some(About { id: &id, run: Some(run) });
+    let text = format!("taken over from an earlier Supervisor as pid {pid}");
+    driver.tell(about, EventKind::Adopted, text, None);
     if launch::fingerprint(&config) != remembered.fingerprint {
         tracing::info!(%id, "the registry has changed since it was started: it is restarted");
         let selection = Selection::Ids(vec![id.to_string()]);

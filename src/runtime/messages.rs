@@ -11,8 +11,10 @@ use super::{
     handle::{Message, Request, Targets},
     samples::Sample,
     status,
+    telling::About,
 };
 use crate::{
+    events::Written,
     model::{OperationId, Origin, RunId},
     plan::Change,
     probes::{CommandEnd, CommandError},
@@ -20,15 +22,15 @@ use crate::{
     sampler::Source,
     supervisor::{Answer, Command, Denial, ReloadPlan, Selection},
     wire::{
-        Acceptance, ComponentPlan, ContainmentLevel, Problem, ProblemCode, Readiness, ReloadReport,
-        Status, SupervisorStatus,
+        Acceptance, ComponentPlan, ContainmentLevel, EventKind, Problem, ProblemCode, Readiness,
+        ReloadReport, Status, SupervisorStatus,
     },
 };
 
 /// Lines of output in an explanation.
 const EXPLAINED_LINES: usize = 10;
 
-type Reply<T> = oneshot::Sender<Result<T, Problem>>;
+pub(super) type Reply<T> = oneshot::Sender<Result<T, Problem>>;
 
 /// What comes back to the loop from work that was done elsewhere.
 pub(super) enum Internal {
@@ -48,6 +50,9 @@ pub(super) enum Internal {
         origin: Origin,
         reply: Reply<Acceptance>,
     },
+    /// Figures for those who watch.
+    Sampled(Sample),
+    EventsWritten(Written),
 }
 
 impl Driver {
@@ -59,7 +64,9 @@ impl Driver {
                 let answer = self.command(request);
                 let _caller_left = reply.send(answer);
             }
-            Message::Status { reply } => self.reply_status(reply),
+            Message::Status { reply } => self.with_status(move |status| {
+                let _caller_left = reply.send(Ok(status));
+            }),
             Message::Component { id, reply } => match self.supervisor.component(&id) {
                 None => drop(reply.send(Err(self.unknown(&id)))),
                 Some(view) => self.with_sample(move |sample| {
@@ -77,6 +84,7 @@ impl Driver {
                     });
                 }
             },
+            Message::Details { id, reply } => self.reply_details(&id, reply),
             Message::Operation { id, reply } => {
                 let _caller_left = reply.send(self.operation(id));
             }
@@ -103,15 +111,28 @@ impl Driver {
                 let ready = not_ready.is_empty() && !self.supervisor.is_shutting_down();
                 let _caller_left = reply.send(Ok(Readiness { ready, not_ready }));
             }
+            Message::Watch { after, reply } => {
+                let _caller_left = reply.send(Ok(self.watch(after)));
+            }
+            Message::Snapshot { reply } => self.with_snapshot(move |seq, snapshot| {
+                let _caller_left = reply.send(Ok((seq, snapshot)));
+            }),
+            Message::Events { reply } => {
+                let _caller_left = reply.send(Ok(self.telling.log.clone()));
+            }
         }
     }
 
     pub fn handle_internal(&mut self, internal: Internal) {
         match internal {
             Internal::StopCommandEnded { run, result } => self.stop_command_ended(run, result),
+            Internal::Sampled(sample) => self.sampled(&sample),
+            Internal::EventsWritten(written) => self.events_written(written),
             Internal::RegistryRead { result, dry_run, origin, reply } => {
                 let report = self.reload(*result, dry_run, &origin);
                 if let Err(problem) = &report {
+                    let text = format!("not reloaded: {}", problem.detail);
+                    self.tell(None, EventKind::Reload, text, Some(origin.to_string()));
                     tracing::error!(
                         problem = %problem.detail,
                         diagnostics = problem.diagnostics.as_deref(),
@@ -146,6 +167,13 @@ impl Driver {
             Targets::All => Selection::All,
             Targets::Ids(ids) => Selection::Ids(ids),
         };
+        let (by, only) = (
+            origin.to_string(),
+            match &selection {
+                Selection::Ids(ids) if ids.len() == 1 => ids.first().cloned(),
+                Selection::All | Selection::Ids(_) => None,
+            },
+        );
         let command = Command { verb, selection, if_run, origin };
         let mut effects = Vec::new();
         let answer = self.supervisor.command(clock::now(), command, &mut effects);
@@ -155,7 +183,13 @@ impl Driver {
             Answer::Redundant(operation) => {
                 Ok(Acceptance::Redundant { operation: operation.map(|id| id.0) })
             }
-            Answer::Denied(denial) => Err(problem(&denial)),
+            Answer::Denied(denial) => {
+                let id = only.as_deref().and_then(|id| self.supervisor.component(id));
+                let about = id.as_ref().map(|view| About { id: &view.id, run: None });
+                let text = format!("{verb} refused: {denial}");
+                self.tell(about, EventKind::Command, text, Some(by));
+                Err(problem(&denial))
+            }
         }
     }
 
@@ -167,13 +201,14 @@ impl Driver {
         Ok(status::operation(view, clock::now()))
     }
 
-    fn unknown(&self, id: &str) -> Problem {
+    pub(super) fn unknown(&self, id: &str) -> Problem {
         problem(&self.supervisor.unknown(id))
     }
 
     // ---- status ---------------------------------------------------------------------------
 
-    fn reply_status(&mut self, reply: Reply<Status>) {
+    /// Calls `then` with the status and fresh figures, on the blocking pool.
+    pub fn with_status(&self, then: impl FnOnce(Status) + Send + 'static) {
         let now = clock::now();
         let views = self.supervisor.snapshot();
         let supervisor = SupervisorStatus {
@@ -199,26 +234,15 @@ impl Driver {
             };
             let components = views.into_iter();
             let components = components.map(|view| status::component(view, now, &sample.trees));
-            let _caller_left =
-                reply.send(Ok(Status { supervisor, components: components.collect() }));
+            then(Status { supervisor, components: components.collect() });
         });
     }
 
     /// Calls `then` with fresh figures, on the blocking pool.
     pub fn with_sample(&self, then: impl FnOnce(Sample) + Send + 'static) {
         let trees = self.running.iter().filter(|(_, running)| !running.leader_ended);
-        let trees: Vec<(RunId, Source)> = trees
-            .map(|(&run, running)| {
-                let source = match running.tree.folder() {
-                    Some(folder) => Source::Cgroup(folder.to_owned()),
-                    None => Source::Leader {
-                        pid: running.child.pid(),
-                        start_time: running.child.start_time(),
-                    },
-                };
-                (run, source)
-            })
-            .collect();
+        let trees: Vec<(RunId, Source)> =
+            trees.map(|(&run, running)| (run, running.source())).collect();
         let samples = self.samples.clone();
         tokio::task::spawn_blocking(move || then(samples.take(&trees)));
     }
@@ -307,6 +331,8 @@ impl Driver {
             let done = self.supervisor.reload(clock::now(), &new, origin, &mut effects);
             self.settle(effects);
             self.take_over_config(&new.config);
+            self.tell_reload(&done.0, origin);
+            self.publish_anew();
             done
         };
         Ok(report(plan, self.supervisor.generation(), operation, warnings))

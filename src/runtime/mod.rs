@@ -14,6 +14,7 @@
 //! and does not know how a screen looks.
 
 mod clock;
+mod details;
 mod driver;
 mod effects;
 mod engine;
@@ -25,10 +26,12 @@ mod links;
 mod lock;
 mod messages;
 mod notify;
+mod publish;
 mod samples;
 mod signals;
 mod spawner;
 mod status;
+mod telling;
 
 pub use engine::{Embedding, EngineError, EngineOptions, run};
 pub use handle::{Handle, Message, Request, Targets};

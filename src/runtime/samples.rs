@@ -6,7 +6,7 @@ use std::time::Duration;
 use super::{clock, status::Usages};
 use crate::{
     model::{Moment, RunId},
-    sampler::{Sampler, Source, Usage},
+    sampler::{ProcessUsage, Sampler, Source, Usage},
 };
 
 /// Figures this fresh are given again.
@@ -54,5 +54,11 @@ impl Samples {
         let sample = Sample { at: now, own, trees: Arc::new(usages) };
         inner.last = Some(sample.clone());
         sample
+    }
+
+    /// Every process of one tree. Blocks: for the blocking pool.
+    pub fn inspect(&self, run: RunId, source: &Source) -> Vec<ProcessUsage> {
+        let mut inner = self.inner.lock().unwrap_or_else(PoisonError::into_inner);
+        inner.sampler.inspect(run, source, clock::now())
     }
 }

@@ -38,11 +38,36 @@ pub struct Usage {
     pub threads: u32,
 }
 
+/// One process of a tree.
+#[derive(Debug, Clone, PartialEq)]
+pub struct ProcessUsage {
+    pub pid: i32,
+    pub parent: i32,
+    /// Its arguments.
+    pub command: Vec<String>,
+    /// Per cent of one core since the previous look at that process; at the first one since its
+    /// start.
+    pub cpu_percent: Option<f64>,
+    pub memory_bytes: u64,
+    pub threads: u32,
+    /// Open descriptors; none where we may not look.
+    pub open_files: Option<u32>,
+}
+
 /// Takes samples.
 #[derive(Debug)]
 pub struct Sampler {
     runs: HashMap<RunId, Metered>,
     own: Metered,
+    inspected: HashMap<RunId, Inspected>,
+}
+
+/// What a look at single processes left for the next one.
+#[derive(Debug, Default)]
+struct Inspected {
+    at: Moment,
+    /// By pid and start time: when, and the CPU time so far.
+    processes: HashMap<(i32, u64), (Moment, Duration)>,
 }
 
 /// One tree between two samples.
@@ -75,28 +100,17 @@ impl Sampler {
     pub fn new() -> Self {
         let pid = std::process::id().cast_signed();
         let own = Metered { meter: os::Meter::alone(pid), last: None };
-        Self { runs: HashMap::new(), own }
+        Self { runs: HashMap::new(), own, inspected: HashMap::new() }
     }
 
     /// One entry for each run of which a process lives. A run that is not asked for is
     /// forgotten.
     pub fn sample(&mut self, trees: &[(RunId, Source)], now: Moment) -> Vec<(RunId, Usage)> {
-        let leaders = trees.iter().filter_map(|(_, source)| match source {
-            Source::Leader { pid, .. } => Some(*pid),
-            Source::Cgroup(_) => None,
-        });
-        let leaders: HashSet<i32> = leaders.collect();
-        let mut orphans =
-            if leaders.is_empty() { HashMap::new() } else { os::orphans_by_run(&leaders) };
+        let mut orphans = orphans_of(trees);
         let mut kept = HashMap::with_capacity(trees.len());
         let mut usages = Vec::with_capacity(trees.len());
         for (run, source) in trees {
-            let metered = self.runs.remove(run).filter(|metered| metered.meter.is_of(source));
-            let mut metered = metered
-                .unwrap_or_else(|| Metered { meter: os::Meter::new(source.clone()), last: None });
-            if let (Source::Leader { .. }, Some(pids)) = (source, orphans.remove(run)) {
-                metered.meter.include(&pids);
-            }
+            let mut metered = self.metered(*run, source, &mut orphans);
             usages.extend(metered.sample(now).map(|usage| (*run, usage)));
             kept.insert(*run, metered);
         }
@@ -104,10 +118,60 @@ impl Sampler {
         usages
     }
 
+    /// Every living process of one run: the leader first, children after their parents.
+    pub fn inspect(&mut self, run: RunId, source: &Source, now: Moment) -> Vec<ProcessUsage> {
+        /// Who looked longer ago begins anew.
+        const REMEMBERED: Duration = Duration::from_mins(1);
+        let mut orphans = orphans_of(&[(run, source.clone())]);
+        let mut metered = self.metered(run, source, &mut orphans);
+        self.inspected.retain(|_, seen| now.since(seen.at) < REMEMBERED);
+        let seen = self.inspected.entry(run).or_default();
+        seen.at = now;
+        let usages = metered.meter.inspect(now, seen);
+        self.runs.insert(run, metered);
+        usages
+    }
+
+    /// Open descriptors of the trees as they were at the last sample. Costs about as much as a
+    /// sample.
+    pub fn open_files(&self) -> Vec<(RunId, u32)> {
+        let runs = self.runs.iter().map(|(&run, metered)| {
+            let counts = metered.meter.pids().filter_map(os::open_files);
+            (run, counts.sum())
+        });
+        runs.collect()
+    }
+
+    /// What is known of a run, taken out.
+    fn metered(
+        &mut self,
+        run: RunId,
+        source: &Source,
+        orphans: &mut HashMap<RunId, Vec<i32>>,
+    ) -> Metered {
+        let known = self.runs.remove(&run).filter(|metered| metered.meter.is_of(source));
+        let mut metered =
+            known.unwrap_or_else(|| Metered { meter: os::Meter::new(source.clone()), last: None });
+        if let (Source::Leader { .. }, Some(pids)) = (source, orphans.remove(&run)) {
+            metered.meter.include(&pids);
+        }
+        metered
+    }
+
     /// This process alone.
     pub fn own(&mut self, now: Moment) -> Usage {
         self.own.sample(now).unwrap_or_default()
     }
+}
+
+/// Processes that lost their parents, of the runs that no cgroup holds.
+fn orphans_of(trees: &[(RunId, Source)]) -> HashMap<RunId, Vec<i32>> {
+    let leaders = trees.iter().filter_map(|(_, source)| match source {
+        Source::Leader { pid, .. } => Some(*pid),
+        Source::Cgroup(_) => None,
+    });
+    let leaders: HashSet<i32> = leaders.collect();
+    if leaders.is_empty() { HashMap::new() } else { os::orphans_by_run(&leaders) }
 }
 
 impl Default for Sampler {

@@ -32,6 +32,8 @@ pub(super) struct Entry {
     pub dependents: Vec<Slot>,
     /// As it stands in the supervisor's index.
     pub deadline: Option<Moment>,
+    /// It is among those that may look different.
+    pub changed: bool,
 }
 
 /// An operation that waits for a component, and the component's place among its targets.
@@ -57,6 +59,7 @@ impl Entry {
             removed: false,
             dependents: Vec::new(),
             deadline: None,
+            changed: false,
         }
     }
 

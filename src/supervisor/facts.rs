@@ -33,6 +33,7 @@ impl Supervisor {
             Fact::Ready { run } => Event::Ready { run },
             Fact::NotReady { run, why } => Event::NotReady { run, why },
             Fact::Unhealthy { run, why } => Event::Unhealthy { run, why },
+            Fact::OverLimit { run, why } => Event::OverLimit { run, why },
             Fact::HealthChanged { run: _, health, detail } => {
                 let entry = self.entry_mut(slot);
                 entry.health = health;
@@ -259,6 +260,7 @@ impl Fact {
             | Self::Ready { run }
             | Self::NotReady { run, .. }
             | Self::Unhealthy { run, .. }
+            | Self::OverLimit { run, .. }
             | Self::HealthChanged { run, .. }
             | Self::StatusText { run, .. } => *run,
         }

@@ -81,6 +81,11 @@ pub enum Fact {
         run: RunId,
         why: String,
     },
+    /// It uses more than a limit allows; `why` names the limit.
+    OverLimit {
+        run: RunId,
+        why: String,
+    },
     /// A health check's verdict, or what the component says of itself.
     HealthChanged {
         run: RunId,
@@ -200,6 +205,8 @@ pub struct Supervisor {
     recheck: BTreeSet<Slot>,
     /// Components that moved in this turn: their operations are looked at when it ends.
     touched: BTreeSet<Slot>,
+    /// Components that may look different since [`Supervisor::take_changed`] was called last.
+    changed: Vec<Slot>,
     /// Something happened that may make it hopeless to wait for others.
     hopes_moved: bool,
     /// When components were restarted without request, within the last minute.
@@ -239,6 +246,7 @@ impl Supervisor {
             waiting: BTreeSet::new(),
             recheck: BTreeSet::new(),
             touched: BTreeSet::new(),
+            changed: Vec::new(),
             hopes_moved: false,
             restarts: VecDeque::new(),
             chance: Chance(seed),
@@ -275,6 +283,40 @@ impl Supervisor {
         self.runs.get(&run).map(|&slot| &self.entry(slot).id)
     }
 
+    /// Components that may look different since this was called last: never too few.
+    pub fn take_changed(&mut self) -> Vec<ComponentId> {
+        let mut ids = Vec::with_capacity(self.changed.len());
+        for slot in std::mem::take(&mut self.changed) {
+            // One that left is told of by an effect.
+            if let Some(entry) = &mut self.entries[slot.0 as usize] {
+                entry.changed = false;
+                ids.push(entry.id.clone());
+            }
+        }
+        ids
+    }
+
+    pub fn has_changed(&self) -> bool {
+        !self.changed.is_empty()
+    }
+
+    /// Components that wait for others: what they say of that changes with the others.
+    pub fn blocked(&self) -> impl Iterator<Item = &ComponentId> {
+        self.blocked.iter().map(|&slot| &self.entry(slot).id)
+    }
+
+    /// For each component that depends on others: those others.
+    pub fn dependencies_by_id(&self) -> BTreeMap<String, Vec<String>> {
+        let entries = self.order.iter().map(|&slot| self.entry(slot));
+        let depending = entries.filter(|entry| !entry.config().depends_on.is_empty());
+        depending
+            .map(|entry| {
+                let others = entry.config().depends_on.iter().map(ToString::to_string);
+                (entry.id.to_string(), others.collect())
+            })
+            .collect()
+    }
+
     /// When something is due by itself.
     pub fn next_deadline(&self) -> Option<Moment> {
         let first = |set: &BTreeSet<(Moment, Slot)>| set.first().map(|&(moment, _)| moment);
@@ -289,8 +331,13 @@ impl Supervisor {
         self.entries[slot.0 as usize].as_ref().expect("a slot in use holds an entry")
     }
 
+    /// Whoever changes an entry may change how it looks.
     fn entry_mut(&mut self, slot: Slot) -> &mut Entry {
-        self.entries[slot.0 as usize].as_mut().expect("a slot in use holds an entry")
+        let entry = self.entries[slot.0 as usize].as_mut().expect("a slot in use holds an entry");
+        if !std::mem::replace(&mut entry.changed, true) {
+            self.changed.push(slot);
+        }
+        entry
     }
 
     fn add_entry(&mut self, config: Arc<Component>) -> Slot {

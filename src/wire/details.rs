@@ -6,7 +6,8 @@ use utoipa::ToSchema;
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, ToSchema)]
 pub struct ComponentDetails {
     pub id: String,
-    /// Executable and arguments as they are passed.
+    /// Executable and arguments as they are passed, but for what looks like a secret in them:
+    /// `***` stands for that, here and in the processes' commands.
     pub command: Vec<String>,
     pub working_directory: String,
     /// What the registry adds to the environment, by name.
@@ -27,6 +28,12 @@ pub struct ComponentDetails {
     /// The user it runs as; none: the Supervisor's own.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub user: Option<String>,
+    /// Read at each start for more of the environment; its content does not travel.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub environment_file: Option<String>,
+    /// In words: "memory at most 1024 MiB".
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub limits: Vec<String>,
     /// The log file that is written now.
     pub log_file: String,
     /// The leader first, then children after their parents.
@@ -41,12 +48,18 @@ pub struct EnvironmentVariable {
     pub value: Option<String>,
 }
 
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, ToSchema)]
 pub struct ProcessInfo {
     pub pid: u32,
     /// Its parent's pid; the leader's parent is not of the tree.
     pub parent: u32,
     pub command: String,
+    /// Per cent of one core since somebody looked last, or since its start.
     pub cpu_percent: Option<f64>,
     pub memory_bytes: Option<u64>,
+    #[serde(default)]
+    pub threads: u32,
+    /// Open descriptors; null where the Supervisor may not look.
+    #[serde(default)]
+    pub open_files: Option<u32>,
 }

@@ -37,12 +37,18 @@ pub enum EventKind {
     Running,
     Stopping,
     Stopped,
+    /// A process ended as it was asked to, or as it may.
     Exited,
+    /// A process ended without request, and not well.
+    Crashed,
     Backoff,
     Failed,
     Unkillable,
     Healthy,
     Unhealthy,
+    /// Somebody forbade starts for a while, or ended that.
+    Held,
+    Released,
     /// A limit was passed and led to a restart.
     Limit,
     /// A process of an earlier Supervisor was taken over.
@@ -66,7 +72,7 @@ pub enum Severity {
 }
 
 impl EventKind {
-    pub const ALL: [Self; 18] = [
+    pub const ALL: [Self; 21] = [
         Self::Command,
         Self::Waiting,
         Self::Starting,
@@ -74,11 +80,14 @@ impl EventKind {
         Self::Stopping,
         Self::Stopped,
         Self::Exited,
+        Self::Crashed,
         Self::Backoff,
         Self::Failed,
         Self::Unkillable,
         Self::Healthy,
         Self::Unhealthy,
+        Self::Held,
+        Self::Released,
         Self::Limit,
         Self::Adopted,
         Self::Reload,
@@ -96,11 +105,14 @@ impl EventKind {
             Self::Stopping => "stopping",
             Self::Stopped => "stopped",
             Self::Exited => "exited",
+            Self::Crashed => "crashed",
             Self::Backoff => "backoff",
             Self::Failed => "failed",
             Self::Unkillable => "unkillable",
             Self::Healthy => "healthy",
             Self::Unhealthy => "unhealthy",
+            Self::Held => "held",
+            Self::Released => "released",
             Self::Limit => "limit",
             Self::Adopted => "adopted",
             Self::Reload => "reload",
@@ -113,7 +125,9 @@ impl EventKind {
     pub fn severity(self) -> Severity {
         match self {
             Self::Failed | Self::Unkillable => Severity::Error,
-            Self::Backoff | Self::Unhealthy | Self::Limit | Self::Dropped => Severity::Warning,
+            Self::Crashed | Self::Backoff | Self::Unhealthy | Self::Limit | Self::Dropped => {
+                Severity::Warning
+            }
             Self::Command
             | Self::Waiting
             | Self::Starting
@@ -122,6 +136,8 @@ impl EventKind {
             | Self::Stopped
             | Self::Exited
             | Self::Healthy
+            | Self::Held
+            | Self::Released
             | Self::Adopted
             | Self::Reload
             | Self::Supervisor

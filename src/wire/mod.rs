@@ -1,6 +1,6 @@
 //! The control API's words: what travels as JSON between the engine and every client.
 //!
-//! Serde types without behaviour. Names are settled (`docs/control-api.md`); a field may be
+//! Serde types without behaviour, and how times are written ([`time`]). Names are settled (`docs/control-api.md`); a field may be
 //! added, none is renamed or removed. Wall-clock times are RFC 3339 in UTC.
 
 mod command;
@@ -11,6 +11,7 @@ mod history;
 mod log;
 mod problem;
 mod status;
+pub mod time;
 mod update;
 
 pub use command::{

@@ -14,6 +14,7 @@ mod containment;
 mod control_security;
 mod crash;
 mod demo;
+mod details;
 mod fleet;
 mod harness;
 mod latency;

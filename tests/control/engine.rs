@@ -1,12 +1,17 @@
 //! A stand-in for the engine: answers the handle's messages as the test says.
 
+use std::collections::BTreeMap;
+
 use s7supervisor::{
+    events::EventLog,
     model::OperationId,
     runtime::{Handle, Message, Request, Targets},
+    updates::Updates,
     wire::{
-        Acceptance, ComponentState, ComponentStatus, ContainmentLevel, Explanation, Health, Intent,
-        Operation, OperationState, Outcome, Problem, ProblemCode, Progress, Readiness,
-        ReloadReport, Status, SupervisorStatus, Verb,
+        Acceptance, Access, ComponentDetails, ComponentState, ComponentStatus, ContainmentLevel,
+        EventKind, EventRecord, Explanation, Health, Intent, Operation, OperationState, Outcome,
+        Problem, ProblemCode, Progress, Readiness, ReloadReport, Snapshot, Status,
+        SupervisorStatus, Update, Verb,
     },
 };
 use tokio::sync::{mpsc, oneshot};
@@ -18,6 +23,8 @@ pub const RUN: u64 = 7;
 pub struct Engine {
     orders: mpsc::UnboundedSender<Order>,
     seen: mpsc::UnboundedReceiver<Seen>,
+    pub updates: Updates,
+    pub events: EventLog,
 }
 
 /// What changed something.
@@ -49,6 +56,8 @@ struct State {
     operations: u64,
     ready: bool,
     description: String,
+    updates: Updates,
+    events: EventLog,
 }
 
 impl Engine {
@@ -56,6 +65,7 @@ impl Engine {
         let (handle, mut messages) = Handle::channel();
         let (orders, mut given) = mpsc::unbounded_channel();
         let (report, seen) = mpsc::unbounded_channel();
+        let events_folder = tempfile::tempdir().expect("a folder for the events");
         let mut state = State {
             seen: report,
             waiting: Vec::new(),
@@ -63,8 +73,12 @@ impl Engine {
             operations: 0,
             ready: true,
             description: "Image Server".into(),
+            updates: handle.updates().clone(),
+            events: EventLog::open(&events_folder.path().join("Supervisor.log")).0,
         };
+        let (updates, events) = (state.updates.clone(), state.events.clone());
         tokio::spawn(async move {
+            let _kept_for_as_long = events_folder;
             loop {
                 tokio::select! {
                     // Orders first: what a test has ordered counts for what it asks afterwards.
@@ -75,7 +89,26 @@ impl Engine {
                 }
             }
         });
-        (Self { orders, seen }, handle)
+        (Self { orders, seen, updates, events }, handle)
+    }
+
+    /// Ends every stream, as the engine's end does.
+    pub fn close(&self) {
+        self.updates.close();
+    }
+
+    /// Something happens: an event in the log and on the stream.
+    pub fn happens(&self, component: &str, text: &str) {
+        let event = self.events.append(EventRecord {
+            seq: 0,
+            at: "2026-11-27T12:00:00.000Z".into(),
+            component: Some(component.into()),
+            run: Some(RUN),
+            kind: EventKind::Running,
+            text: text.into(),
+            origin: None,
+        });
+        self.updates.publish(Update::Event { event: (*event).clone() });
     }
 
     /// Ends an operation, whoever waits for it.
@@ -158,6 +191,10 @@ impl State {
             Message::Explain { id, reply } => {
                 let _ = reply.send(known(&id).map(|()| explanation(&id, &self.description)));
             }
+            Message::Details { id, reply } => {
+                let details = |()| ComponentDetails { id: id.clone(), ..Default::default() };
+                let _ = reply.send(known(&id).map(details));
+            }
             Message::Operation { id, reply } => {
                 let _ = reply.send(self.known_operation(id.0));
             }
@@ -186,6 +223,23 @@ impl State {
             Message::Readiness { reply } => {
                 let not_ready = if self.ready { vec![] } else { vec!["ps".to_owned()] };
                 let _ = reply.send(Ok(Readiness { ready: self.ready, not_ready }));
+            }
+            Message::Watch { after, reply } => {
+                self.updates.wake();
+                let _ = reply.send(Ok(self.updates.read(after)));
+            }
+            Message::Snapshot { reply } => {
+                let snapshot = Snapshot {
+                    host: "img-test".into(),
+                    access: Access::Full,
+                    status: self.status(),
+                    dependencies: BTreeMap::new(),
+                    events: self.events.recent(),
+                };
+                let _ = reply.send(Ok((self.updates.last(), snapshot)));
+            }
+            Message::Events { reply } => {
+                let _ = reply.send(Ok(self.events.clone()));
             }
         }
     }

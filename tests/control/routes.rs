@@ -31,6 +31,8 @@ async fn what_is_can_be_asked() {
     assert_eq!((one.status(), &one.json()["id"]), (200, &json!("ps")));
     let why = served.ask("GET", "/v1/components/ps/explain").await;
     assert_eq!((why.status(), &why.json()["summary"]), (200, &json!("running")));
+    let details = served.ask("GET", "/v1/components/ps/details").await;
+    assert_eq!((details.status(), &details.json()["id"]), (200, &json!("ps")));
     let description = served.ask("GET", "/v1/openapi.json").await;
     assert_eq!((description.status(), &description.json()["openapi"]), (200, &json!("3.1.0")));
 }

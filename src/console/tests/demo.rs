@@ -451,6 +451,8 @@ pub fn details(id: &str) -> ComponentDetails {
         command: command.to_owned(),
         cpu_percent: Some(cpu),
         memory_bytes: Some(memory << 20),
+        threads: 12,
+        open_files: Some(40),
     };
     ComponentDetails {
         id: id.to_owned(),
@@ -471,6 +473,8 @@ pub fn details(id: &str) -> ComponentDetails {
         ready_check: Some("http http://127.0.0.1:8080/ every 5 s".to_owned()),
         health_check: None,
         user: Some("scene7".to_owned()),
+        environment_file: None,
+        limits: Vec::new(),
         log_file: "logs/ps-2026-11-23.log".to_owned(),
         processes: vec![
             process(42_151, 1, "/usr/bin/java -Xmx512m Bootstrap start", 61.0, 900),

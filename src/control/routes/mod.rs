@@ -1,14 +1,19 @@
 //! The routes, and what every request passes on its way to them.
 
 mod commands;
+mod events;
 mod operations;
 mod probes;
 mod snapshots;
+mod stream;
+mod updates;
 
 pub(super) use commands::*;
+pub(super) use events::*;
 pub(super) use operations::*;
 pub(super) use probes::*;
 pub(super) use snapshots::*;
+pub(super) use updates::*;
 
 use std::{future::Future, time::Duration};
 
@@ -43,6 +48,7 @@ pub(super) fn routes(handle: Handle) -> Router {
         .route("/v1/status", get(status))
         .route("/v1/components/{id}", get(component))
         .route("/v1/components/{id}/explain", get(explain))
+        .route("/v1/components/{id}/details", get(details))
         .route("/v1/components/{id}/start", post(async |a| component_command(Verb::Start, a).await))
         .route("/v1/components/{id}/stop", post(async |a| component_command(Verb::Stop, a).await))
         .route(
@@ -57,6 +63,8 @@ pub(super) fn routes(handle: Handle) -> Router {
         .route("/v1/reload", post(reload))
         .route("/v1/shutdown", post(shutdown))
         .route("/v1/operations/{n}", get(operation))
+        .route("/v1/updates", get(updates))
+        .route("/v1/events", get(events))
         .route("/v1/openapi.json", get(description))
         .route("/healthz", get(health))
         .route("/readyz", get(ready))

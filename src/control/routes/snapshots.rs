@@ -9,7 +9,7 @@ use axum::{
 use super::{Ask, from_engine};
 use crate::{
     control::{openapi, refusal::Refusal},
-    wire::{ComponentStatus, Explanation, Problem, Status},
+    wire::{ComponentDetails, ComponentStatus, Explanation, Problem, Status},
 };
 
 /// The Supervisor and all components, in the order of the registry.
@@ -37,6 +37,18 @@ pub(in crate::control) async fn component(mut ask: Ask) -> Result<Json<Component
 pub(in crate::control) async fn explain(mut ask: Ask) -> Result<Json<Explanation>, Refusal> {
     ask.no_more_parameters()?;
     Ok(Json(from_engine(ask.handle.explain(ask.name)).await?))
+}
+
+/// How a component is launched, its limits and checks, and its live process tree.
+///
+/// What looks like a secret does not travel: a variable's value is null, in commands `***` stands
+/// for it.
+#[utoipa::path(get, path = "/v1/components/{id}/details", operation_id = "details", tag = "state",
+    params(("id" = String, Path, description = "Id of a component")),
+    responses((status = 200, body = ComponentDetails), (status = 404, body = Problem)))]
+pub(in crate::control) async fn details(mut ask: Ask) -> Result<Json<ComponentDetails>, Refusal> {
+    ask.no_more_parameters()?;
+    Ok(Json(from_engine(ask.handle.details(ask.name)).await?))
 }
 
 /// This description.

@@ -3,6 +3,8 @@
 //! A kept descriptor of `/proc/PID/stat` belongs to the process, not to the pid: after the
 //! process has ended it reads ESRCH, whoever has the pid then.
 
+mod inspect;
+
 use std::{
     collections::{HashMap, HashSet},
     fs::{self, File},
@@ -13,6 +15,8 @@ use std::{
 };
 
 use rustix::time::{ClockId, clock_gettime};
+
+pub(crate) use inspect::open_files;
 
 use super::super::{Reading, Source};
 use crate::{
@@ -107,6 +111,11 @@ impl Meter {
 
     pub(crate) fn is_of(&self, source: &Source) -> bool {
         self.source == *source
+    }
+
+    /// The processes that were alive at the last reading.
+    pub(crate) fn pids(&self) -> impl Iterator<Item = i32> {
+        self.processes.keys().copied()
     }
 
     /// `None`: none of its processes lives.

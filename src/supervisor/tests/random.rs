@@ -190,7 +190,7 @@ impl Schedule {
         } else if !new.components.is_empty() {
             let index = self.rng.usize(..new.components.len());
             let name = new.components[index].id.clone();
-            match self.rng.u8(..4) {
+            match self.rng.u8(..5) {
                 0 => {
                     new.components.remove(index);
                     for other in &mut new.components {
@@ -241,6 +241,7 @@ impl Schedule {
             Fact::Ready { run },
             Fact::NotReady { run, why: "late".into() },
             Fact::Unhealthy { run, why: "late".into() },
+            Fact::OverLimit { run, why: "late".into() },
             Fact::SpawnFailed { run, error: "late".into() },
         ];
         let before = self.sim.supervisor.snapshot();
@@ -268,6 +269,7 @@ impl Schedule {
             0 => Fact::Unhealthy { run, why: "no answer".into() },
             1 => Fact::NotReady { run, why: "not ready in time".into() },
             2 => Fact::Ready { run },
+            3 => Fact::OverLimit { run, why: "too much memory".into() },
             _ => Fact::StatusText { run, text: "busy".into() },
         };
         let concerned: Vec<ComponentId> =

@@ -1,0 +1,82 @@
+//! Reading back: everything that is kept, oldest first, by time, component and number.
+
+use std::{
+    fs::File,
+    io::{self, BufRead as _, BufReader},
+};
+
+use jiff::Timestamp;
+
+use super::EventLog;
+use crate::wire::EventRecord;
+
+/// Which events are wanted.
+#[derive(Debug, Clone, Default)]
+pub struct Query {
+    /// At or after this time.
+    pub since: Option<Timestamp>,
+    /// Only of this component.
+    pub component: Option<String>,
+    /// After this number.
+    pub after: Option<u64>,
+}
+
+/// Lines longer than this are passed over: no event is so long.
+const LONGEST_LINE: usize = 64 << 10;
+
+impl Query {
+    pub fn wants(&self, event: &EventRecord) -> bool {
+        if self.after.is_some_and(|after| event.seq <= after) {
+            return false;
+        }
+        if self.component.is_some() && self.component != event.component {
+            return false;
+        }
+        self.since.is_none_or(|since| event.at.parse::<Timestamp>().is_ok_and(|at| at >= since))
+    }
+}
+
+/// Gives every event that is wanted to `take`, oldest first, until it wants no more (`false`).
+/// Returns the newest number that was looked at. Blocks; memory is bounded by one line.
+pub fn read(
+    log: &EventLog,
+    query: &Query,
+    mut take: impl FnMut(EventRecord) -> bool,
+) -> io::Result<u64> {
+    let mut newest = 0;
+    let mut line = Vec::new();
+    for path in log.paths() {
+        let file = match File::open(&path) {
+            // Turned over meanwhile; its events are in the next one.
+            Err(error) if error.kind() == io::ErrorKind::NotFound => continue,
+            opened => opened?,
+        };
+        let mut reader = BufReader::new(file);
+        loop {
+            line.clear();
+            if reader.read_until(b'\n', &mut line)? == 0 {
+                break;
+            }
+            if line.len() > LONGEST_LINE {
+                continue;
+            }
+            let Ok(event) = serde_json::from_slice::<EventRecord>(&line) else { continue };
+            // A file that was turned over while it was read would be read twice.
+            if event.seq <= newest {
+                continue;
+            }
+            newest = event.seq;
+            if query.wants(&event) && !take(event) {
+                return Ok(newest);
+            }
+        }
+    }
+    // What the disk has not taken.
+    for event in log.since(newest) {
+        newest = event.seq;
+        if query.wants(&event) && !take((*event).clone()) {
+            break;
+        }
+    }
+    Ok(newest)
+}
