@@ -140,7 +140,7 @@ impl Client {
         self.refusal(&answer).map_or(Ok(answer), Err)
     }
 
-    async fn get<T: DeserializeOwned>(&self, path: &str) -> Result<T, ClientError> {
+    pub(super) async fn get<T: DeserializeOwned>(&self, path: &str) -> Result<T, ClientError> {
         self.call(request(Method::GET, path), None).await
     }
 
@@ -163,7 +163,7 @@ impl Client {
     }
 
     /// The error in an answer that carries one.
-    fn refusal(&self, answer: &RawAnswer) -> Option<ClientError> {
+    pub(super) fn refusal(&self, answer: &RawAnswer) -> Option<ClientError> {
         if answer.status < 400 {
             return None;
         }
@@ -200,12 +200,12 @@ impl Client {
         super::transport::exchange(self, request, limit).await
     }
 
-    fn timeout(&self) -> Duration {
+    pub(super) fn timeout(&self) -> Duration {
         self.inner.timeout
     }
 }
 
-fn request(method: Method, path: &str) -> hyper::http::request::Builder {
+pub(super) fn request(method: Method, path: &str) -> hyper::http::request::Builder {
     Request::builder().method(method).uri(path)
 }
 
@@ -216,7 +216,7 @@ fn wait_seconds(wait: Duration) -> String {
 
 /// Percent-encodes all but the unreserved characters, so that any text is one path segment or
 /// one query value: an id that is none is refused by the server, by name.
-fn escaped(text: &str) -> String {
+pub(super) fn escaped(text: &str) -> String {
     let mut escaped = String::with_capacity(text.len());
     for byte in text.bytes() {
         if byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'.' | b'_' | b'~') {

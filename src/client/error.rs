@@ -30,6 +30,20 @@ pub enum ClientError {
 }
 
 impl ClientError {
+    /// The text without where: for a place that names the target itself.
+    pub fn reason(&self) -> String {
+        match self {
+            Self::NotRunning { why, .. } => format!("the Supervisor is not running: {why}"),
+            Self::NotPermitted { why, .. } => format!("not permitted: {why}"),
+            Self::Unreachable { why, .. } => why.clone(),
+            Self::TimedOut { step, after, .. } => {
+                format!("it did not {step} within {} s", after.as_secs_f64())
+            }
+            Self::Problem(problem) => problem.detail.clone(),
+            Self::Protocol { why, .. } => format!("cannot understand the answer: {why}"),
+        }
+    }
+
     /// The Supervisor's own words, where it answered with a problem.
     pub fn problem(&self) -> Option<&Problem> {
         match self {

@@ -9,14 +9,21 @@
 //! millisecond, and it spares the one case that HTTP cannot tell apart: a kept connection that
 //! dies under a `POST` which may or may not have been carried out.
 
+mod answer;
 mod call;
 mod endpoint;
 mod error;
+mod lines;
+mod queries;
+mod sse;
+mod streams;
 mod transport;
 
 pub use call::{Answer, CommandOptions, RawAnswer};
 pub use endpoint::{Endpoint, InvalidEndpoint};
 pub use error::ClientError;
+pub use queries::{EventQuery, LogQuery};
+pub use streams::{ComponentLog, Records, SILENCE, Updates};
 
 use std::{
     sync::{Arc, Mutex, PoisonError},

@@ -2,10 +2,10 @@
 
 use std::{io, time::Duration};
 
-use http_body_util::{BodyExt, Full, LengthLimitError, Limited};
+use http_body_util::Full;
 use hyper::{
-    Request, Response,
-    body::{Body, Bytes},
+    Request,
+    body::Bytes,
     client::conn::http1,
     header::{self, HeaderValue},
 };
@@ -13,43 +13,73 @@ use hyper_util::rt::TokioIo;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tower::ServiceExt as _;
 
-use super::{Client, ClientError, Endpoint, call::RawAnswer};
-
-/// Larger answers are cut off: ten times a status of 10,000 components.
-const LARGEST_ANSWER: usize = 64 << 20;
-
-type BoxError = Box<dyn std::error::Error + Send + Sync>;
+use super::{
+    Client, ClientError, Endpoint,
+    answer::{Answering, innermost},
+    call::RawAnswer,
+};
 
 /// What every connection is to this room.
 trait Stream: AsyncRead + AsyncWrite + Send + Unpin {}
 impl<T: AsyncRead + AsyncWrite + Send + Unpin> Stream for T {}
 
+/// A way to the Supervisor that is open.
+enum Way {
+    Router(axum::Router),
+    Wire(Box<dyn Stream>),
+}
+
 /// Asks, and takes the whole answer.
 pub(super) async fn exchange(
     client: &Client,
-    mut request: Request<Full<Bytes>>,
+    request: Request<Full<Bytes>>,
     limit: Duration,
 ) -> Result<RawAnswer, ClientError> {
+    let (way, request) = prepare(client, request).await?;
+    let answer = async { ask(client, way, request).await?.whole().await };
+    tokio::time::timeout(limit, answer).await.map_err(|_elapsed| late(client, "answer", limit))?
+}
+
+/// Asks, and takes the head of the answer: its body comes as it is taken. A refusal is an error.
+pub(super) async fn open(
+    client: &Client,
+    request: Request<Full<Bytes>>,
+    limit: Duration,
+) -> Result<Answering, ClientError> {
+    let (way, request) = prepare(client, request).await?;
+    let answer = async {
+        let answering = ask(client, way, request).await?;
+        if answering.status < 400 {
+            return Ok(answering);
+        }
+        let refused = answering.whole().await?;
+        Err(client.refusal(&refused).unwrap_or_else(|| client.protocol("it refused and did not")))
+    };
+    tokio::time::timeout(limit, answer).await.map_err(|_elapsed| late(client, "answer", limit))?
+}
+
+fn late(client: &Client, step: &'static str, after: Duration) -> ClientError {
+    ClientError::TimedOut { target: client.target().to_owned(), step, after }
+}
+
+/// The signed request, and the way that it goes.
+async fn prepare(
+    client: &Client,
+    mut request: Request<Full<Bytes>>,
+) -> Result<(Way, Request<Full<Bytes>>), ClientError> {
     sign(client, &mut request)?;
-    let endpoint = &client.inner.endpoint;
-    let timed_out =
-        |step, after| ClientError::TimedOut { target: client.target().to_owned(), step, after };
-    if let Endpoint::InProcess(router) = endpoint {
-        let answer = async {
-            let request = request.map(axum::body::Body::new);
-            let Ok(response) = router.clone().oneshot(request).await;
-            understood(client, response).await
-        };
-        let answer = tokio::time::timeout(limit, answer).await;
-        return answer.map_err(|_elapsed| timed_out("answer", limit))?;
-    }
-    let stream = tokio::time::timeout(Client::CONNECT_TIMEOUT, connect(endpoint))
-        .await
-        .map_err(|_elapsed| timed_out("take the connection", Client::CONNECT_TIMEOUT))?
-        .map_err(|error| not_connected(client, &error))?;
-    tokio::time::timeout(limit, over(client, stream, request))
-        .await
-        .map_err(|_elapsed| timed_out("answer", limit))?
+    let way = match &client.inner.endpoint {
+        Endpoint::InProcess(router) => Way::Router(router.clone()),
+        endpoint => {
+            let limit = Client::CONNECT_TIMEOUT;
+            let stream = tokio::time::timeout(limit, connect(endpoint))
+                .await
+                .map_err(|_elapsed| late(client, "take the connection", limit))?
+                .map_err(|error| not_connected(client, &error))?;
+            Way::Wire(stream)
+        }
+    };
+    Ok((way, request))
 }
 
 /// The headers that say where to and who asks.
@@ -74,7 +104,8 @@ fn sign(client: &Client, request: &mut Request<Full<Bytes>>) -> Result<(), Clien
     let headers = request.headers_mut();
     headers.insert(header::HOST, value(&host)?);
     headers.insert(header::USER_AGENT, HeaderValue::from_static(super::PRODUCT));
-    headers.insert(header::ACCEPT, HeaderValue::from_static("application/json"));
+    let json = HeaderValue::from_static("application/json");
+    headers.entry(header::ACCEPT).or_insert(json);
     headers.insert("x-s7-client", value(&client.inner.name)?);
     if let Some(ssh) = &client.inner.ssh {
         headers.insert("x-s7-ssh", value(ssh)?);
@@ -104,60 +135,42 @@ async fn connect(endpoint: &Endpoint) -> io::Result<Box<dyn Stream>> {
     })
 }
 
-/// The request over a fresh connection, which is driven here and closed with the answer.
-async fn over(
+/// The request over a fresh connection, which lives as long as the answer.
+async fn ask(
     client: &Client,
-    stream: Box<dyn Stream>,
+    way: Way,
     request: Request<Full<Bytes>>,
-) -> Result<RawAnswer, ClientError> {
+) -> Result<Answering, ClientError> {
+    let stream = match way {
+        Way::Router(router) => {
+            let Ok(response) = router.oneshot(request.map(axum::body::Body::new)).await;
+            return Answering::new(client, response, None);
+        }
+        Way::Wire(stream) => stream,
+    };
     let broken = |error: &hyper::Error| ClientError::Unreachable {
         target: client.target().to_owned(),
         why: format!("the connection broke: {}", innermost(error)),
     };
     let (mut sender, connection) =
         http1::handshake(TokioIo::new(stream)).await.map_err(|error| broken(&error))?;
-    let answer = async {
-        let response = sender.send_request(request).await.map_err(|error| broken(&error))?;
-        understood(client, response).await
-    };
+    let mut connection = Box::pin(connection);
+    let mut response = Box::pin(sender.send_request(request));
     // The connection only moves while it is polled. When it ends first, what it has read is
     // already with the answer, which then ends as well.
-    tokio::pin!(answer);
-    tokio::select! {
-        answer = &mut answer => answer,
-        _ended = connection => answer.await,
-    }
-}
-
-async fn understood<B>(client: &Client, response: Response<B>) -> Result<RawAnswer, ClientError>
-where
-    B: Body<Data = Bytes>,
-    B::Error: Into<BoxError>,
-{
-    let (head, body) = response.into_parts();
-    let text = |name| head.headers.get(name).and_then(|value| value.to_str().ok());
-    match text(header::SERVER) {
-        Some(server) if server.starts_with("s7supervisor/") => {
-            client.saw_version(&server["s7supervisor/".len()..]);
-        }
-        other => {
-            let who = other.unwrap_or("another program");
-            return Err(client.protocol(&format!("{who} answers there, not a Supervisor")));
-        }
-    }
-    let status = head.status.as_u16();
-    let content_type = text(header::CONTENT_TYPE).map(str::to_owned);
-    let body = Limited::new(body, LARGEST_ANSWER).collect().await;
-    let body = body.map_err(|error| {
-        if error.is::<LengthLimitError>() {
-            return client.protocol("the answer is larger than 64 MiB");
-        }
-        ClientError::Unreachable {
-            target: client.target().to_owned(),
-            why: format!("the connection broke within the answer: {}", innermost(&*error)),
-        }
-    })?;
-    Ok(RawAnswer { status, content_type, body: body.to_bytes() })
+    let (response, connection) = tokio::select! {
+        response = &mut response => (response, Some(connection)),
+        _ended = &mut connection => (response.await, None),
+    };
+    let response = response.map_err(|error| broken(&error))?;
+    let connection = connection.map(|connection| {
+        let driven = async move {
+            let _told_by_the_body = connection.await;
+            drop(sender);
+        };
+        Box::pin(driven) as super::answer::Driven
+    });
+    Answering::new(client, response, connection)
 }
 
 fn not_connected(client: &Client, error: &io::Error) -> ClientError {
@@ -176,13 +189,4 @@ fn not_connected(client: &Client, error: &io::Error) -> ClientError {
         },
         _ => ClientError::Unreachable { target, why: error.to_string() },
     }
-}
-
-/// The cause at the bottom, which says more than "error sending request".
-fn innermost<'e>(error: &'e (dyn std::error::Error + 'static)) -> &'e dyn std::error::Error {
-    let mut innermost = error;
-    while let Some(source) = innermost.source() {
-        innermost = source;
-    }
-    innermost
 }

@@ -77,19 +77,23 @@ pub enum News {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Link {
     Connecting,
-    /// Connected; a snapshot comes next.
+    /// Connected; a snapshot comes next, or [`Link::Resumed`].
     Live,
+    /// Connected again and told all that had happened meanwhile: what is shown is true again,
+    /// and goes on without a snapshot.
+    Resumed,
     /// Gone. The client tries again by itself after `retry_in`.
     Lost {
         why: String,
         retry_in: Duration,
     },
-    /// The other side speaks another version; the client keeps trying.
+    /// The other side speaks another version, and is not understood; the client keeps trying.
     VersionMismatch {
         ours: String,
         theirs: String,
     },
-    /// It will not become better by trying: no permission, no such host.
+    /// It hardly becomes better by trying: no permission, another program. The client keeps
+    /// trying, but seldom.
     Refused {
         why: String,
     },

@@ -15,7 +15,8 @@
 //! model to cells); [`terminal`] alone touches the tty. The console runs on a thread of its own,
 //! so that neither a slow terminal nor a panic here reaches the engine.
 //!
-//! It does not know the engine's types, sockets, HTTP, or who holds the other end of the feed.
+//! It does not know the engine's types, sockets or HTTP. Who holds the other end of the feed is
+//! nothing to it either: [`link`] joins it to clients, tests to scripted hosts.
 
 pub mod action;
 mod ending;

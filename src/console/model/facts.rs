@@ -63,8 +63,9 @@ pub enum LinkState {
 #[derive(Debug, Clone)]
 pub struct Row {
     pub status: ComponentStatus,
-    /// When the process started, from its uptime.
-    pub started: Option<Moment>,
+    /// When the process started, from its uptime: seconds on this machine's clock, negative where
+    /// the host is up for longer than this machine.
+    pub started: Option<f64>,
     pub next_attempt: Option<Moment>,
     pub depends_on: Vec<String>,
     /// Something was asked for, and the engine has not shown it yet.
@@ -207,16 +208,14 @@ impl Row {
 
     fn derive_times(&mut self, now: Moment) {
         let ago = |seconds: f64| Duration::try_from_secs_f64(seconds).unwrap_or_default();
-        self.started = self
-            .status
-            .uptime_s
-            .map(|uptime| Moment::from_boot(now.since_boot().saturating_sub(ago(uptime))));
+        let since_boot = now.since_boot().as_secs_f64();
+        self.started = self.status.uptime_s.map(|uptime| since_boot - uptime);
         self.next_attempt = self.status.next_attempt_s.map(|left| now.after(ago(left)));
     }
 
     /// Seconds that its process lives.
     pub fn uptime(&self, now: Moment) -> Option<f64> {
-        self.started.map(|started| now.since(started).as_secs_f64())
+        self.started.map(|started| (now.since_boot().as_secs_f64() - started).max(0.0))
     }
 
     /// It does not do what is wished, or not well: shown by "problems only", sorted first.

@@ -94,7 +94,10 @@ impl Column {
             Self::State => left.rank().cmp(&right.rank()),
             Self::Health => health_rank(left).cmp(&health_rank(right)),
             // The younger started later.
-            Self::Uptime => right.started.cmp(&left.started),
+            Self::Uptime => {
+                let started = |row: &Row| row.started.unwrap_or(f64::NEG_INFINITY);
+                started(right).total_cmp(&started(left))
+            }
             Self::Cpu | Self::Memory => {
                 let key = |row| number(row).unwrap_or(-1.0);
                 key(right).total_cmp(&key(left))

@@ -114,3 +114,43 @@ fn missed_messages_are_said() {
     sim.shows("4711 lines dropped");
     sim.shows("4711 messages were missed");
 }
+
+#[test]
+fn a_host_that_is_up_for_longer_than_this_machine_shows_its_true_uptimes() {
+    let mut sim = Sim::new(100, 24);
+    let mut old = demo::components().remove(0);
+    // The machine of these tests is up for eleven days.
+    old.uptime_s = Some(40.0 * 86_400.0);
+    sim.snapshot(0, vec![old]);
+    sim.shows("40d");
+}
+
+#[test]
+fn a_connection_that_goes_on_where_it_broke_needs_no_snapshot() {
+    let mut sim = Sim::live(80, 24);
+    sim.news(0, lost(2));
+    sim.wait_ms(9000);
+    for link in [Link::Connecting, Link::Live] {
+        sim.news(0, News::Link(link));
+        sim.shows("STALE");
+    }
+    sim.asked.clear();
+    sim.news(0, News::Link(Link::Resumed));
+    sim.shows_not("STALE");
+    sim.shows("connected again");
+    assert!(sim.asked.iter().any(|request| matches!(request.ask, Ask::Logs { .. })));
+}
+
+#[test]
+fn a_refusal_is_told_once_however_often_it_is_tried() {
+    let mut sim = Sim::new(100, 24);
+    for _ in 0..3 {
+        sim.news(0, News::Link(Link::Connecting));
+        sim.news(0, News::Link(Link::Refused { why: "not permitted: no token".to_owned() }));
+        sim.shows("not permitted: no token");
+        sim.wait_ms(30_000);
+    }
+    sim.keys("e");
+    let told = sim.screen().matches("img-prod-3: not permitted").count();
+    assert_eq!(told, 1, "{}", sim.screen());
+}

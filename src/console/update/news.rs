@@ -52,10 +52,8 @@ fn link(model: &mut Model, host: HostIndex, link: Link) {
     let was_live = state.link == LinkState::Live;
     let told = match link {
         Link::Connecting => {
-            // A new attempt does not make what is shown any fresher.
-            if state.heard.is_none() {
-                state.link = LinkState::Connecting { since };
-            } else if let LinkState::Lost { retry_at, .. } = &mut state.link {
+            // A new attempt does not make what is shown any fresher, nor the last failure untrue.
+            if let LinkState::Lost { retry_at, .. } = &mut state.link {
                 *retry_at = now;
             }
             None
@@ -63,6 +61,11 @@ fn link(model: &mut Model, host: HostIndex, link: Link) {
         Link::Live => {
             // Live once the snapshot is here: until then the old facts are old.
             None
+        }
+        Link::Resumed => {
+            let returned = state.link != LinkState::Live;
+            current(model, host);
+            returned.then(|| (Severity::Info, format!("{name}: connected again")))
         }
         Link::Lost { why, retry_in } => {
             let text = format!("{name}: connection lost: {why}");
@@ -78,11 +81,13 @@ fn link(model: &mut Model, host: HostIndex, link: Link) {
         }
         Link::Refused { why } => {
             let text = format!("{name}: {why}");
-            state.link = LinkState::Refused { why, since };
-            Some((Severity::Error, text))
+            let refused = LinkState::Refused { why, since };
+            let news = state.link != refused;
+            state.link = refused;
+            news.then_some((Severity::Error, text))
         }
     };
-    if state.link != LinkState::Live {
+    if model.facts.hosts[usize::from(host)].link != LinkState::Live {
         // What was asked for and not confirmed is not known any more.
         for (_, row) in model.facts.rows.iter_mut().filter(|(key, _)| key.host == host) {
             row.pending = None;
@@ -122,15 +127,9 @@ fn update(model: &mut Model, host: HostIndex, message: UpdateMessage) {
 
 fn snapshot(model: &mut Model, host: HostIndex, snapshot: Snapshot) {
     let now = model.now.mono;
+    let returned = current(model, host);
     let facts = &mut model.facts;
     let state = &mut facts.hosts[usize::from(host)];
-    let returned = matches!(state.link, LinkState::Lost { .. });
-    if state.link != LinkState::Live {
-        // Another connection knows nothing of what the one before was asked for.
-        model.log_wishes[usize::from(host)].clear();
-        model.asked_details = None;
-    }
-    state.link = LinkState::Live;
     if !snapshot.host.is_empty() {
         state.name = snapshot.host;
     }
@@ -167,6 +166,20 @@ fn snapshot(model: &mut Model, host: HostIndex, snapshot: Snapshot) {
         model.toast(Severity::Info, format!("{name}: connected again"));
     }
     model.wants(Urgency::Now);
+}
+
+/// What is known of the host is true now. Tells whether it was old before.
+fn current(model: &mut Model, host: HostIndex) -> bool {
+    let state = &mut model.facts.hosts[usize::from(host)];
+    if state.link == LinkState::Live {
+        return false;
+    }
+    let returned = !matches!(state.link, LinkState::Connecting { .. });
+    state.link = LinkState::Live;
+    // Another connection knows nothing of what the one before was asked for.
+    model.log_wishes[usize::from(host)].clear();
+    model.asked_details = None;
+    returned
 }
 
 fn component(model: &mut Model, host: HostIndex, status: ComponentStatus) {
