@@ -47,11 +47,7 @@ pub fn run(start: Start<'_>) -> Result<(), Failure> {
 }
 
 /// The command line that starts a Supervisor there again, headless and from any folder.
-pub fn arguments(
-    place: &Place,
-    log_to_stderr: bool,
-    containment: Option<Level>,
-) -> Vec<OsString> {
+pub fn arguments(place: &Place, log_to_stderr: bool, containment: Option<Level>) -> Vec<OsString> {
     let mut arguments: Vec<OsString> = vec![
         "--install-folder".into(),
         place.install_folder.clone().into(),

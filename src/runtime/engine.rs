@@ -161,14 +161,10 @@ pub fn run(options: EngineOptions) -> Result<(), EngineError> {
     let registry = Arc::new(loaded.registry);
 
     let trace = Trace::new(registry.config.trace_level, options.foreground_log);
-    let (events, embedding) = match options.embedding {
-        Some(Embedding { on_ready, owns_hangup, events }) => {
-            (events, Some((on_ready, owns_hangup)))
-        }
-        None => (None, None),
-    };
+    let mut embedding = options.embedding;
+    let beside = embedding.as_mut().and_then(|embedding| embedding.events.take());
     // Somebody else's already (tests of the library): events go there then.
-    let _installed_before = trace.install(events);
+    let _installed_before = trace.install(beside);
     for warning in &loaded.warnings {
         tracing::warn!(warning = warning.message(), "the registry");
     }
@@ -205,11 +201,12 @@ async fn supervise(
     registry: Arc<Registry>,
     trace: Trace,
     forced: Option<Level>,
-    embedding: Option<(Box<dyn FnOnce(&control::Server)>, oneshot::Receiver<()>)>,
+    embedding: Option<Embedding>,
 ) -> Result<End, EngineError> {
     let system = |what| move |source| EngineError::System { what, source };
     let temp = registry.config.temp.clone();
-    let (on_ready, owns_hangup) = embedding.unzip();
+    let (on_ready, owns_hangup) =
+        embedding.map(|embedding| (embedding.on_ready, embedding.owns_hangup)).unzip();
     let signals = Signals::listen(owns_hangup).map_err(system("listen to signals"))?;
 
     let (log_notices, logs_inbox) = mpsc::channel(1024);
@@ -284,15 +281,9 @@ async fn supervise(
         end: None,
         next_statistics: registry.config.trace_stats_interval.map(|every| now.after(every)),
     };
-    let options = control::Options {
-        socket: Some(temp.join(control::SOCKET_NAME)),
-        group: registry.config.control_group.clone(),
-        tcp_port: registry.config.tcp_port,
-        token_folder: temp.clone(),
-    };
     // Before anything is started: nothing runs that could not be asked about. Questions wait
     // until the loop begins.
-    let server = control::serve(&options, handle).map_err(EngineError::Control)?;
+    let server = control::serve(&doors(&registry), handle).map_err(EngineError::Control)?;
     if let Some(on_ready) = on_ready {
         on_ready(&server);
     }
@@ -400,6 +391,17 @@ fn initial_configs(registry: &Registry) -> super::driver::Configs {
     let configs = registry.components.iter();
     let configs = configs.map(|component| (component.id.clone(), Arc::new(component.clone())));
     Arc::new(std::sync::Mutex::new(configs.collect()))
+}
+
+/// Where the API is served.
+fn doors(registry: &Registry) -> control::Options {
+    let config = &registry.config;
+    control::Options {
+        socket: Some(config.temp.join(control::SOCKET_NAME)),
+        group: config.control_group.clone(),
+        tcp_port: config.tcp_port,
+        token_folder: config.temp.clone(),
+    }
 }
 
 /// The same for every Supervisor of one runtime folder, and for no other.

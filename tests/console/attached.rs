@@ -1,5 +1,7 @@
 //! Consoles on a Supervisor that runs by itself.
 
+use std::time::Duration;
+
 use crate::{
     support::{Place, Registry, Server},
     terminal::Terminal,
@@ -16,4 +18,36 @@ fn an_attached_console_leaves_without_a_question() {
     terminal.ends_with(0);
     terminal.is_restored();
     assert_eq!(place.pid("only"), pid);
+}
+
+/// Nothing is written when nothing changes, and the console's threads sleep.
+#[test]
+fn a_console_at_rest_writes_nothing_and_sleeps() {
+    let place = Place::new(&Registry::of([]));
+    let _supervisor = place.start();
+    let mut terminal = Terminal::open(&place, &["console"]);
+    terminal.shows("0/0 up");
+    // The last thing that changes is the clock, when the first sample has come.
+    terminal.rest(Duration::from_secs(3));
+    let console = terminal.pid();
+    let (bytes, woken) = (terminal.bytes(), wake_ups(console, "s7supervisor"));
+    terminal.rest(Duration::from_secs(5));
+    assert_eq!(terminal.bytes(), bytes, "{}", terminal.screen());
+    let woken = wake_ups(console, "s7supervisor") - woken;
+    assert!(woken <= 10, "{woken} wake-ups of the screen's thread in 5 s");
+    terminal.press("q");
+    terminal.ends_with(0);
+}
+
+/// How often the threads of this name have gone to sleep so far.
+fn wake_ups(pid: u32, name: &str) -> u64 {
+    let tasks = std::fs::read_dir(format!("/proc/{pid}/task")).expect("it lives");
+    let ours = tasks.filter_map(|task| {
+        let folder = task.ok()?.path();
+        let comm = std::fs::read_to_string(folder.join("comm")).ok()?;
+        let status = std::fs::read_to_string(folder.join("status")).ok()?;
+        let line = status.lines().find(|line| line.starts_with("voluntary"))?;
+        (comm.trim() == name).then(|| line.split_whitespace().last()?.parse::<u64>().ok())?
+    });
+    ours.sum()
 }

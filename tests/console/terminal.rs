@@ -73,21 +73,21 @@ impl Terminal {
         let before = rustix::termios::tcgetattr(&slave).expect("a terminal has modes");
         // It makes the terminal the controlling one, as a login does, and executes the program.
         let mut command = Command::new("setsid");
-        place.prepare(&mut command);
-        command.arg("--ctty").arg(program).args(words).current_dir(place.path(""));
-        // An ordinary login, and no operator's own ideas.
+        // An ordinary login, and no operator's own ideas; then the place's.
         for name in ["NO_COLOR", "XDG_CONFIG_HOME", "XDG_STATE_HOME", "SSH_CONNECTION"] {
             command.env_remove(name);
         }
         command.env("TERM", "xterm-256color").env("LC_ALL", "C.UTF-8");
-        command.env("HOME", place.path("home")).envs(place.environment());
+        command.env("HOME", place.path("home"));
+        place.prepare(&mut command);
+        command.arg("--ctty").arg(program).args(words).current_dir(place.path(""));
         let end = || Stdio::from(slave.try_clone().expect("a descriptor"));
         let child = command.stdin(end()).stdout(end()).stderr(end()).spawn().expect("setsid");
         let seen = Shared::default();
         let master = File::from(master);
-        let (hold, held) = UnixStream::pair().expect("sockets");
+        let (hold, kept) = UnixStream::pair().expect("sockets");
         let (from, sink) = (master.try_clone().expect("a descriptor"), Arc::clone(&seen));
-        let reader = Some(std::thread::spawn(move || read(from, &held, &sink)));
+        let reader = Some(std::thread::spawn(move || read(from, &kept, &sink)));
         let (master, hold) = (Some(master), Some(hold));
         Self { child, ended: None, master, seen, reader, hold, size, before }
     }
@@ -122,14 +122,6 @@ impl Terminal {
     /// How many bytes have come.
     pub fn bytes(&self) -> usize {
         self.seen().bytes.len()
-    }
-
-    /// The line that holds `text`.
-    #[track_caller]
-    pub fn line(&self, text: &str) -> String {
-        let screen = self.screen();
-        let line = screen.lines().find(|line| line.contains(text)).map(str::to_owned);
-        line.unwrap_or_else(|| panic!("no line with \"{text}\" on the screen\n{screen}"))
     }
 
     /// Waits until the screen is as wanted; yields what was wanted of it.
@@ -169,7 +161,10 @@ impl Terminal {
     #[track_caller]
     pub fn row(&self, id: &str, words: &[&str]) -> Vec<String> {
         self.until(&format!("the row of {id} with {words:?}"), |screen| {
-            let row = screen.lines().map(row_words).find(|row| row.first().is_some_and(|first| first == id))?;
+            let row = screen
+                .lines()
+                .map(row_words)
+                .find(|row| row.first().is_some_and(|first| first == id))?;
             let has = |word: &&str| row.iter().any(|one| one == *word);
             words.iter().all(has).then_some(row)
         })
@@ -274,10 +269,10 @@ fn row_words(line: &str) -> Vec<String> {
 }
 
 /// Takes what the terminal is sent, until it is let go or the other end is closed.
-fn read(mut from: File, held: &UnixStream, sink: &(Mutex<Seen>, Condvar)) {
+fn read(mut from: File, kept: &UnixStream, sink: &(Mutex<Seen>, Condvar)) {
     let mut block = [0; 16 << 10];
     loop {
-        let mut watched = [PollFd::new(&from, PollFlags::IN), PollFd::new(held, PollFlags::IN)];
+        let mut watched = [PollFd::new(&from, PollFlags::IN), PollFd::new(kept, PollFlags::IN)];
         rustix::event::poll(&mut watched, None).expect("two descriptors");
         if !watched[1].revents().is_empty() {
             return;

@@ -61,11 +61,6 @@ impl Place {
         self.environment.push((name.to_owned(), value.to_owned()));
     }
 
-    /// The variables that were set, for who starts something in a way of his own.
-    pub fn environment(&self) -> impl Iterator<Item = (&str, &str)> {
-        self.environment.iter().map(|(name, value)| (name.as_str(), value.as_str()))
-    }
-
     pub fn path(&self, relative: &str) -> PathBuf {
         self.folder.path().join(relative)
     }

@@ -85,16 +85,6 @@ pub fn stat(pid: u32) -> Option<Stat> {
     })
 }
 
-/// The CPU time that `pid` has used, in clock ticks (10 ms).
-#[track_caller]
-pub fn cpu_ticks(pid: u32) -> u64 {
-    let text = fs::read_to_string(format!("/proc/{pid}/stat")).expect("the process lives");
-    let (_, rest) = text.rsplit_once(')').expect("a name in parentheses");
-    let fields: Vec<&str> = rest.split_ascii_whitespace().collect();
-    let ticks = |at: usize| fields[at].parse::<u64>().expect("a number");
-    ticks(11) + ticks(12)
-}
-
 /// Resident bytes of `pid`.
 #[track_caller]
 pub fn resident(pid: u32) -> u64 {

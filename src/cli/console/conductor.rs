@@ -21,10 +21,7 @@ use tokio::{
     sync::{mpsc, oneshot},
 };
 
-use super::{
-    OnHangup, front,
-    stopping::stop_all,
-};
+use super::{OnHangup, front, stopping::stop_all};
 use crate::{
     cli::ui::Ui,
     client::{Client, Endpoint},
@@ -217,13 +214,13 @@ impl Outside {
                         let _cannot_fail = rustix::process::kill_process(own, Number::TERM);
                     }
                 }
-                word = self.next() => {
-                    if word == Word::EndFront {
+                came = self.next() => {
+                    if came == Word::EndFront {
                         patience.set(Some(tokio::time::sleep(SAME_WISH)));
                     }
-                    heard(word);
-                    if word == Word::EngineEnded {
-                        return Err(word);
+                    heard(came);
+                    if came == Word::EngineEnded {
+                        return Err(came);
                     }
                 }
             }
@@ -239,12 +236,8 @@ impl Conductor {
             front.set_nonblocking(true)?;
             tokio::net::UnixStream::from_std(front)
         });
-        let mut outside = Outside {
-            signals,
-            front: front.ok(),
-            ended: Some(ended),
-            wishes: Wishes::default(),
-        };
+        let mut outside =
+            Outside { signals, front: front.ok(), ended: Some(ended), wishes: Wishes::default() };
         // A wish from before the engine listens is kept, for nobody else would.
         let mut early = None;
         let doors = outside
@@ -255,13 +248,12 @@ impl Conductor {
         // Without doors there is no engine: it did not start, and says why itself.
         let Ok(Ok(doors)) = doors else { return Report::EngineEnded };
         let full = Client::new(Endpoint::InProcess(doors.full), "console");
-        let left = match early {
-            Some(outcome) => Ok(outcome),
-            None => {
-                options.stderr = sink(&self.output).ok();
-                let client = Client::new(Endpoint::InProcess(doors.screen), "console");
-                screen(&mut outside, options, host, client).await
-            }
+        let left = if let Some(outcome) = early {
+            Ok(outcome)
+        } else {
+            options.stderr = sink(&self.output).ok();
+            let client = Client::new(Endpoint::InProcess(doors.screen), "console");
+            screen(&mut outside, options, host, client).await
         };
         (self.uncapture)();
         match after(left, on_hangup) {

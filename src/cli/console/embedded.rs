@@ -53,7 +53,7 @@ pub fn same_command() -> Vec<OsString> {
 }
 
 /// Runs the engine on this thread, and the console beside it.
-pub fn run(context: &Context, screen: &Screen, session: Session) -> Result<(), Failure> {
+pub fn run(context: &Context, screen: &Screen, session: &Session) -> Result<(), Failure> {
     process::hygiene();
     process::ignore_job_control();
     let number = screen.front.unwrap_or(-1);

@@ -45,7 +45,7 @@ pub fn open(context: &Context, screen: &Screen) -> Result<(), Failure> {
     if needs_front(context, screen) {
         return front::run(context);
     }
-    start(context, screen, Session::of_place(&context.place))
+    start(context, screen, &Session::of_place(&context.place))
 }
 
 /// Whether the screen is to be opened by another process, with this one as its front.
@@ -54,9 +54,9 @@ pub fn needs_front(context: &Context, screen: &Screen) -> bool {
 }
 
 /// Starts the engine in this process, with what the operator sees beside it.
-pub fn start(context: &Context, screen: &Screen, session: Session) -> Result<(), Failure> {
+pub fn start(context: &Context, screen: &Screen, session: &Session) -> Result<(), Failure> {
     if screen.is_plain(&context.ui) {
-        plain::embedded(context, screen, &session)
+        plain::embedded(context, screen, session)
     } else {
         embedded::run(context, screen, session)
     }

@@ -15,7 +15,6 @@ use crate::{
     console::{ConsoleOptions, views::Theme},
 };
 
-#[expect(clippy::struct_excessive_bools, reason = "independent switches of a command line")]
 #[derive(Debug, Clone, Args)]
 pub struct Screen {
     /// Nothing can be changed from this console
@@ -112,6 +111,7 @@ fn is_first_run() -> bool {
 
 /// A folder of the user's, as the XDG base directory specification has it.
 fn home(variable: &str, below_home: &str) -> Option<PathBuf> {
-    let absolute = |name| std::env::var_os(name).map(PathBuf::from).filter(|path| path.is_absolute());
+    let absolute =
+        |name| std::env::var_os(name).map(PathBuf::from).filter(|path| path.is_absolute());
     absolute(variable).or_else(|| Some(absolute("HOME")?.join(below_home)))
 }

@@ -13,7 +13,8 @@ use crate::{
 pub async fn stop_all(ui: &Ui, client: &Client) -> Option<Operation> {
     let operation = match client.shutdown(false).await {
         Ok(
-            Acceptance::Applied { operation } | Acceptance::Redundant { operation: Some(operation) },
+            Acceptance::Applied { operation }
+            | Acceptance::Redundant { operation: Some(operation) },
         ) => operation,
         // It ended between two calls; how it ended the engine itself tells.
         Ok(Acceptance::Redundant { operation: None }) | Err(_) => return None,

@@ -57,7 +57,7 @@ pub fn perform(context: &Context, arguments: &Arguments) -> Result<(), Failure> 
             }
             context.ui.note("Ctrl-C stops everything; nothing is left behind.");
         }
-        console::start(context, screen, session)
+        console::start(context, screen, &session)
     };
     let removed = demo
         .remove()
