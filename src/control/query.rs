@@ -10,8 +10,10 @@ use axum::{
     http::{HeaderMap, Uri, header},
 };
 
+use jiff::{Timestamp, ZonedDateTime};
+
 use super::refusal::Refusal;
-use crate::model::RunId;
+use crate::{model::RunId, wire};
 
 /// The longest time for which an answer is held back.
 pub(super) const LONGEST_WAIT: Duration = Duration::from_hours(1);
@@ -62,6 +64,17 @@ impl Parameters {
     /// `?NAME=TEXT`, once.
     pub(super) fn text(&mut self, name: &str) -> Result<Option<String>, Refusal> {
         self.one(name)
+    }
+
+    /// `?NAME=TIME`, as people write times, seen from `now`.
+    pub(super) fn time(
+        &mut self,
+        name: &str,
+        now: &ZonedDateTime,
+    ) -> Result<Option<Timestamp>, Refusal> {
+        let Some(text) = self.one(name)? else { return Ok(None) };
+        let at = wire::time::parse(&text, now);
+        at.map(Some).map_err(|error| Refusal::bad_request(format!("cannot use {name}: {error}")))
     }
 
     /// Every `?NAME=VALUE`, in the order given.

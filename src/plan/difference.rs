@@ -84,6 +84,7 @@ fn process_differences(old: &Component, new: &Component) -> Vec<&'static str> {
                 || old.limits.nice != new.limits.nice
                 || old.limits.oom_score_adjust != new.limits.oom_score_adjust
                 || old.limits.cpu != new.limits.cpu
+                || old.limits.memory_max != new.limits.memory_max
                 || old.limits.processes != new.limits.processes,
             "limits",
         ),

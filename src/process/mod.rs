@@ -22,9 +22,9 @@ mod signal;
 
 pub use launch::{Launch, SpawnError, SpawnStage};
 pub use os::{
-    Child, Containment, Endpoint, Original, Tree, Watcher, belongs_to, boot_id, execute_self,
-    group_id, hygiene, ignore_job_control, inherited, leave_terminal, readable, reap_orphans,
-    spawn, spawn_detached, start_time, user_id, user_name,
+    Child, Containment, Endpoint, KernelLog, Original, Tree, Watcher, belongs_to, boot_id,
+    execute_self, group_id, hygiene, ignore_job_control, inherited, leave_terminal, readable,
+    reap_orphans, spawn, spawn_detached, start_time, user_id, user_name,
 };
 #[cfg(unix)]
 pub(crate) use os::{children_of, members_below, numbers, own_orphans, stat};
@@ -41,6 +41,14 @@ pub enum Level {
     Subreaper,
     /// A Windows job object per component.
     JobObject,
+}
+
+/// A bound of a component that nobody keeps.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Unbounded {
+    /// The element of the registry: `limits/cpu`.
+    pub element: &'static str,
+    pub reason: String,
 }
 
 /// A component whose processes were found at start.

@@ -204,6 +204,9 @@ pub struct Limits {
     pub oom_score_adjust: Option<i32>,
     /// Cores (1.5 is one and a half), where the cgroup controller is delegated.
     pub cpu: Option<f64>,
+    /// Bytes of memory of the whole tree that the kernel does not let it pass, where the cgroup
+    /// controller is delegated.
+    pub memory_max: Option<u64>,
     /// Processes of the tree, where the cgroup controller is delegated.
     pub processes: Option<u64>,
 }

@@ -206,8 +206,8 @@ fn restart(element: &Element<'_>, of: Of, decoder: &mut Decoder<'_>) -> RestartP
 
 fn limits(element: &Element<'_>, of: Of, decoder: &mut Decoder<'_>) -> Limits {
     let mut child = |name| decoder.child(element, name, of);
-    let [memory, open_files, core, nice, oom, cpu, processes] =
-        ["memory", "openFiles", "core", "nice", "oomScoreAdjust", "cpu", "processes"]
+    let [memory, memory_max, open_files, core, nice, oom, cpu, processes] =
+        ["memory", "memoryMax", "openFiles", "core", "nice", "oomScoreAdjust", "cpu", "processes"]
             .map(&mut child);
     let core_size = |text: &str| match text {
         // RLIM_INFINITY.
@@ -219,6 +219,7 @@ fn limits(element: &Element<'_>, of: Of, decoder: &mut Decoder<'_>) -> Limits {
     };
     Limits {
         memory: decoder.read(memory, size(1 << 20..=1 << 50)),
+        memory_max: decoder.read(memory_max, size(1 << 20..=1 << 50)),
         open_files: decoder.read(open_files, integer(16..=1 << 30)),
         core: decoder.read(core, core_size),
         nice: decoder.read(nice, integer(-20..=19)),

@@ -121,9 +121,11 @@ fn probe(probe: &Probe) -> String {
 }
 
 fn limits(limits: &Limits) -> Vec<String> {
-    let Limits { memory, open_files, core, nice, oom_score_adjust, cpu, processes } = limits;
+    let Limits { memory, memory_max, open_files, core, nice, oom_score_adjust, cpu, processes } =
+        limits;
     let known = [
         memory.map(|bytes| format!("memory at most {}", amount(bytes))),
+        memory_max.map(|bytes| format!("memory never above {}", amount(bytes))),
         cpu.map(|cores| format!("CPU at most {cores} cores")),
         processes.map(|count| format!("processes at most {count}")),
         open_files.map(|count| format!("open files at most {count}")),

@@ -23,13 +23,14 @@ use super::{
     handle::Message,
     journal::{Entry, Journal},
     launch,
+    limits::LimitWatch,
     messages::Internal,
     notify::ServiceManager,
     publish::Publisher,
     samples::Samples,
     signals::{SignalKind, Signals},
     spawner::{Made, Newborn, Spawner},
-    telling::{About, Telling},
+    telling::{About, Telling, Told},
 };
 use crate::{
     logs::{self, Logs},
@@ -64,6 +65,7 @@ pub(super) struct Driver {
     pub containment: Containment,
     pub journal: Journal,
     pub samples: Samples,
+    pub limits: LimitWatch,
     pub publisher: Publisher,
     pub telling: Telling,
     pub manager: ServiceManager,
@@ -200,6 +202,7 @@ impl Driver {
             self.next_statistics = every.map(|every| now.after(every));
             self.trace_statistics();
         }
+        self.look_at_limits(now);
         self.tell_manager();
         self.publish(now);
         self.write_events(now);
@@ -212,6 +215,7 @@ impl Driver {
             self.next_statistics,
             self.next_watchdog,
             lingering,
+            self.limits.next_deadline(),
             self.publisher.next_deadline(),
             self.telling.next_deadline(),
         ];
@@ -245,7 +249,7 @@ impl Driver {
     }
 
     fn take_in(&mut self, run: RunId, newborn: Newborn) -> Result<(), String> {
-        let Newborn { child, mut tree, process } = newborn;
+        let Newborn { child, mut tree, process, unbounded } = newborn;
         let Some(id) = self.supervisor.component_of(run).cloned() else {
             let _ended_below = tree.kill();
             return Err("nobody waits for it any more".to_owned());
@@ -267,6 +271,8 @@ impl Driver {
             return Err(error.to_string());
         }
         self.logs.started(&id, run, process.pid);
+        self.tell_unbounded(&id, unbounded);
+        self.keep_limits(&id);
         self.running.insert(run, Running { id, child, tree, leader_ended: false });
         Ok(())
     }
@@ -278,6 +284,7 @@ impl Driver {
             return false;
         }
         self.running.insert(run, Running { id: id.clone(), child, tree, leader_ended: false });
+        self.keep_limits(id);
         true
     }
 
@@ -311,8 +318,9 @@ impl Driver {
             view.state == crate::wire::ComponentState::Stopping && view.reason.is_some()
         });
         self.logs.exited(&id, run, exit, expected);
-        self.tell_exit(&id, run, exit, expected);
-        self.facts.push(Fact::Exited { run, exit, oom: false, tree_gone });
+        let oom = self.is_out_of_memory(run, exit);
+        self.tell_exit(&id, run, exit, Told { expected, oom });
+        self.facts.push(Fact::Exited { run, exit, oom, tree_gone });
         if tree_gone {
             self.forget(run);
         } else {

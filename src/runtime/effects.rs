@@ -180,6 +180,7 @@ impl Driver {
     fn reconfigured(&mut self, id: &ComponentId) {
         let Some(config) = self.supervisor.config(id).map(Arc::clone) else { return };
         self.logs.configure(id, &config.output);
+        self.keep_limits(id);
         self.configs().insert(id.clone(), Arc::clone(&config));
         let view = self.supervisor.component(id);
         let Some((run, view)) = view.and_then(|view| Some((view.run?, view))) else { return };

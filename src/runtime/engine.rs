@@ -18,6 +18,7 @@ use super::{
     inheritance,
     journal::{self, Journal},
     launch::pipes_folder,
+    limits::LimitWatch,
     links,
     lock::{Lock, LockError},
     notify::ServiceManager,
@@ -266,6 +267,7 @@ async fn supervise(
         containment,
         journal,
         samples: Samples::default(),
+        limits: LimitWatch::new(),
         publisher: Publisher::new(handle.updates().clone()),
         telling: Telling::new(open_events(&registry)),
         next_watchdog: manager.watchdog.map(|_| now),
@@ -283,7 +285,8 @@ async fn supervise(
     };
     // Before anything is started: nothing runs that could not be asked about. Questions wait
     // until the loop begins.
-    let server = control::serve(&doors(&registry), handle).map_err(EngineError::Control)?;
+    let server =
+        control::serve(&control_options(&registry.config), handle).map_err(EngineError::Control)?;
     if let Some(on_ready) = on_ready {
         on_ready(&server);
     }
@@ -306,6 +309,15 @@ async fn supervise(
     server.shutdown().await;
     finish(driver, log_thread, &temp).await;
     Ok(end)
+}
+
+fn control_options(config: &registry::Config) -> control::Options {
+    control::Options {
+        socket: Some(config.temp.join(control::SOCKET_NAME)),
+        group: config.control_group.clone(),
+        tcp_port: config.tcp_port,
+        token_folder: config.temp.clone(),
+    }
 }
 
 fn contain(temp: &Path, forced: Option<Level>) -> Containment {
@@ -393,17 +405,6 @@ fn initial_configs(registry: &Registry) -> super::driver::Configs {
     Arc::new(std::sync::Mutex::new(configs.collect()))
 }
 
-/// Where the API is served.
-fn doors(registry: &Registry) -> control::Options {
-    let config = &registry.config;
-    control::Options {
-        socket: Some(config.temp.join(control::SOCKET_NAME)),
-        group: config.control_group.clone(),
-        tcp_port: config.tcp_port,
-        token_folder: config.temp.clone(),
-    }
-}
-
 /// The same for every Supervisor of one runtime folder, and for no other.
 fn unique_name(temp: &Path) -> String {
     let real = temp.canonicalize().unwrap_or_else(|_| temp.to_owned());
@@ -414,17 +415,6 @@ fn unique_name(temp: &Path) -> String {
 /// them.
 fn warn_of_what_has_no_effect(registry: &Registry) {
     let mut without_effect: BTreeMap<&str, usize> = BTreeMap::new();
-    for component in &registry.components {
-        for (given, name) in [
-            (component.limits.memory.is_some(), "limits/memory"),
-            (component.limits.cpu.is_some(), "limits/cpu"),
-            (component.limits.processes.is_some(), "limits/processes"),
-        ] {
-            if given {
-                *without_effect.entry(name).or_default() += 1;
-            }
-        }
-    }
     if !registry.config.notify.is_empty() {
         without_effect.insert("config/notify", registry.config.notify.len());
     }

@@ -38,6 +38,10 @@ pub(super) enum Internal {
         run: RunId,
         result: Result<CommandEnd, CommandError>,
     },
+    /// Resident bytes of the trees that have a limit.
+    MemoryLookedAt {
+        used: Vec<(RunId, u64)>,
+    },
     RegistryRead {
         result: Box<Result<Loaded, LoadError>>,
         dry_run: bool,
@@ -126,6 +130,7 @@ impl Driver {
     pub fn handle_internal(&mut self, internal: Internal) {
         match internal {
             Internal::StopCommandEnded { run, result } => self.stop_command_ended(run, result),
+            Internal::MemoryLookedAt { used } => self.memory_looked_at(used),
             Internal::Sampled(sample) => self.sampled(&sample),
             Internal::EventsWritten(written) => self.events_written(written),
             Internal::RegistryRead { result, dry_run, origin, reply } => {

@@ -22,6 +22,7 @@ mod handle;
 mod inheritance;
 mod journal;
 mod launch;
+mod limits;
 mod links;
 mod lock;
 mod messages;

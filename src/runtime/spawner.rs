@@ -13,7 +13,7 @@ use crate::{
     logs::Logs,
     machine::Process,
     model::RunId,
-    process::{self, Child, Containment, Tree},
+    process::{self, Child, Containment, Tree, Unbounded},
     registry::Component,
 };
 
@@ -39,6 +39,8 @@ pub struct Newborn {
     pub child: Child,
     pub tree: Tree,
     pub process: Process,
+    /// Limits that nobody keeps.
+    pub unbounded: Vec<Unbounded>,
 }
 
 /// The way to the spawner thread; it ends when this is dropped.
@@ -91,8 +93,9 @@ fn make(
     let mut tree = containment
         .tree(&component.id, run)
         .map_err(|error| format!("cannot prepare its process tree: {error}"))?;
+    let unbounded = containment.bound(&tree, &component.limits);
     let child = process::spawn(&launch, Some(&mut tree)).map_err(|error| error.to_string())?;
     let pid = child.pid().unsigned_abs();
     let process = Process { pid, started: clock::now() };
-    Ok(Newborn { child, tree, process })
+    Ok(Newborn { child, tree, process, unbounded })
 }

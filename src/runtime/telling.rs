@@ -30,6 +30,15 @@ pub(super) struct About<'a> {
     pub run: Option<RunId>,
 }
 
+/// What is known of an end besides its exit.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Told {
+    /// Somebody asked for it.
+    pub expected: bool,
+    /// The kernel's out-of-memory killer made it.
+    pub oom: bool,
+}
+
 impl Telling {
     pub fn new(log: EventLog) -> Self {
         Self { log, writing: false, retry_at: None }
@@ -132,7 +141,8 @@ impl Driver {
     }
 
     /// The end of a leader; what follows from it is told by the transition.
-    pub fn tell_exit(&self, id: &ComponentId, run: RunId, exit: Exit, expected: bool) {
+    pub fn tell_exit(&self, id: &ComponentId, run: RunId, exit: Exit, as_it_was: Told) {
+        let Told { expected, oom } = as_it_was;
         let policy = self.supervisor.config(id).map(|config| &config.restart);
         let well = match exit {
             Exit::Code(code) => policy.is_some_and(|policy| policy.is_success(code)),
@@ -143,7 +153,9 @@ impl Driver {
         let lasted = started.map(|started| clock::now().since(started));
         let lasted = lasted.map(|lasted| format!(" after {}", in_words(lasted)));
         let as_asked = if expected { " as asked" } else { "" };
-        let text = format!("{exit}{}{as_asked}", lasted.unwrap_or_default());
+        let out_of_memory = if oom { " (out of memory)" } else { "" };
+        let lasted = lasted.unwrap_or_default();
+        let text = format!("{exit}{out_of_memory}{lasted}{as_asked}");
         self.tell(Some(About { id, run: Some(run) }), kind, text, None);
     }
 }

@@ -1,7 +1,7 @@
 //! HTTP/1.1 as bytes over a socket: a check that is independent of the client under test.
 
 use std::{
-    io::{self, Read, Write},
+    io::{self, BufRead as _, BufReader, Read, Write},
     net::TcpStream,
     os::unix::net::UnixStream,
     path::Path,
@@ -122,5 +122,44 @@ fn joined(mut rest: &str) -> Option<String> {
         }
         body.push_str(after.get(..size)?);
         rest = after.get(size + 2..)?;
+    }
+}
+
+/// An answer that goes on and on, read line by line.
+#[derive(Debug)]
+pub struct Stream(BufReader<UnixStream>);
+
+impl Stream {
+    /// Asks over the control socket.
+    pub fn open(socket: &Path, path: &str, headers: &[&str]) -> io::Result<Self> {
+        let mut stream = UnixStream::connect(socket)?;
+        stream.set_read_timeout(Some(SILENCE))?;
+        stream.write_all(request("GET", path, "localhost", headers, "").as_bytes())?;
+        Ok(Self(BufReader::new(stream)))
+    }
+
+    /// The next line that begins so, without its beginning; none at the end of the stream. Sizes
+    /// of chunks stand on lines of their own and are passed over.
+    #[track_caller]
+    pub fn next(&mut self, beginning: &str) -> Option<String> {
+        loop {
+            let mut line = String::new();
+            let read = self.0.read_line(&mut line);
+            if read.unwrap_or_else(|error| panic!("nothing came that begins {beginning}: {error}"))
+                == 0
+            {
+                return None;
+            }
+            if let Some(rest) = line.strip_prefix(beginning) {
+                return Some(rest.trim_end().to_owned());
+            }
+        }
+    }
+
+    /// The JSON of the next server-sent event.
+    #[track_caller]
+    pub fn message(&mut self) -> Option<Value> {
+        let text = self.next("data: ")?;
+        Some(serde_json::from_str(&text).unwrap_or_else(|error| panic!("{error}: {text}")))
     }
 }

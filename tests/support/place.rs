@@ -1,13 +1,15 @@
 //! An installation folder of its own for each test, and everything that happens in it.
 
 use std::{
-    cell::Cell,
     ffi::OsStr,
     fs,
     os::unix::fs::PermissionsExt,
     path::{Path, PathBuf},
     process::{Child, Command, Stdio},
-    sync::mpsc,
+    sync::{
+        atomic::{AtomicBool, Ordering},
+        mpsc,
+    },
     thread,
     time::Duration,
 };
@@ -27,7 +29,7 @@ pub struct Place {
     folder: TempDir,
     environment: Vec<(String, String)>,
     /// A failure is described once.
-    shown: Cell<bool>,
+    shown: AtomicBool,
 }
 
 /// What a command of the command line came to.
@@ -50,7 +52,7 @@ impl Place {
         let folder = tempfile::Builder::new().prefix("s7t-").tempdir().expect("a folder");
         // A component that runs as another user must be able to come here.
         fs::set_permissions(folder.path(), fs::Permissions::from_mode(0o755)).expect("our folder");
-        let place = Self { folder, environment: Vec::new(), shown: Cell::new(false) };
+        let place = Self { folder, environment: Vec::new(), shown: AtomicBool::new(false) };
         place.write("conf/SupervisorRegistry.xml", registry);
         fs::create_dir_all(place.path("logs")).expect("our folder");
         place
@@ -284,7 +286,7 @@ impl Place {
     /// What is known about this place, for the report of a failure.
     #[expect(clippy::print_stderr, reason = "libtest shows it with the failed test")]
     pub fn show(&self) {
-        if self.shown.replace(true) {
+        if self.shown.swap(true, Ordering::Relaxed) {
             return;
         }
         let status = self.try_get("/v1/status").map_or_else(

@@ -3,6 +3,7 @@
 use std::collections::VecDeque;
 
 use axum::{body::Bytes, response::Response};
+use jiff::ZonedDateTime;
 use tokio::sync::{mpsc, watch};
 
 use super::{
@@ -24,6 +25,8 @@ const BATCH: usize = 256;
 /// With `follow` the answer goes on with what happens; after 15 s of silence comes an empty line.
 #[utoipa::path(get, path = "/v1/events", operation_id = "events", tag = "state",
     params(
+        ("since" = Option<String>, Query,
+            description = "From this time on: RFC 3339, `14:02`, `-10m`"),
         ("component" = Option<String>, Query, description = "Only events of this component"),
         ("after" = Option<u64>, Query, description = "Only events with a higher `seq`"),
         ("tail" = Option<u64>, Query, description = "Only the newest so many of what is kept"),
@@ -33,7 +36,7 @@ const BATCH: usize = 256;
         (status = 503, body = Problem)))]
 pub(in crate::control) async fn events(mut ask: Ask) -> Result<Response, Refusal> {
     let query = Query {
-        since: None,
+        since: ask.parameters.time("since", &ZonedDateTime::now())?,
         component: ask.parameters.text("component")?,
         after: ask.parameters.number("after")?,
     };

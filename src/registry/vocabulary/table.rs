@@ -73,6 +73,7 @@ texts! {
     GROUP = "group";
     UMASK = "umask";
     MEMORY = "memory";
+    MEMORY_MAX = "memoryMax";
     OPEN_FILES = "openFiles";
     CORE = "core";
     NICE = "nice";
@@ -115,6 +116,7 @@ static HEALTH: Shape = Shape::new("health").attributes(PACE).holds(CHECKS);
 
 static LIMITS: Shape = Shape::new("limits").holds(&[
     &MEMORY,
+    &MEMORY_MAX,
     &OPEN_FILES,
     &CORE,
     &NICE,

@@ -16,6 +16,7 @@ use std::{
         unix::ffi::OsStrExt,
     },
     path::{Path, PathBuf},
+    sync::OnceLock,
 };
 
 use rustix::{
@@ -23,7 +24,13 @@ use rustix::{
     process::pidfd_send_signal,
 };
 
-use super::{child, family::numbers, prepare::Joining, spawn};
+use super::{
+    child,
+    controllers::{Missing, engine_name},
+    family::numbers,
+    prepare::Joining,
+    spawn,
+};
 use crate::{
     model::{ComponentId, RunId},
     process::{Leftover, Signal},
@@ -36,6 +43,8 @@ const LEAF_PREFIX: &str = "component-";
 pub(super) struct Base {
     folder: PathBuf,
     joining: Joining,
+    /// Which of them cannot be used; known when one was asked for.
+    pub(super) controllers: OnceLock<Missing>,
 }
 
 /// The cgroup of one run.
@@ -48,8 +57,14 @@ pub(super) struct Leaf {
 impl Base {
     /// Makes the folder and tries it out with a real process; the error says why not.
     pub(super) fn make(name: &str) -> Result<Self, String> {
-        let folder = own_folder()?.join(format!("s7supervisor-{name}"));
-        let mut base = Self { folder, joining: Joining::AtBirth };
+        let name = format!("s7supervisor-{name}");
+        let mut own = own_folder()?;
+        // An earlier Supervisor in this process (it executed us in place) may have stepped aside.
+        if own.file_name() == Some(engine_name(Path::new(&name)).as_os_str()) {
+            own.pop();
+        }
+        let folder = own.join(name);
+        let mut base = Self { folder, joining: Joining::AtBirth, controllers: OnceLock::new() };
         match base.make_folder().and_then(|()| base.try_out()) {
             Ok(joining) => {
                 base.joining = joining;
@@ -235,6 +250,22 @@ impl Leaf {
         remove_folders(&self.folder);
     }
 
+    pub(super) fn write(&self, name: &str, text: &str) -> io::Result<()> {
+        let file = self.open_file(name, OFlags::WRONLY)?;
+        rustix::io::write(file, text.as_bytes())?;
+        Ok(())
+    }
+
+    /// How many of its processes, and of those below, the out-of-memory killer took; none where
+    /// the memory controller is not at work here.
+    pub(super) fn oom_kills(&self) -> Option<u64> {
+        let events = self.open_file("memory.events", OFlags::RDONLY).ok()?;
+        let mut buffer = [0; 512];
+        let length = rustix::io::pread(events, &mut buffer, 0).ok()?;
+        let text = std::str::from_utf8(buffer.get(..length)?).ok()?;
+        text.lines().find_map(|line| line.strip_prefix("oom_kill "))?.parse().ok()
+    }
+
     fn open_file(&self, name: &str, flags: OFlags) -> io::Result<OwnedFd> {
         Ok(openat(&self.directory, name, flags | OFlags::CLOEXEC, Mode::empty())?)
     }
@@ -329,7 +360,7 @@ fn unescape(text: &str) -> PathBuf {
 }
 
 /// Without the "(os error 13)".
-fn plain(error: &io::Error) -> String {
+pub(super) fn plain(error: &io::Error) -> String {
     let text = error.to_string();
     text.rsplit_once(" (os error").map_or(text.as_str(), |(reason, _)| reason).to_owned()
 }

@@ -5,10 +5,12 @@ mod belonging;
 mod cgroup;
 mod child;
 mod clone;
+mod controllers;
 mod descent;
 mod explain;
 mod family;
 mod in_child;
+mod kernel_log;
 mod leaders;
 mod own;
 mod pidfd_info;
@@ -29,6 +31,7 @@ pub use belonging::belongs_to;
 pub(crate) use cgroup::members_below;
 pub use child::Child;
 pub(crate) use family::{children_of, numbers, own_orphans};
+pub use kernel_log::KernelLog;
 pub use leaders::reap_orphans;
 pub use own::{
     Original, boot_id, execute_self, hygiene, ignore_job_control, inherited, leave_terminal,

@@ -16,7 +16,8 @@ use super::{
 };
 use crate::{
     model::{ComponentId, RunId},
-    process::{Leftover, Level, Signal},
+    process::{Leftover, Level, Signal, Unbounded},
+    registry::Limits,
 };
 
 /// Name of the variable that marks every process of a tree, unless it clears its environment.
@@ -116,6 +117,25 @@ impl Containment {
         Ok(Tree { marker: self.marker(run), members })
     }
 
+    /// Has the kernel bound what is started in the tree: CPU, processes, and memory for good. What
+    /// of it is not kept here is returned.
+    pub fn bound(&self, tree: &Tree, limits: &Limits) -> Vec<Unbounded> {
+        let reason = match (&self.shared.means, &tree.members) {
+            (Means::Cgroup(base), Members::Cgroup(leaf, _)) => return base.bound(leaf, limits),
+            (means, _) => match means {
+                Means::Cgroup(_) => "its process tree is not in a cgroup".to_owned(),
+                Means::Subreaper => "process trees are held without cgroups here".to_owned(),
+            },
+        };
+        let given = [
+            (limits.cpu.is_some(), "limits/cpu"),
+            (limits.memory_max.is_some(), "limits/memoryMax"),
+            (limits.processes.is_some(), "limits/processes"),
+        ];
+        let given = given.into_iter().filter(|(given, _)| *given);
+        given.map(|(_, element)| Unbounded { element, reason: reason.clone() }).collect()
+    }
+
     /// The tree of a run that an earlier Supervisor started and whose leader was adopted.
     pub fn adopt(&self, run: RunId, leader: &Child) -> io::Result<Tree> {
         let leaf = match &self.shared.means {
@@ -183,6 +203,15 @@ impl Tree {
     pub fn folder(&self) -> Option<&Path> {
         match &self.members {
             Members::Cgroup(leaf, _) => Some(leaf.folder()),
+            Members::Descent(_) => None,
+        }
+    }
+
+    /// How many of its processes the kernel's out-of-memory killer took; none where nobody counts
+    /// them by tree.
+    pub fn oom_kills(&self) -> Option<u64> {
+        match &self.members {
+            Members::Cgroup(leaf, _) => leaf.oom_kills(),
             Members::Descent(_) => None,
         }
     }
