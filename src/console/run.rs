@@ -87,6 +87,8 @@ struct Console {
 /// Between frames for numbers, and for log lines.
 const NUMBERS: Duration = Duration::from_secs(1);
 const LINES: Duration = Duration::from_millis(250);
+/// Between two looks at what only time changes. Longer than the second in which samples come.
+const TICK: Duration = Duration::from_millis(1100);
 /// News that are taken before the next look at the keys.
 const NEWS_AT_ONCE: usize = 256;
 /// A frame that is wanted at once follows others no closer than this.
@@ -181,7 +183,9 @@ impl Console {
             messages.extend(self.input()?);
         }
         messages.extend(self.keyboard.tick(now().mono));
-        if now().mono.since(self.ticked) >= NUMBERS {
+        let since = now().mono.since(self.ticked);
+        // With news that come once a second the tick comes along: one wake-up instead of two.
+        if since >= TICK || (woken.news && since >= TICK / 2) {
             self.ticked = now().mono;
             messages.push(Message::Tick);
         } else if self.rested() {
@@ -286,7 +290,7 @@ impl Console {
 
     fn timeout(&self) -> Duration {
         let now = now().mono;
-        let mut next = self.ticked.after(NUMBERS);
+        let mut next = self.ticked.after(TICK);
         let rest = self.model.preview.moved.map(|moved| moved.after(Duration::from_millis(150)));
         // While the terminal takes nothing, no frame is waited for: it wakes us itself.
         let due = self.due().filter(|_| self.tty.is_ready());
