@@ -53,7 +53,7 @@ const MAY_IMPORT: [(&str, &[&str]); 20] = [
         "cli",
         &[
             "registry", "plan", "process", "runtime", "control", "client", "console", "demo",
-            "guardian",
+            "guardian", "events",
         ],
     ),
     // The binary calls the command line.
