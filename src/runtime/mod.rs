@@ -26,6 +26,8 @@ mod launch;
 mod limits;
 mod links;
 mod lock;
+mod log_answers;
+mod log_feed;
 mod messages;
 mod notify;
 mod publish;
@@ -37,3 +39,4 @@ mod telling;
 
 pub use engine::{Embedding, EngineError, EngineOptions, run};
 pub use handle::{Handle, Message, Request, Targets};
+pub use log_feed::{LogFeed, LogRequest, LogSources};
