@@ -11,12 +11,12 @@ mod doors;
 mod engine;
 #[path = "control/limits.rs"]
 mod limits;
-#[path = "control/readers.rs"]
-mod readers;
 #[path = "control/lines.rs"]
 mod lines;
 #[path = "control/logs.rs"]
 mod logs;
+#[path = "control/readers.rs"]
+mod readers;
 #[path = "control/routes.rs"]
 mod routes;
 #[path = "control/served.rs"]

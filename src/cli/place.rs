@@ -13,9 +13,9 @@ use quick_xml::{Reader, events::Event};
 use super::{
     args::{Lists, Options},
     exit::{Exit, Failure},
-    loading,
+    hosts, loading,
 };
-use crate::client::{Client, Endpoint, SshOptions};
+use crate::client::{Client, Endpoint};
 
 /// Install folder of the original, where nothing else is said.
 const DEFAULT_INSTALL_FOLDER: &str = if cfg!(windows) {
@@ -62,8 +62,8 @@ impl Place {
     /// Calls to the Supervisor: that of `--host`, else the one of this registry.
     pub fn client(&self) -> Result<Client, Failure> {
         match self.hosts.as_slice() {
-            [] => Ok(client(Endpoint::Unix(self.socket()), "cli")),
-            [host] => Ok(client(self.endpoint(host)?, "cli")),
+            [] => Ok(hosts::client(Endpoint::Unix(self.socket()), "cli")),
+            [host] => Ok(hosts::client(self.endpoint(host)?, "cli")),
             [..] => Err(Failure::new(
                 Exit::Usage,
                 "cannot talk to several Supervisors at once: give --host once",
@@ -76,9 +76,9 @@ impl Place {
     pub fn clients(&self, name: &str) -> Result<Vec<(String, Client)>, Failure> {
         if self.hosts.is_empty() {
             let endpoint = Endpoint::Unix(self.socket());
-            return Ok(vec![("this machine".to_owned(), client(endpoint, name))]);
+            return Ok(vec![("this machine".to_owned(), hosts::client(endpoint, name))]);
         }
-        let named = |host: &String| Ok((host.clone(), client(self.endpoint(host)?, name)));
+        let named = |host: &String| Ok((host.clone(), hosts::client(self.endpoint(host)?, name)));
         self.hosts.iter().map(named).collect()
     }
 
@@ -87,27 +87,25 @@ impl Place {
             .parse()
             .map_err(|error| Failure::new(Exit::Usage, format!("cannot use --host: {error}")))?;
         match endpoint {
-            Endpoint::Ssh(_) => Ok(endpoint.with_ssh(self.ssh_options()?)),
+            Endpoint::Ssh(_) => Ok(endpoint.with_ssh(hosts::ssh_options(&self.typed)?)),
             other => Ok(self.with_token(other)),
         }
     }
 
-    /// How ssh is run: `S7_SSH` and `S7_REMOTE_PROGRAM`. What was typed here to name an
-    /// installation names the one there; what the environment says here is not about that machine.
-    fn ssh_options(&self) -> Result<SshOptions, Failure> {
-        let program = |name: &str, otherwise: Vec<String>| match std::env::var(name) {
-            Ok(text) if !text.trim().is_empty() => SshOptions::program_of(&text).ok_or_else(|| {
-                let message = format!("cannot use {name}: a quote is not closed in: {text}");
-                Failure::new(Exit::Usage, message)
-            }),
-            _ => Ok(otherwise),
-        };
-        let usual = SshOptions::default();
-        Ok(SshOptions {
-            program: program("S7_SSH", usual.program)?,
-            remote_program: program("S7_REMOTE_PROGRAM", usual.remote_program)?,
-            remote_arguments: self.typed.clone(),
-        })
+    /// The beginning of a command line that names this installation from any folder.
+    pub fn command(&self) -> String {
+        let mut command = String::from("s7supervisor");
+        let named = |path: &Path| path.display().to_string().replace(' ', "\\ ");
+        if self.install_folder != Path::new(DEFAULT_INSTALL_FOLDER) {
+            command = format!("{command} -i {}", named(&self.install_folder));
+        }
+        if self.registry != self.install_folder.join("conf/SupervisorRegistry.xml") {
+            command = format!("{command} -r {}", named(&self.registry));
+        }
+        for (name, value) in self.settings.iter().filter(|(name, _)| name == "SV::temp") {
+            command = format!("{command} --set {name}={value}");
+        }
+        command
     }
 
     /// Another installation, with the same settings; no other Supervisor than its own.
@@ -170,38 +168,6 @@ impl Place {
             None => endpoint,
         }
     }
-}
-
-/// A client that passes on the way over ssh, if it came that way.
-fn client(endpoint: Endpoint, name: &str) -> Client {
-    let hops = std::env::var("SSH_CONNECTION").ok();
-    let hops = if matches!(endpoint, Endpoint::Ssh(_)) { Some(here(hops)) } else { hops };
-    let client = Client::new(endpoint, name);
-    let client = match hops {
-        Some(hops) => client.over_ssh(hops),
-        None => client,
-    };
-    // Where there is no room for it, each connection takes a login of its own.
-    client.clone().with_one_login().unwrap_or(client)
-}
-
-/// Who sits here, for the record of another machine: `anna@laptop-7`, and where from when this is
-/// a login over ssh itself.
-fn here(connection: Option<String>) -> String {
-    let named = |name| std::env::var(name).ok().filter(|text: &String| !text.is_empty());
-    let user = ["USER", "LOGNAME", "USERNAME"].into_iter().find_map(named);
-    #[cfg(unix)]
-    let user = user.or_else(|| Some(format!("uid {}", rustix::process::getuid().as_raw())));
-    #[cfg(unix)]
-    let machine = rustix::system::uname().nodename().to_string_lossy().into_owned();
-    #[cfg(not(unix))]
-    let machine = std::env::var("COMPUTERNAME").unwrap_or_default();
-    let mut here = format!("{}@{machine}", user.unwrap_or_default());
-    if let Some(from) = connection.as_deref().and_then(|text| text.split(' ').next()) {
-        here = format!("{here} from {from}");
-    }
-    // It stands in a header.
-    here.chars().filter(|c| matches!(c, ' '..='~')).collect()
 }
 
 /// The folder above the registry's `conf/`; where it stands in no such folder, the default.

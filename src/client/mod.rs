@@ -99,6 +99,10 @@ impl Client {
         Ok(self.changed(|inner| inner.endpoint = endpoint))
     }
 
+    pub fn is_over_ssh(&self) -> bool {
+        matches!(self.inner.endpoint, Endpoint::Ssh(_))
+    }
+
     /// From now on ssh fails where it would ask for a password or about a key: something else is
     /// on the terminal. Until then it may ask. Clones are told, too.
     pub fn ask_nothing(&self) {

@@ -37,6 +37,6 @@ mod spawner;
 mod status;
 mod telling;
 
-pub use engine::{EngineError, EngineOptions, run};
+pub use engine::{Embedding, EngineError, EngineOptions, run};
 pub use handle::{Handle, Message, Request, Targets};
 pub use log_feed::{LogFeed, LogRequest, LogSources};

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use s7supervisor::{
     client::{Client, ClientError, Endpoint, EventQuery, LogQuery, SILENCE},
+    control::Access,
     wire::{EventKind, EventRecord, ProblemCode, Update},
 };
 use tokio::{
@@ -20,7 +21,7 @@ fn every_way(served: &Served) -> [Client; 3] {
     [
         served.client(),
         served.tcp_client(Some(served.token("control-read.token"))),
-        Client::new(Endpoint::InProcess(served.server.router()), "test"),
+        Client::new(Endpoint::InProcess(served.server.router(Access::in_process())), "test"),
     ]
 }
 

@@ -2,6 +2,7 @@
 
 pub mod check;
 pub mod completions;
+pub mod console;
 pub mod demo;
 pub mod dial_stdio;
 pub mod events;
