@@ -24,7 +24,8 @@ pub fn ssh_options(typed: &[String]) -> Result<SshOptions, Failure> {
 /// A client that passes on the way over ssh, if it came that way.
 pub fn client(endpoint: Endpoint, name: &str) -> Client {
     let hops = std::env::var("SSH_CONNECTION").ok();
-    let hops = if matches!(endpoint, Endpoint::Ssh(_)) { Some(here(hops)) } else { hops };
+    let hops =
+        if matches!(endpoint, Endpoint::Ssh(_)) { Some(here(hops.as_deref())) } else { hops };
     let client = Client::new(endpoint, name);
     let client = match hops {
         Some(hops) => client.over_ssh(hops),
@@ -36,7 +37,7 @@ pub fn client(endpoint: Endpoint, name: &str) -> Client {
 
 /// Who sits here, for the record of another machine: `anna@laptop-7`, and where from when this is
 /// a login over ssh itself.
-fn here(connection: Option<String>) -> String {
+fn here(connection: Option<&str>) -> String {
     let named = |name| std::env::var(name).ok().filter(|text: &String| !text.is_empty());
     let user = ["USER", "LOGNAME", "USERNAME"].into_iter().find_map(named);
     #[cfg(unix)]
@@ -46,7 +47,7 @@ fn here(connection: Option<String>) -> String {
     #[cfg(not(unix))]
     let machine = std::env::var("COMPUTERNAME").unwrap_or_default();
     let mut here = format!("{}@{machine}", user.unwrap_or_default());
-    if let Some(from) = connection.as_deref().and_then(|text| text.split(' ').next()) {
+    if let Some(from) = connection.and_then(|text| text.split(' ').next()) {
         here = format!("{here} from {from}");
     }
     // It stands in a header.

@@ -105,7 +105,7 @@ async fn of_several(
             Ok(status) => serde_json::json!({ "host": host, "status": status }),
             Err(error) => serde_json::json!({ "host": host, "error": error.to_string() }),
         });
-        context.ui.line(serde_json::Value::from_iter(hosts));
+        context.ui.line(hosts.collect::<serde_json::Value>());
     } else {
         context.ui.print(&render_several(clients, &heard, context.ui.out.colour));
     }
@@ -147,11 +147,12 @@ async fn watch_several(context: &Context, clients: &[(String, Client)], ids: &[S
             .filter_map(|((host, _), heard)| Some((host.as_str(), heard.as_ref()?.as_ref().ok()?)));
         let mut text = table::statuses(&seen.collect::<Vec<_>>(), Timestamp::now(), colour);
         for (host, heard) in clients.iter().map(|(host, _)| host).zip(&latest) {
-            match heard {
-                Some(Ok(_)) => {}
-                Some(Err(error)) => text.push_str(&format!("{host}: {}\n", error.reason())),
-                None => text.push_str(&format!("{host}: no answer yet\n")),
-            }
+            let trouble = match heard {
+                Some(Ok(_)) => continue,
+                Some(Err(error)) => error.reason(),
+                None => "no answer yet".to_owned(),
+            };
+            text.extend([host, ": ", &trouble, "\n"]);
         }
         redraw(context, &text);
     }
