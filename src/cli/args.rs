@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
-use super::verbs::{check, completions, demo, explain, reload, run, status};
+use super::verbs::{check, completions, demo, explain, hold, reload, run, status};
 use crate::demo::component;
 
 /// Starts, watches, restarts and stops the components of a `SupervisorRegistry.xml`.
@@ -117,6 +117,10 @@ pub enum Command {
     Status(With<status::Arguments>),
     /// Why a component is in its state
     Explain(With<explain::Arguments>),
+    /// No start and no restart of components, by hand or by itself, until released or --until
+    Hold(With<hold::Arguments>),
+    /// End the hold of components; what it held back is carried out
+    Release(With<Ids>),
     /// Verify the registry and print the plan: order and commands
     Check(With<check::Arguments>),
     /// The Supervisor on a built-in registry of three small components in a temporary folder
@@ -150,7 +154,8 @@ impl Command {
         match self {
             Self::Run(with) => with.lists.clone(),
             Self::Start(with) | Self::Stop(with) | Self::Restart(with) => with.lists.clone(),
-            Self::Kill(with) => with.lists.clone(),
+            Self::Kill(with) | Self::Release(with) => with.lists.clone(),
+            Self::Hold(with) => with.lists.clone(),
             Self::Reload(with) => with.lists.clone(),
             Self::Status(with) => with.lists.clone(),
             Self::Explain(with) => with.lists.clone(),

@@ -39,6 +39,8 @@ pub fn document() -> &'static str {
         routes::details,
         routes::component_command,
         routes::command,
+        routes::hold,
+        routes::release,
         routes::reload,
         routes::shutdown,
         routes::operation,

@@ -15,7 +15,7 @@ use crate::{
     model::{OperationId, Origin, RunId},
     updates::{Reader, Updates},
     wire::{
-        Acceptance, ComponentDetails, ComponentStatus, Explanation, Operation, Problem,
+        Acceptance, ComponentDetails, ComponentStatus, Explanation, HoldReport, Operation, Problem,
         ProblemCode, Readiness, ReloadReport, Snapshot, Status, Verb,
     },
 };
@@ -93,6 +93,19 @@ pub enum Message {
     },
     Readiness {
         reply: Reply<Readiness>,
+    },
+    /// Neither start nor restart it until then; none: until it is released.
+    Hold {
+        id: String,
+        until: Option<jiff::Timestamp>,
+        reason: Option<String>,
+        origin: Origin,
+        reply: Reply<HoldReport>,
+    },
+    Release {
+        id: String,
+        origin: Origin,
+        reply: Reply<HoldReport>,
     },
     /// Somebody is going to read the updates, from behind this number.
     Watch {
@@ -186,6 +199,27 @@ impl Handle {
 
     pub async fn shutdown(&self, restart: bool, origin: Origin) -> Result<Acceptance, Problem> {
         self.ask(|reply| Message::Shutdown { restart, origin, reply }).await
+    }
+
+    /// Answered when the hold is stored.
+    pub async fn hold(
+        &self,
+        id: impl Into<String>,
+        until: Option<jiff::Timestamp>,
+        reason: Option<String>,
+        origin: Origin,
+    ) -> Result<HoldReport, Problem> {
+        let id = id.into();
+        self.ask(|reply| Message::Hold { id, until, reason, origin, reply }).await
+    }
+
+    pub async fn release(
+        &self,
+        id: impl Into<String>,
+        origin: Origin,
+    ) -> Result<HoldReport, Problem> {
+        let id = id.into();
+        self.ask(|reply| Message::Release { id, origin, reply }).await
     }
 
     pub async fn readiness(&self) -> Result<Readiness, Problem> {

@@ -19,6 +19,7 @@ mod driver;
 mod effects;
 mod engine;
 mod handle;
+mod holds;
 mod inheritance;
 mod journal;
 mod launch;

@@ -9,9 +9,9 @@ use s7supervisor::{
     updates::Updates,
     wire::{
         Acceptance, Access, ComponentDetails, ComponentState, ComponentStatus, ContainmentLevel,
-        EventKind, EventRecord, Explanation, Health, Intent, Operation, OperationState, Outcome,
-        Problem, ProblemCode, Progress, Readiness, ReloadReport, Snapshot, Status,
-        SupervisorStatus, Update, Verb,
+        EventKind, EventRecord, Explanation, Health, Hold, HoldReport, Intent, Operation,
+        OperationState, Outcome, Problem, ProblemCode, Progress, Readiness, ReloadReport, Snapshot,
+        Status, SupervisorStatus, Update, Verb,
     },
 };
 use tokio::sync::{mpsc, oneshot};
@@ -220,6 +220,28 @@ impl State {
                 let _ = self.seen.send(Seen::Shutdown { restart, origin });
                 let _ = reply.send(Ok(Acceptance::Applied { operation: self.new_operation() }));
             }
+            Message::Hold { id, until, reason, origin, reply } => {
+                let report = |hold| HoldReport {
+                    id: id.clone(),
+                    hold: Some(hold),
+                    before: None,
+                    state: ComponentState::Running,
+                    warning: None,
+                };
+                let hold = Hold {
+                    by: origin.to_string(),
+                    reason,
+                    since: "2026-11-27T12:00:00Z".to_owned(),
+                    until: until.map(|until| until.to_string()),
+                };
+                let _ = reply.send(known(&id).map(|()| report(hold)));
+            }
+            Message::Release { id, origin: _, reply } => {
+                let state = ComponentState::Running;
+                let report =
+                    HoldReport { id: id.clone(), hold: None, before: None, state, warning: None };
+                let _ = reply.send(known(&id).map(|()| report));
+            }
             Message::Readiness { reply } => {
                 let not_ready = if self.ready { vec![] } else { vec!["ps".to_owned()] };
                 let _ = reply.send(Ok(Readiness { ready: self.ready, not_ready }));
@@ -341,6 +363,7 @@ fn component(id: &str, description: &str) -> ComponentStatus {
         next_attempt_s: None,
         attempt: 0,
         enabled: true,
+        hold: None,
         reason: None,
     }
 }

@@ -56,6 +56,8 @@ pub(super) fn routes(handle: Handle) -> Router {
             post(async |a| component_command(Verb::Restart, a).await),
         )
         .route("/v1/components/{id}/kill", post(async |a| component_command(Verb::Kill, a).await))
+        .route("/v1/components/{id}/hold", post(hold))
+        .route("/v1/components/{id}/release", post(release))
         .route("/v1/start", post(async |a| command(Verb::Start, a).await))
         .route("/v1/stop", post(async |a| command(Verb::Stop, a).await))
         .route("/v1/restart", post(async |a| command(Verb::Restart, a).await))
