@@ -121,7 +121,7 @@ impl Recorder {
         self.changes.extend(changes);
         let surplus = self.changes.len().saturating_sub(MOST_CHANGES);
         self.changes.drain(..surplus);
-        if self.last.is_some_and(|(last, _)| now <= last) {
+        if readings.is_empty() || self.last.is_some_and(|(last, _)| now <= last) {
             return Ok(());
         }
         let elapsed = self.last.map(|(last, _)| now.since(last));
@@ -167,20 +167,7 @@ impl Recorder {
 
     fn take_in(&mut self, reading: Reading, elapsed: Option<Duration>) -> usize {
         let Reading { id, state, usage } = reading;
-        let slot = match self.slots.get(&id) {
-            Some(&slot) => slot,
-            None => {
-                let now = Figure { state: None, usage: None };
-                let track = Track { id: id.clone(), cpu: None, now, ten: None, minute: None };
-                let slot = self.free.pop().unwrap_or(self.tracks.len());
-                if slot == self.tracks.len() {
-                    self.tracks.push(None);
-                }
-                self.tracks[slot] = Some(track);
-                self.slots.insert(id, slot);
-                slot
-            }
-        };
+        let slot = self.slots.get(&id).copied().unwrap_or_else(|| self.new_slot(id));
         let Some(track) = &mut self.tracks[slot] else { return slot };
         let before = std::mem::replace(&mut track.cpu, usage.map(|it| (it.run, it.cpu_time)));
         let usage = usage.map(|usage| {
@@ -206,6 +193,18 @@ impl Recorder {
         for sum in [&mut track.ten, &mut track.minute] {
             *sum = Some(sum.map_or(figure, |before| before.and_then(figure)));
         }
+        slot
+    }
+
+    fn new_slot(&mut self, id: ComponentId) -> usize {
+        let slot = self.free.pop().unwrap_or(self.tracks.len());
+        if slot == self.tracks.len() {
+            self.tracks.push(None);
+        }
+        let now = Figure { state: None, usage: None };
+        let track = Track { id: id.clone(), cpu: None, now, ten: None, minute: None };
+        self.tracks[slot] = Some(track);
+        self.slots.insert(id, slot);
         slot
     }
 
@@ -244,13 +243,21 @@ impl Recorder {
     fn write_minute(&mut self, now: Moment, at: i64) -> io::Result<()> {
         let mut written = Ok(());
         for Change { at, id, state } in std::mem::take(&mut self.changes) {
-            if let Some(&slot) = self.slots.get(&id) {
-                written = written.and(self.minutes.tier.write_change(at, slot, &id, state));
+            let Some(&slot) = self.slots.get(&id) else { continue };
+            written = written.and(self.minutes.tier.write_change(at, slot, &id, state));
+            // The last change leads to what is true now.
+            if let Some(track) = &mut self.tracks[slot] {
+                for figure in [Some(&mut track.now), track.minute.as_mut()].into_iter().flatten() {
+                    figure.state = figure.state.and(Some(state));
+                }
             }
         }
         let span =
             self.minutes.since.map_or(MINUTES.row, |(since, _)| milliseconds(now.since(since)));
-        let figures = figures(&self.tracks, |track| track.minute);
+        let figures = figures(&self.tracks, |track| {
+            let unmeasured = Figure { state: track.now.state, usage: None };
+            Some(track.minute.unwrap_or(unmeasured))
+        });
         written = written.and(self.minutes.tier.write_row(at, span, figures));
         self.minutes.since = Some((now, at));
         for track in self.tracks.iter_mut().flatten() {

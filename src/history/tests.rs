@@ -6,7 +6,7 @@ use super::*;
 use crate::{
     model::{ComponentId, Moment, RunId},
     wire::{
-        ComponentState::{Backoff, Failed, Running},
+        ComponentState::{Backoff, Failed, Running, Stopped},
         HistoryPoint,
     },
 };
@@ -233,6 +233,21 @@ fn states_between_two_samples_are_known() {
     let finer = world.points("is", 10_000, 15_000, 1_000);
     assert_eq!(finer[3].state, Some(Backoff));
     assert_eq!(finer[4].state, Some(Running));
+}
+
+#[test]
+fn the_end_of_the_supervisor_is_told_as_it_was() {
+    let mut world = World::new();
+    world.at(0, vec![running("is", 0.0, 10)]);
+    world.at(M, vec![running("is", 0.0, 10)]);
+    world.with_changes(M + 20_000, Vec::new(), [(M + 20_000, "is", Stopped)]);
+    let moment = Moment::from_boot(Duration::from_secs(1_090));
+    world.recorder.close(moment, START + M + 30_000).expect("ours");
+    world.crash();
+    let states = world.points("is", M, M + 30_000, 10_000).into_iter().map(|point| point.state);
+    let states: Vec<_> = states.collect();
+    assert_eq!(states, [Some(Running), Some(Stopped), Some(Stopped)]);
+    assert_eq!(world.memory("is", M, 2 * M, M), [None], "nobody measured since");
 }
 
 #[test]

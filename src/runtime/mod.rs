@@ -19,6 +19,7 @@ mod driver;
 mod effects;
 mod engine;
 mod handle;
+mod history;
 mod holds;
 mod inheritance;
 mod journal;
@@ -36,4 +37,4 @@ mod status;
 mod telling;
 
 pub use engine::{EngineError, EngineOptions, run};
-pub use handle::{Handle, Message, Request, Targets};
+pub use handle::{Handle, HistoryRange, Message, Request, Targets};

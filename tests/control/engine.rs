@@ -9,7 +9,7 @@ use s7supervisor::{
     updates::Updates,
     wire::{
         Acceptance, Access, ComponentDetails, ComponentState, ComponentStatus, ContainmentLevel,
-        EventKind, EventRecord, Explanation, Health, Hold, HoldReport, Intent, Operation,
+        EventKind, EventRecord, Explanation, Health, History, Hold, HoldReport, Intent, Operation,
         OperationState, Outcome, Problem, ProblemCode, Progress, Readiness, ReloadReport, Snapshot,
         Status, SupervisorStatus, Update, Verb,
     },
@@ -190,6 +190,12 @@ impl State {
             }
             Message::Explain { id, reply } => {
                 let _ = reply.send(known(&id).map(|()| explanation(&id, &self.description)));
+            }
+            Message::History { id, range, reply } => {
+                let step_s = range.step.map_or(30.0, |step| step.as_secs_f64());
+                let from = range.from.map(|from| from.to_string()).unwrap_or_default();
+                let history = History { id: id.clone(), from, step_s, points: Vec::new() };
+                let _ = reply.send(known(&id).map(|()| history));
             }
             Message::Details { id, reply } => {
                 let details = |()| ComponentDetails { id: id.clone(), ..Default::default() };
