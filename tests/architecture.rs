@@ -56,7 +56,7 @@ const MAY_IMPORT: [(&str, &[&str]); 21] = [
         "cli",
         &[
             "registry", "plan", "process", "runtime", "control", "client", "console", "demo",
-            "guardian",
+            "guardian", "events",
         ],
     ),
     // The binary calls the command line.
@@ -137,7 +137,8 @@ fn the_pure_rooms_touch_no_world() {
 
 #[test]
 fn control_knows_the_handle_alone() {
-    const HANDLE: [&str; 5] = ["Handle", "HistoryRange", "Message", "Request", "Targets"];
+    const HANDLE: [&str; 7] =
+        ["Handle", "HistoryRange", "LogFeed", "LogRequest", "Message", "Request", "Targets"];
     for source in sources().into_iter().filter(|source| source.room == "control") {
         let names = names_from(&source.code, "runtime");
         let strangers: Vec<_> =

@@ -9,8 +9,11 @@ use std::time::Duration;
 
 use tokio::sync::{mpsc, oneshot};
 
-use super::clock;
-pub use super::history::HistoryRange;
+use super::{
+    clock,
+    history::HistoryRange,
+    log_feed::{LogFeed, LogRequest, LogSources},
+};
 use crate::{
     events::EventLog,
     model::{OperationId, Origin, RunId},
@@ -99,6 +102,16 @@ pub enum Message {
     },
     Readiness {
         reply: Reply<Readiness>,
+    },
+    /// The logs of these components; of all, where none is named.
+    Logs {
+        ids: Vec<String>,
+        reply: Reply<LogSources>,
+    },
+    /// Replied to when the log files are closed: the next output goes to new ones.
+    ReopenLogs {
+        origin: Origin,
+        reply: Reply<()>,
     },
     /// Neither start nor restart it until then; none: until it is released.
     Hold {
@@ -240,6 +253,17 @@ impl Handle {
 
     pub async fn readiness(&self) -> Result<Readiness, Problem> {
         self.ask(|reply| Message::Readiness { reply }).await
+    }
+
+    /// The logs of components, piece by piece.
+    pub async fn logs(&self, request: LogRequest) -> Result<LogFeed, Problem> {
+        let ids = request.ids.clone();
+        let sources = self.ask(|reply| Message::Logs { ids, reply }).await?;
+        Ok(LogFeed::new(sources, request))
+    }
+
+    pub async fn reopen_logs(&self, origin: Origin) -> Result<(), Problem> {
+        self.ask(|reply| Message::ReopenLogs { origin, reply }).await
     }
 
     async fn ask<T>(&self, message: impl FnOnce(Reply<T>) -> Message) -> Result<T, Problem> {

@@ -27,6 +27,8 @@ mod launch;
 mod limits;
 mod links;
 mod lock;
+mod log_answers;
+mod log_feed;
 mod messages;
 mod notify;
 mod publish;
@@ -37,4 +39,6 @@ mod status;
 mod telling;
 
 pub use engine::{EngineError, EngineOptions, run};
-pub use handle::{Handle, HistoryRange, Message, Request, Targets};
+pub use handle::{Handle, Message, Request, Targets};
+pub use history::HistoryRange;
+pub use log_feed::{LogFeed, LogRequest, LogSources};

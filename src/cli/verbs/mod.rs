@@ -3,6 +3,7 @@
 pub mod check;
 pub mod completions;
 pub mod demo;
+pub mod events;
 pub mod explain;
 pub mod hold;
 pub mod kill;

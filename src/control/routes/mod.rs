@@ -2,6 +2,7 @@
 
 mod commands;
 mod events;
+mod logs;
 mod operations;
 mod probes;
 mod snapshots;
@@ -10,6 +11,7 @@ mod updates;
 
 pub(super) use commands::*;
 pub(super) use events::*;
+pub(super) use logs::*;
 pub(super) use operations::*;
 pub(super) use probes::*;
 pub(super) use snapshots::*;
@@ -68,6 +70,9 @@ pub(super) fn routes(handle: Handle) -> Router {
         .route("/v1/operations/{n}", get(operation))
         .route("/v1/updates", get(updates))
         .route("/v1/events", get(events))
+        .route("/v1/logs", get(logs))
+        .route("/v1/components/{id}/logs", get(component_logs))
+        .route("/v1/reopen", post(reopen))
         .route("/v1/openapi.json", get(description))
         .route("/healthz", get(health))
         .route("/readyz", get(ready))
