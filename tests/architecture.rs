@@ -10,7 +10,7 @@ use std::{
 };
 
 /// Each room with the rooms that it may import.
-const MAY_IMPORT: [(&str, &[&str]); 20] = [
+const MAY_IMPORT: [(&str, &[&str]); 21] = [
     ("model", &[]),
     ("wire", &[]),
     ("registry", &[]),
@@ -40,6 +40,7 @@ const MAY_IMPORT: [(&str, &[&str]); 20] = [
             "updates",
             "events",
             "control",
+            "dossier",
         ],
     ),
     // Of the runtime it may know the handle alone; see `control_knows_the_handle_alone`.
@@ -48,6 +49,7 @@ const MAY_IMPORT: [(&str, &[&str]); 20] = [
     ("client", &["control"]),
     ("console", &["client"]),
     ("demo", &[]),
+    ("dossier", &[]),
     ("guardian", &[]),
     (
         "cli",

@@ -13,6 +13,7 @@ use tokio::sync::mpsc;
 
 use super::{
     clock,
+    dossiers::Desk,
     driver::{Driver, End, Inputs},
     handle::Handle,
     holds::HoldFile,
@@ -241,6 +242,7 @@ async fn supervise(
         containment,
         journal,
         hold_file,
+        desk: Desk::new(&registry.config.log),
         samples: Samples::default(),
         limits: LimitWatch::new(),
         publisher: Publisher::new(handle.updates().clone()),

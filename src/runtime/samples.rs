@@ -56,6 +56,13 @@ impl Samples {
         sample
     }
 
+    /// What a run used when it was looked at last, and how long ago that is.
+    pub fn last(&self, run: RunId) -> Option<(Duration, Usage)> {
+        let inner = self.inner.lock().unwrap_or_else(PoisonError::into_inner);
+        let last = inner.last.as_ref()?;
+        Some((clock::now().since(last.at), *last.trees.get(&run)?))
+    }
+
     /// Every process of one tree. Blocks: for the blocking pool.
     pub fn inspect(&self, run: RunId, source: &Source) -> Vec<ProcessUsage> {
         let mut inner = self.inner.lock().unwrap_or_else(PoisonError::into_inner);
