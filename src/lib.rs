@@ -11,6 +11,7 @@ pub mod control;
 pub mod demo;
 pub mod dossier;
 pub mod events;
+pub mod history;
 pub mod logs;
 pub mod machine;
 pub mod model;

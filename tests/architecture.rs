@@ -25,6 +25,8 @@ const MAY_IMPORT: [(&str, &[&str]); 21] = [
     // Commands of exec checks are processes like others.
     ("probes", &["registry", "process"]),
     ("sampler", &["registry", "process"]),
+    // Rows and files; who samples, and when, is the driver's.
+    ("history", &[]),
     // The driver: the world's rooms, the pure ones, and the listeners that it opens.
     (
         "runtime",
@@ -37,6 +39,7 @@ const MAY_IMPORT: [(&str, &[&str]); 21] = [
             "logs",
             "probes",
             "sampler",
+            "history",
             "updates",
             "events",
             "control",
@@ -55,7 +58,7 @@ const MAY_IMPORT: [(&str, &[&str]); 21] = [
         "cli",
         &[
             "registry", "plan", "process", "runtime", "control", "client", "console", "demo",
-            "guardian",
+            "guardian", "events",
         ],
     ),
     // The binary calls the command line.
@@ -136,7 +139,8 @@ fn the_pure_rooms_touch_no_world() {
 
 #[test]
 fn control_knows_the_handle_alone() {
-    const HANDLE: [&str; 4] = ["Handle", "Message", "Request", "Targets"];
+    const HANDLE: [&str; 7] =
+        ["Handle", "HistoryRange", "LogFeed", "LogRequest", "Message", "Request", "Targets"];
     for source in sources().into_iter().filter(|source| source.room == "control") {
         let names = names_from(&source.code, "runtime");
         let strangers: Vec<_> =

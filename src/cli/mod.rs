@@ -5,6 +5,7 @@
 //! process. One verb, one file below `verbs/`.
 
 mod args;
+mod console;
 mod engine;
 mod exit;
 mod follow;
@@ -68,6 +69,7 @@ fn refuse(ui: &Ui, failure: &Failure) -> ExitCode {
 fn perform(context: &Context, command: Command) -> Result<(), Failure> {
     match command {
         // These have a runtime of their own, or need none.
+        Command::Console(with) => verbs::console::perform(context, &with.own),
         Command::Run(with) => verbs::run::perform(context, &with.own),
         Command::Check(with) => verbs::check::perform(context, &with.own),
         Command::Demo(with) => verbs::demo::perform(context, &with.own),
@@ -83,6 +85,7 @@ fn perform(context: &Context, command: Command) -> Result<(), Failure> {
         Command::Kill(with) => block_on(verbs::kill::perform(context, &with.own.ids)),
         Command::Reload(with) => block_on(verbs::reload::perform(context, &with.own)),
         Command::Status(with) => block_on(verbs::status::perform(context, &with.own)),
+        Command::Events(with) => block_on(verbs::events::perform(context, &with.own)),
         Command::Explain(with) => block_on(verbs::explain::perform(context, &with.own)),
         Command::Hold(with) => block_on(verbs::hold::perform(context, &with.own)),
         Command::Release(with) => block_on(verbs::hold::release(context, &with.own.ids)),

@@ -99,6 +99,7 @@ impl Driver {
                 }
             },
             Message::Details { id, reply } => self.reply_details(&id, reply),
+            Message::History { id, range, reply } => self.reply_history(id, range, reply),
             Message::Operation { id, reply } => {
                 let _caller_left = reply.send(self.operation(id));
             }
@@ -119,6 +120,10 @@ impl Driver {
                 let _caller_left = reply.send(Ok(Acceptance::Applied { operation }));
             }
             Message::Shutdown { restart: true, origin, reply } => self.check_restart(origin, reply),
+            Message::Logs { ids, reply } => {
+                let _caller_left = reply.send(self.log_sources(&ids));
+            }
+            Message::ReopenLogs { origin, reply } => self.reopen_logs(&origin, reply),
             Message::Hold { id, until, reason, origin, reply } => {
                 self.hold(&id, until, reason, &origin, reply);
             }

@@ -18,6 +18,7 @@ mod details;
 mod dossiers;
 mod fleet;
 mod harness;
+mod history;
 mod holds;
 mod latency;
 mod launch;
