@@ -268,6 +268,7 @@ impl Driver {
         let (store, writer) = (Arc::clone(&self.desk.store), Arc::clone(&self.desk.writer));
         let (logs, samples, broken): (Logs, Samples, _) =
             (self.logs.clone(), self.samples.clone(), Arc::clone(&self.desk.broken));
+        let last_hour = self.history.last_hour();
         let waiting = self.desk.recent.values().filter(|recent| !recent.task.is_finished());
         let is_too_many = waiting.count() >= QUEUE;
         let task = tokio::spawn(async move {
@@ -282,7 +283,8 @@ impl Driver {
             begun.store(true, Ordering::Relaxed);
             let done = tokio::task::spawn_blocking(move || {
                 let replaces = replaces.and_then(|replaces| replaces.get().cloned().flatten());
-                let dossier: Dossier = material.collect(&logs, &samples, replaces);
+                let hour = last_hour(&material.summary.id);
+                let dossier: Dossier = material.collect(&logs, &samples, &hour, replaces);
                 store.write(&dossier)
             });
             let result = done.await.unwrap_or_else(|error| Err(std::io::Error::other(error)));

@@ -11,6 +11,7 @@ use crate::{
     runtime::{evidence::Evidence, samples::Samples, status::sanitised},
     sampler::ProcessUsage,
     supervisor::ComponentView,
+    wire::History,
 };
 
 /// Lines of its own output.
@@ -32,7 +33,13 @@ pub struct Material {
 }
 
 impl Material {
-    pub fn collect(self, logs: &Logs, samples: &Samples, replaces: Option<PathBuf>) -> Dossier {
+    pub fn collect(
+        self,
+        logs: &Logs,
+        samples: &Samples,
+        hour: &History,
+        replaces: Option<PathBuf>,
+    ) -> Dossier {
         let Self { mut summary, run, at, others, states, evidence } = self;
         let lines = logs.tail(&summary.id, OWN_LINES);
         let mut files = vec![
@@ -41,7 +48,7 @@ impl Material {
         ];
         let processes = evidence.as_ref().map_or(&[][..], |evidence| &evidence.processes);
         files.push(("processes.txt".to_owned(), table(processes, &states).into_bytes()));
-        files.push(("resources.json".to_owned(), resources(samples, run, processes)));
+        files.push(("resources.json".to_owned(), resources(samples, run, processes, hour)));
         if let Some(evidence) = evidence {
             files.push(("stacks.txt".to_owned(), evidence.stacks.into_bytes()));
             for (pid, dump) in evidence.dumps {
@@ -142,7 +149,7 @@ fn table(processes: &[ProcessUsage], states: &[ComponentView]) -> String {
     text
 }
 
-fn resources(samples: &Samples, run: RunId, processes: &[ProcessUsage]) -> Vec<u8> {
+fn resources(samples: &Samples, run: RunId, processes: &[ProcessUsage], hour: &History) -> Vec<u8> {
     let last = samples.last(run).map(|(age, usage)| {
         serde_json::json!({
             "age_s": age.as_secs_f64(),
@@ -166,7 +173,11 @@ fn resources(samples: &Samples, run: RunId, processes: &[ProcessUsage]) -> Vec<u
             })
         })
         .collect();
-    let value = serde_json::json!({ "last_sample": last, "processes": processes });
+    let value = serde_json::json!({
+        "last_sample": last,
+        "processes": processes,
+        "last_hour": hour,
+    });
     let mut text = serde_json::to_vec_pretty(&value).unwrap_or_default();
     text.push(b'\n');
     text
