@@ -28,6 +28,8 @@ const MAY_IMPORT: [(&str, &[&str]); 22] = [
     // Commands of exec checks are processes like others.
     ("probes", &["registry", "process"]),
     ("sampler", &["registry", "process"]),
+    // Rows and files; who samples, and when, is the driver's.
+    ("history", &[]),
     // The driver: the world's rooms, the pure ones, and the listeners that it opens.
     (
         "runtime",
@@ -40,11 +42,13 @@ const MAY_IMPORT: [(&str, &[&str]); 22] = [
             "logs",
             "probes",
             "sampler",
+            "history",
             "updates",
             "events",
             "alerts",
             "courier",
             "control",
+            "dossier",
         ],
     ),
     // Of the runtime it may know the handle alone; see `control_knows_the_handle_alone`.
@@ -53,6 +57,7 @@ const MAY_IMPORT: [(&str, &[&str]); 22] = [
     ("client", &["control"]),
     ("console", &["client"]),
     ("demo", &[]),
+    ("dossier", &[]),
     ("guardian", &[]),
     (
         "cli",
@@ -139,7 +144,8 @@ fn the_pure_rooms_touch_no_world() {
 
 #[test]
 fn control_knows_the_handle_alone() {
-    const HANDLE: [&str; 4] = ["Handle", "Message", "Request", "Targets"];
+    const HANDLE: [&str; 7] =
+        ["Handle", "HistoryRange", "LogFeed", "LogRequest", "Message", "Request", "Targets"];
     for source in sources().into_iter().filter(|source| source.room == "control") {
         let names = names_from(&source.code, "runtime");
         let strangers: Vec<_> =

@@ -128,7 +128,8 @@ impl Message {
     }
 
     fn add_commands(&self, text: &mut String) {
-        let command = format!("s7supervisor -r {}", quoted(&self.registry));
+        let registry = shlex::try_quote(&self.registry).unwrap_or(self.registry.as_str().into());
+        let command = format!("s7supervisor -r {registry}");
         text.push_str("\nTo look:\n");
         for component in
             leading(&self.notices).iter().filter_map(|notice| notice.component.as_ref())
@@ -186,14 +187,4 @@ fn in_one_line(mut notice: Notice) -> Notice {
         notice.text = notice.text.replace(char::is_control, " ");
     }
     notice
-}
-
-/// As a shell takes it for one word.
-fn quoted(path: &str) -> String {
-    let plain = |c: char| c.is_ascii_alphanumeric() || "/._-+,:@%".contains(c);
-    if !path.is_empty() && path.chars().all(plain) {
-        path.to_owned()
-    } else {
-        format!("'{}'", path.replace('\'', "'\\''"))
-    }
 }

@@ -5,14 +5,17 @@
 //! process. One verb, one file below `verbs/`.
 
 mod args;
+mod console;
 mod engine;
 mod exit;
 mod follow;
 mod gone;
+mod hosts;
 mod loading;
 mod place;
 mod progress;
 mod receivers;
+mod several;
 mod stream;
 mod table;
 mod ui;
@@ -69,6 +72,7 @@ fn refuse(ui: &Ui, failure: &Failure) -> ExitCode {
 fn perform(context: &Context, command: Command) -> Result<(), Failure> {
     match command {
         // These have a runtime of their own, or need none.
+        Command::Console(with) => verbs::console::perform(context, &with.own),
         Command::Run(with) => verbs::run::perform(context, &with.own),
         Command::Check(with) => verbs::check::perform(context, &with.own),
         Command::Demo(with) => verbs::demo::perform(context, &with.own),
@@ -77,6 +81,7 @@ fn perform(context: &Context, command: Command) -> Result<(), Failure> {
             Ok(())
         }
         Command::Man => verbs::man::perform(context),
+        Command::DialStdio => verbs::dial_stdio::perform(context),
         Command::DemoComponent(arguments) => component::run(&arguments).map_err(Failure::failed),
         Command::Start(with) => block_on(verbs::start::perform(context, &with.own.ids)),
         Command::Stop(with) => block_on(verbs::stop::perform(context, &with.own.ids)),

@@ -37,6 +37,7 @@ pub fn document() -> &'static str {
         routes::component,
         routes::explain,
         routes::details,
+        routes::history,
         routes::component_command,
         routes::command,
         routes::hold,
@@ -46,6 +47,9 @@ pub fn document() -> &'static str {
         routes::operation,
         routes::updates,
         routes::events,
+        routes::logs,
+        routes::component_logs,
+        routes::reopen,
         routes::description,
         routes::health,
         routes::ready,
@@ -57,6 +61,7 @@ pub fn document() -> &'static str {
     tags(
         (name = "state", description = "What is"),
         (name = "commands", description = "What changes something"),
+        (name = "logs", description = "What components wrote"),
         (name = "probes", description = "For load balancers and orchestrators; no token"),
     ),
 )]

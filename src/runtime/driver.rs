@@ -20,8 +20,10 @@ use tokio::{
 use super::{
     alerting::Alerting,
     clock,
+    dossiers::Desk,
     engine::Place,
     handle::Message,
+    history::Chronicle,
     holds::HoldFile,
     journal::{Entry, Journal},
     launch,
@@ -67,8 +69,10 @@ pub(super) struct Driver {
     pub containment: Containment,
     pub journal: Journal,
     pub hold_file: HoldFile,
+    pub desk: Desk,
     pub samples: Samples,
     pub limits: LimitWatch,
+    pub history: Chronicle,
     pub publisher: Publisher,
     pub telling: Telling,
     pub alerting: Alerting,
@@ -210,6 +214,7 @@ impl Driver {
             self.trace_statistics();
         }
         self.look_at_limits(now);
+        self.keep_history(now);
         self.tell_manager();
         self.publish(now);
         self.send_alerts(now);
@@ -224,6 +229,7 @@ impl Driver {
             self.next_watchdog,
             lingering,
             self.limits.next_deadline(),
+            Some(self.history.next_deadline()),
             self.publisher.next_deadline(),
             self.telling.next_deadline(),
             self.alerting.next_deadline(),
@@ -323,12 +329,11 @@ impl Driver {
         running.leader_ended = true;
         let id = running.id.clone();
         let tree_gone = running.tree.is_empty();
-        let expected = self.supervisor.component(&id).is_some_and(|view| {
-            view.state == crate::wire::ComponentState::Stopping && view.reason.is_some()
-        });
+        let expected = self.supervisor.is_end_expected(run);
         self.logs.exited(&id, run, exit, expected);
         let oom = self.is_out_of_memory(run, exit);
         self.tell_exit(&id, run, exit, Told { expected, oom });
+        self.complete_dossier(run, exit, oom);
         self.facts.push(Fact::Exited { run, exit, oom, tree_gone });
         if tree_gone {
             self.forget(run);
@@ -505,11 +510,10 @@ impl Driver {
 
     fn summary(&self) -> String {
         use crate::wire::ComponentState::{Failed, Running};
-        let snapshot = self.supervisor.snapshot();
-        let count = |state| snapshot.iter().filter(|view| view.state == state).count();
-        let (running, failed) = (count(Running), count(Failed));
+        let (all, running) = self.supervisor.count(Running);
+        let (_, failed) = self.supervisor.count(Failed);
         let failed = if failed > 0 { format!(", {failed} failed") } else { String::new() };
-        format!("{running} of {} running{failed}", snapshot.len())
+        format!("{running} of {all} running{failed}")
     }
 
     /// The process of a run, for those who ask by pid.

@@ -9,14 +9,18 @@ use std::time::Duration;
 
 use tokio::sync::{mpsc, oneshot};
 
-use super::clock;
+use super::{
+    clock,
+    history::HistoryRange,
+    log_feed::{LogFeed, LogRequest, LogSources},
+};
 use crate::{
     events::EventLog,
     model::{OperationId, Origin, RunId},
     updates::{Reader, Updates},
     wire::{
-        Acceptance, ComponentDetails, ComponentStatus, Explanation, HoldReport, Operation, Problem,
-        ProblemCode, Readiness, ReloadReport, Snapshot, Status, Verb,
+        Acceptance, ComponentDetails, ComponentStatus, Explanation, History, HoldReport, Operation,
+        Problem, ProblemCode, Readiness, ReloadReport, Snapshot, Status, Verb,
     },
 };
 
@@ -67,6 +71,11 @@ pub enum Message {
         id: String,
         reply: Reply<Explanation>,
     },
+    History {
+        id: String,
+        range: HistoryRange,
+        reply: Reply<History>,
+    },
     Details {
         id: String,
         reply: Reply<ComponentDetails>,
@@ -93,6 +102,16 @@ pub enum Message {
     },
     Readiness {
         reply: Reply<Readiness>,
+    },
+    /// The logs of these components; of all, where none is named.
+    Logs {
+        ids: Vec<String>,
+        reply: Reply<LogSources>,
+    },
+    /// Replied to when the log files are closed: the next output goes to new ones.
+    ReopenLogs {
+        origin: Origin,
+        reply: Reply<()>,
     },
     /// Neither start nor restart it until then; none: until it is released.
     Hold {
@@ -174,6 +193,16 @@ impl Handle {
         self.ask(|reply| Message::Explain { id, reply }).await
     }
 
+    /// Figures and states over time; see [`HistoryRange`] for what is left out.
+    pub async fn history(
+        &self,
+        id: impl Into<String>,
+        range: HistoryRange,
+    ) -> Result<History, Problem> {
+        let id = id.into();
+        self.ask(|reply| Message::History { id, range, reply }).await
+    }
+
     /// How a component is launched, and its processes now.
     pub async fn details(&self, id: impl Into<String>) -> Result<ComponentDetails, Problem> {
         let id = id.into();
@@ -224,6 +253,17 @@ impl Handle {
 
     pub async fn readiness(&self) -> Result<Readiness, Problem> {
         self.ask(|reply| Message::Readiness { reply }).await
+    }
+
+    /// The logs of components, piece by piece.
+    pub async fn logs(&self, request: LogRequest) -> Result<LogFeed, Problem> {
+        let ids = request.ids.clone();
+        let sources = self.ask(|reply| Message::Logs { ids, reply }).await?;
+        Ok(LogFeed::new(sources, request))
+    }
+
+    pub async fn reopen_logs(&self, origin: Origin) -> Result<(), Problem> {
+        self.ask(|reply| Message::ReopenLogs { origin, reply }).await
     }
 
     async fn ask<T>(&self, message: impl FnOnce(Reply<T>) -> Message) -> Result<T, Problem> {

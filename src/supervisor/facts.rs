@@ -34,6 +34,7 @@ impl Supervisor {
             Fact::NotReady { run, why } => Event::NotReady { run, why },
             Fact::Unhealthy { run, why } => Event::Unhealthy { run, why },
             Fact::OverLimit { run, why } => Event::OverLimit { run, why },
+            Fact::EvidenceGathered { run } => Event::EvidenceGathered { run },
             Fact::HealthChanged { run: _, health, detail } => {
                 let entry = self.entry_mut(slot);
                 if health == Health::Ok {
@@ -143,6 +144,12 @@ impl Supervisor {
                 machine::Effect::Spawn { run } => Effect::Spawn { id, run },
                 machine::Effect::RequestStop { run } => Effect::RequestStop { id, run },
                 machine::Effect::RequestOrphansStop { run } => Effect::RequestOrphansStop { run },
+                machine::Effect::GatherEvidence { run, ended } => {
+                    Effect::GatherEvidence { id, run, ended }
+                }
+                machine::Effect::Crashed { run, process, ended } => {
+                    Effect::Crashed { id, run, process, ended }
+                }
                 machine::Effect::KillTree { run } => Effect::KillTree { run },
                 machine::Effect::StartProbes { run, ready_already } => {
                     Effect::StartProbes { id, run, ready_already }
@@ -171,6 +178,7 @@ impl Supervisor {
             self.recheck_around(slot);
         }
         if was != is {
+            self.recount(was, is);
             let record = self.entry(slot).machine.record();
             let given_up = matches!(
                 is,
@@ -182,6 +190,12 @@ impl Supervisor {
             }
         }
         self.forget_if_removed(now, slot, effects);
+    }
+
+    fn recount(&mut self, was: ComponentState, is: ComponentState) {
+        let before = self.tally.entry(was).or_default();
+        *before = before.saturating_sub(1);
+        *self.tally.entry(is).or_default() += 1;
     }
 
     /// Keeps the map of runs, and what belongs to a run alone.
@@ -237,7 +251,10 @@ impl Supervisor {
         self.order.retain(|&other| other != slot);
         self.recheck.remove(&slot);
         self.touched.remove(&slot);
-        self.entries[slot.0 as usize] = None;
+        if let Some(entry) = self.entries[slot.0 as usize].take() {
+            let count = self.tally.entry(entry.machine.state().name()).or_default();
+            *count = count.saturating_sub(1);
+        }
         self.free.push(slot);
         effects.push(Effect::Removed { id });
     }
@@ -274,6 +291,7 @@ impl Fact {
             | Self::NotReady { run, .. }
             | Self::Unhealthy { run, .. }
             | Self::OverLimit { run, .. }
+            | Self::EvidenceGathered { run }
             | Self::HealthChanged { run, .. }
             | Self::StatusText { run, .. } => *run,
         }

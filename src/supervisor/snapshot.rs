@@ -2,7 +2,7 @@
 
 use super::{Hold, Slot, Supervisor};
 use crate::{
-    machine::{State, StopCause},
+    machine::{State, StopCause, StopPhase},
     model::{ComponentId, LastExit, Moment, RunId},
     wire::{ComponentState, Health, Intent},
 };
@@ -38,6 +38,15 @@ impl Supervisor {
 
     pub fn component(&self, id: &str) -> Option<ComponentView> {
         self.find(id).map(|slot| self.view(slot))
+    }
+
+    /// Every component's state, and its present or last run.
+    pub fn states(&self) -> impl Iterator<Item = (&ComponentId, ComponentState, Option<RunId>)> {
+        self.order.iter().map(|&slot| {
+            let entry = self.entry(slot);
+            let machine = &entry.machine;
+            (&entry.id, machine.state().name(), machine.record().last_run)
+        })
     }
 
     /// Every id, in the order of the registry.
@@ -129,6 +138,9 @@ impl Supervisor {
                 } else {
                     format!("its start delay of {} s", entry.config().start_delay.as_secs_f64())
                 })
+            }
+            State::Stopping { phase: StopPhase::Evidence { .. }, .. } => {
+                Some("what it is doing to be written down".to_owned())
             }
             State::Stopping { leader, cause, .. } => Some(match (leader, cause) {
                 (None, StopCause::Failure(_)) => "its process to end".to_owned(),

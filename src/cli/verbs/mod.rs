@@ -2,7 +2,9 @@
 
 pub mod check;
 pub mod completions;
+pub mod console;
 pub mod demo;
+pub mod dial_stdio;
 pub mod events;
 pub mod explain;
 pub mod hold;

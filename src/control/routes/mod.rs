@@ -2,6 +2,7 @@
 
 mod commands;
 mod events;
+mod logs;
 mod operations;
 mod probes;
 mod snapshots;
@@ -10,6 +11,7 @@ mod updates;
 
 pub(super) use commands::*;
 pub(super) use events::*;
+pub(super) use logs::*;
 pub(super) use operations::*;
 pub(super) use probes::*;
 pub(super) use snapshots::*;
@@ -49,6 +51,7 @@ pub(super) fn routes(handle: Handle) -> Router {
         .route("/v1/components/{id}", get(component))
         .route("/v1/components/{id}/explain", get(explain))
         .route("/v1/components/{id}/details", get(details))
+        .route("/v1/components/{id}/history", get(history))
         .route("/v1/components/{id}/start", post(async |a| component_command(Verb::Start, a).await))
         .route("/v1/components/{id}/stop", post(async |a| component_command(Verb::Stop, a).await))
         .route(
@@ -67,6 +70,9 @@ pub(super) fn routes(handle: Handle) -> Router {
         .route("/v1/operations/{n}", get(operation))
         .route("/v1/updates", get(updates))
         .route("/v1/events", get(events))
+        .route("/v1/logs", get(logs))
+        .route("/v1/components/{id}/logs", get(component_logs))
+        .route("/v1/reopen", post(reopen))
         .route("/v1/openapi.json", get(description))
         .route("/healthz", get(health))
         .route("/readyz", get(ready))
