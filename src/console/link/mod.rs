@@ -4,6 +4,7 @@
 //!              ┌─ connection   the stream of updates, reconnected for ever
 //!   requests ──┼─ commands     one after the other, each answered
 //!              ├─ looks        explanations, details, histories: the latest of each
+//!              ├─ pages        pieces of the past of logs, each answered
 //!              └─ logs         one stream for all logs on the screen, resumed where it broke
 //!                    ⋮  the same for each host
 //! ```
@@ -17,6 +18,7 @@ mod connection;
 mod delays;
 mod logs;
 mod looks;
+mod pages;
 
 #[cfg(test)]
 mod tests;
@@ -78,6 +80,7 @@ impl Host {
 struct Desk {
     commands: mpsc::UnboundedSender<commands::Command>,
     looks: mpsc::UnboundedSender<looks::Look>,
+    pages: mpsc::UnboundedSender<pages::Wish>,
     logs: watch::Sender<Vec<LogWish>>,
     reconnect: Arc<Notify>,
 }
@@ -86,6 +89,7 @@ impl Desk {
     fn open(host: Host, watchers: &mut JoinSet<()>, commands: &mut JoinSet<()>) -> Self {
         let (command_sender, command_queue) = mpsc::unbounded_channel();
         let (look_sender, look_queue) = mpsc::unbounded_channel();
+        let (page_sender, page_queue) = mpsc::unbounded_channel();
         let (logs, wishes) = watch::channel(Vec::new());
         let (live_sender, live) = watch::channel(false);
         let reconnect = Arc::new(Notify::new());
@@ -99,10 +103,14 @@ impl Desk {
         watchers.spawn(async move {
             let ConsoleGone = logs::follow(&of, wishes, live).await;
         });
+        let of = host.clone();
+        watchers.spawn(async move {
+            let ConsoleGone = pages::perform(&of, page_queue).await;
+        });
         watchers.spawn(async move {
             let ConsoleGone = looks::perform(&host, look_queue).await;
         });
-        Self { commands: command_sender, looks: look_sender, logs, reconnect }
+        Self { commands: command_sender, looks: look_sender, pages: page_sender, logs, reconnect }
     }
 
     /// A task that has ended had nobody to tell: then there is nobody to answer either.
@@ -114,6 +122,9 @@ impl Desk {
             }
             Ask::Logs { wanted } => {
                 self.logs.send_replace(wanted);
+            }
+            Ask::Page { number, ids, part, most } => {
+                let _gone = self.pages.send(pages::Wish { number, ids, part, most });
             }
             Ask::History { id, range, points } => {
                 let _gone = self.looks.send(looks::Look::History { id, range, points });

@@ -16,6 +16,7 @@ mod confirm;
 mod facts;
 mod filter;
 mod log_line;
+mod log_pages;
 mod log_view;
 mod overlay;
 mod table;
@@ -32,6 +33,7 @@ pub use facts::{Facts, Host, LinkState, Pending, Row, RowKey};
 pub use filter::score;
 pub use filter::{Filter, InvalidFilter};
 pub use log_line::{LineId, LineKind, LogLine};
+pub use log_pages::{Paged, Paging};
 pub use log_view::{LogView, Pattern};
 pub use log_view::{PANE_BYTES, SCREEN_BYTES};
 pub use overlay::{Field, Overlay, Palette, PaletteItem, Purpose, edit};
@@ -69,6 +71,8 @@ pub struct Model {
     pub mouse: bool,
     /// Of whom the details were asked for last: which run, when.
     pub asked_details: Option<(RowKey, Option<u64>, Moment)>,
+    /// Whose history of which range was asked for last, and when.
+    pub asked_history: Option<(RowKey, Range, Moment)>,
     /// Numbers of commands, so that answers find their question.
     pub next_number: u64,
     /// Commands that wait for their answer.
@@ -114,8 +118,6 @@ pub struct Details {
     pub tab: Tab,
     pub range: Range,
     pub scroll: usize,
-    /// The range whose history was asked for, and when.
-    pub asked_range: Option<(Range, Moment)>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -195,6 +197,7 @@ impl Model {
             first_run: false,
             mouse: false,
             asked_details: None,
+            asked_history: None,
             next_number: 1,
             asked: Vec::new(),
             log_wishes,
@@ -313,7 +316,7 @@ impl Tab {
 
 impl Details {
     pub fn new(key: RowKey) -> Self {
-        Self { key, tab: Tab::Info, range: Range::TwoMinutes, scroll: 0, asked_range: None }
+        Self { key, tab: Tab::Info, range: Range::TwoMinutes, scroll: 0 }
     }
 }
 
