@@ -53,7 +53,7 @@ const MAY_IMPORT: [(&str, &[&str]); 20] = [
         "cli",
         &[
             "registry", "plan", "process", "runtime", "control", "client", "console", "demo",
-            "guardian",
+            "guardian", "events",
         ],
     ),
     // The binary calls the command line.
@@ -134,7 +134,7 @@ fn the_pure_rooms_touch_no_world() {
 
 #[test]
 fn control_knows_the_handle_alone() {
-    const HANDLE: [&str; 4] = ["Handle", "Message", "Request", "Targets"];
+    const HANDLE: [&str; 6] = ["Handle", "LogFeed", "LogRequest", "Message", "Request", "Targets"];
     for source in sources().into_iter().filter(|source| source.room == "control") {
         let names = names_from(&source.code, "runtime");
         let strangers: Vec<_> =

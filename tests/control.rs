@@ -11,6 +11,10 @@ mod doors;
 mod engine;
 #[path = "control/limits.rs"]
 mod limits;
+#[path = "control/lines.rs"]
+mod lines;
+#[path = "control/logs.rs"]
+mod logs;
 #[path = "control/routes.rs"]
 mod routes;
 #[path = "control/served.rs"]

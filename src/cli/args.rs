@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
-use super::verbs::{check, completions, demo, explain, reload, run, status};
+use super::verbs::{check, completions, demo, events, explain, hold, reload, run, status};
 use crate::demo::component;
 
 /// Starts, watches, restarts and stops the components of a `SupervisorRegistry.xml`.
@@ -115,8 +115,14 @@ pub enum Command {
     Reload(With<reload::Arguments>),
     /// What runs, since when, with how much memory
     Status(With<status::Arguments>),
+    /// What happened, to whom, and who asked for it
+    Events(With<events::Arguments>),
     /// Why a component is in its state
     Explain(With<explain::Arguments>),
+    /// No start and no restart of components, by hand or by itself, until released or --until
+    Hold(With<hold::Arguments>),
+    /// End the hold of components; what it held back is carried out
+    Release(With<Ids>),
     /// Verify the registry and print the plan: order and commands
     Check(With<check::Arguments>),
     /// The Supervisor on a built-in registry of three small components in a temporary folder
@@ -150,9 +156,11 @@ impl Command {
         match self {
             Self::Run(with) => with.lists.clone(),
             Self::Start(with) | Self::Stop(with) | Self::Restart(with) => with.lists.clone(),
-            Self::Kill(with) => with.lists.clone(),
+            Self::Kill(with) | Self::Release(with) => with.lists.clone(),
+            Self::Hold(with) => with.lists.clone(),
             Self::Reload(with) => with.lists.clone(),
             Self::Status(with) => with.lists.clone(),
+            Self::Events(with) => with.lists.clone(),
             Self::Explain(with) => with.lists.clone(),
             Self::Check(with) => with.lists.clone(),
             Self::Demo(with) => with.lists.clone(),

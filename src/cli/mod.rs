@@ -83,7 +83,10 @@ fn perform(context: &Context, command: Command) -> Result<(), Failure> {
         Command::Kill(with) => block_on(verbs::kill::perform(context, &with.own.ids)),
         Command::Reload(with) => block_on(verbs::reload::perform(context, &with.own)),
         Command::Status(with) => block_on(verbs::status::perform(context, &with.own)),
+        Command::Events(with) => block_on(verbs::events::perform(context, &with.own)),
         Command::Explain(with) => block_on(verbs::explain::perform(context, &with.own)),
+        Command::Hold(with) => block_on(verbs::hold::perform(context, &with.own)),
+        Command::Release(with) => block_on(verbs::hold::release(context, &with.own.ids)),
     }
 }
 

@@ -100,7 +100,7 @@ fn block(operation: &Operation, width: usize, height: usize, colour: bool) -> Ve
         shown.sort_by_key(|progress| match progress.outcome {
             Outcome::Failed => 0,
             Outcome::Pending => 1,
-            Outcome::Superseded | Outcome::Done => 2,
+            Outcome::Superseded | Outcome::Held | Outcome::Done => 2,
         });
         shown.truncate(room);
     }
@@ -154,13 +154,15 @@ fn line(progress: &Progress) -> String {
 fn remark(progress: &Progress) -> (String, Tone) {
     let mut parts = Vec::new();
     parts.extend(progress.pid.map(|pid| format!("pid {pid}")));
-    if progress.outcome == Outcome::Superseded {
-        parts.push("another command took its place".to_owned());
+    match progress.outcome {
+        Outcome::Superseded => parts.push("another command took its place".to_owned()),
+        Outcome::Held => parts.push("left alone".to_owned()),
+        Outcome::Pending | Outcome::Done | Outcome::Failed => {}
     }
     parts.extend(progress.detail.as_deref().map(|detail| clean(detail).into_owned()));
     let text = parts.join(", ");
     let tone = match progress.outcome {
-        Outcome::Pending => Tone::Busy,
+        Outcome::Pending | Outcome::Held => Tone::Busy,
         Outcome::Done => words::state_tone(progress.state),
         Outcome::Failed | Outcome::Superseded => Tone::Bad,
     };
@@ -181,7 +183,7 @@ pub fn result(operation: &Operation, colour: bool) -> String {
 /// What did not end as asked, in words; `None` where all did.
 pub fn failure(operation: &Operation) -> Option<String> {
     let missed: Vec<&Progress> =
-        operation.components.iter().filter(|progress| progress.outcome != Outcome::Done).collect();
+        operation.components.iter().filter(|progress| is_missed(progress.outcome)).collect();
     if missed.is_empty() {
         return None;
     }
@@ -207,6 +209,14 @@ pub fn failure(operation: &Operation) -> Option<String> {
         let _ = write!(text, "\nmore: s7supervisor explain {}", clean(&first.id));
     }
     Some(text)
+}
+
+/// Who is held was left alone on purpose: the operation did what it could.
+fn is_missed(outcome: Outcome) -> bool {
+    match outcome {
+        Outcome::Done | Outcome::Held => false,
+        Outcome::Pending | Outcome::Failed | Outcome::Superseded => true,
+    }
 }
 
 fn why(progress: &Progress) -> String {

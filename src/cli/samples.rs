@@ -35,6 +35,7 @@ pub fn component(id: &str, state: ComponentState) -> ComponentStatus {
         next_attempt_s: None,
         attempt: 0,
         enabled: true,
+        hold: None,
         reason: None,
     }
 }

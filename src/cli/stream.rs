@@ -115,7 +115,7 @@ fn change(component: &ComponentStatus, before: Option<&Told>) -> String {
     {
         line.push_str(" healthy");
     }
-    if let Some((_, remark)) = table::remark(component) {
+    if let Some((_, remark)) = table::remark(component, jiff::Timestamp::now()) {
         let _ = write!(line, " ({remark})");
     }
     line

@@ -7,6 +7,7 @@ use unicode_width::UnicodeWidthStr;
 
 use super::{
     ui::{Tone, clean, paint},
+    verbs::hold,
     words,
 };
 use crate::wire::{ComponentState, ComponentStatus, Health, Status, SupervisorStatus};
@@ -37,7 +38,8 @@ pub fn status(status: &Status, now: Timestamp, colour: bool) -> String {
     }
     let rows: Vec<_> = status.components.iter().map(|component| row(component, now)).collect();
     text.push_str(&table(&rows, colour));
-    let remarks: Vec<_> = status.components.iter().filter_map(remark).collect();
+    let remarks: Vec<_> =
+        status.components.iter().filter_map(|component| remark(component, now)).collect();
     if !remarks.is_empty() {
         text.push('\n');
         for (id, remark) in remarks {
@@ -123,7 +125,7 @@ fn table(rows: &[[Cell; 9]], colour: bool) -> String {
 }
 
 /// What an operator must know beyond the row: why it is not running, or not well.
-pub fn remark(component: &ComponentStatus) -> Option<(&str, String)> {
+pub fn remark(component: &ComponentStatus, now: Timestamp) -> Option<(&str, String)> {
     let reason = component.reason.as_deref();
     let mut parts: Vec<String> = Vec::new();
     match component.state {
@@ -153,6 +155,10 @@ pub fn remark(component: &ComponentStatus) -> Option<(&str, String)> {
     }
     if component.state == ComponentState::Failed && parts.is_empty() {
         parts.push("gave up".to_owned());
+    }
+    // First, since it is why nobody does anything about the rest.
+    if let Some(hold) = &component.hold {
+        parts.insert(0, hold::in_words(hold, now));
     }
     let speaks = !parts.is_empty();
     speaks.then(|| (component.id.as_str(), parts.join("; ")))

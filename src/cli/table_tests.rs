@@ -46,6 +46,6 @@ fn a_registry_without_components_is_no_empty_table() {
 
 #[test]
 fn what_is_well_needs_no_remark() {
-    assert_eq!(remark(&component("is", ComponentState::Running)), None);
-    assert_eq!(remark(&component("is", ComponentState::Stopped)), None);
+    assert_eq!(remark(&component("is", ComponentState::Running), samples::now()), None);
+    assert_eq!(remark(&component("is", ComponentState::Stopped), samples::now()), None);
 }

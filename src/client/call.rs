@@ -8,8 +8,8 @@ use serde::{Deserialize, Serialize, de::DeserializeOwned};
 
 use super::{Client, ClientError};
 use crate::wire::{
-    Acceptance, ComponentStatus, Explanation, Operation, Problem, Readiness, ReloadReport, Status,
-    Verb,
+    Acceptance, ComponentStatus, Explanation, HoldReport, Operation, Problem, Readiness,
+    ReloadReport, Status, Verb,
 };
 
 /// How a command is asked for.
@@ -98,6 +98,28 @@ impl Client {
             request = request.header(header::IF_MATCH, format!("\"{run}\""));
         }
         self.call(request, options.wait).await
+    }
+
+    /// Holds a component: it is neither started nor restarted until `until` (RFC 3339), or until
+    /// it is released.
+    pub async fn hold(
+        &self,
+        id: &str,
+        until: Option<&str>,
+        reason: Option<&str>,
+    ) -> Result<HoldReport, ClientError> {
+        let parameters = [("until", until), ("reason", reason)];
+        let given = parameters.iter().filter_map(|(name, value)| Some((name, (*value)?)));
+        let query: Vec<String> =
+            given.map(|(name, value)| format!("{name}={}", escaped(value))).collect();
+        let path = format!("/v1/components/{}/hold?{}", escaped(id), query.join("&"));
+        self.call(request(Method::POST, &path), None).await
+    }
+
+    /// Ends a hold.
+    pub async fn release(&self, id: &str) -> Result<HoldReport, ClientError> {
+        let path = format!("/v1/components/{}/release", escaped(id));
+        self.call(request(Method::POST, &path), None).await
     }
 
     /// An operation as it stands.

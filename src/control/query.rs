@@ -53,6 +53,31 @@ impl Parameters {
         }
     }
 
+    /// `?until=TIME`: `+2h` or RFC 3339, in the future.
+    pub(super) fn until(&mut self) -> Result<Option<Timestamp>, Refusal> {
+        let Some(text) = self.one("until")? else { return Ok(None) };
+        // A client that wrote `+2h` unescaped meant no blank.
+        let text = match text.strip_prefix(' ') {
+            Some(rest) => format!("+{rest}"),
+            None => text,
+        };
+        let time = wire::time::parse_coming(&text, &ZonedDateTime::now());
+        time.map(Some).map_err(Refusal::bad_request)
+    }
+
+    /// `?NAME=TEXT`: one line of at most so many bytes; empty is none.
+    pub(super) fn line(&mut self, name: &str, longest: usize) -> Result<Option<String>, Refusal> {
+        let Some(text) = self.one(name)?.filter(|text| !text.trim().is_empty()) else {
+            return Ok(None);
+        };
+        if text.len() > longest || text.chars().any(char::is_control) {
+            return Err(Refusal::bad_request(format!(
+                "\"{name}\" is one line of at most {longest} bytes"
+            )));
+        }
+        Ok(Some(text.trim().to_owned()))
+    }
+
     /// `?NAME=NUMBER`, a whole number.
     pub(super) fn number(&mut self, name: &str) -> Result<Option<u64>, Refusal> {
         let Some(text) = self.one(name)? else { return Ok(None) };

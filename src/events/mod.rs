@@ -26,7 +26,7 @@ use tokio::sync::watch;
 use crate::wire::EventRecord;
 
 use files::Files;
-pub use read::{Query, read};
+pub use read::{Query, read, read_at};
 
 /// The newest events that are kept in memory.
 pub const RECENT: usize = 200;

@@ -3,11 +3,12 @@
 use std::{
     fs::File,
     io::{self, BufRead as _, BufReader},
+    path::{Path, PathBuf},
 };
 
 use jiff::Timestamp;
 
-use super::EventLog;
+use super::{EventLog, files::Files};
 use crate::wire::EventRecord;
 
 /// Which events are wanted.
@@ -43,9 +44,40 @@ pub fn read(
     query: &Query,
     mut take: impl FnMut(EventRecord) -> bool,
 ) -> io::Result<u64> {
+    let mut wants_more = true;
+    let mut newest = read_files(log.paths(), query, |event| {
+        wants_more = take(event);
+        wants_more
+    })?;
+    // What the disk has not taken.
+    let rest = if wants_more { log.since(newest) } else { Vec::new() };
+    for event in rest {
+        newest = event.seq;
+        if query.wants(&event) && !take((*event).clone()) {
+            break;
+        }
+    }
+    Ok(newest)
+}
+
+/// As [`read`], from the files of this base path alone: for whoever looks while no Supervisor
+/// runs. Writes nothing.
+pub fn read_at(
+    base: &Path,
+    query: &Query,
+    take: impl FnMut(EventRecord) -> bool,
+) -> io::Result<u64> {
+    read_files(Files::closed(base).paths(), query, take)
+}
+
+fn read_files(
+    paths: Vec<PathBuf>,
+    query: &Query,
+    mut take: impl FnMut(EventRecord) -> bool,
+) -> io::Result<u64> {
     let mut newest = 0;
     let mut line = Vec::new();
-    for path in log.paths() {
+    for path in paths {
         let file = match File::open(&path) {
             // Turned over meanwhile; its events are in the next one.
             Err(error) if error.kind() == io::ErrorKind::NotFound => continue,
@@ -69,13 +101,6 @@ pub fn read(
             if query.wants(&event) && !take(event) {
                 return Ok(newest);
             }
-        }
-    }
-    // What the disk has not taken.
-    for event in log.since(newest) {
-        newest = event.seq;
-        if query.wants(&event) && !take((*event).clone()) {
-            break;
         }
     }
     Ok(newest)

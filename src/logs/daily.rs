@@ -30,6 +30,8 @@ const RETRY: Duration = Duration::from_millis(500);
 
 pub(super) struct Daily {
     names: Names,
+    /// Where the next byte will stand in everything that the component ever wrote.
+    position: u64,
     max_size: u64,
     file: Option<OpenFile>,
     outage: Option<Outage>,
@@ -73,9 +75,10 @@ pub(super) struct Written {
 }
 
 impl Daily {
-    pub fn new(base: &Path, max_size: u64) -> Self {
+    pub fn new(base: &Path, max_size: u64, position: u64) -> Self {
         Self {
             names: Names::new(base),
+            position,
             max_size,
             file: None,
             outage: None,
@@ -87,6 +90,16 @@ impl Daily {
 
     pub fn set_max_size(&mut self, max_size: u64) {
         self.max_size = max_size;
+    }
+
+    pub fn position(&self) -> u64 {
+        self.position
+    }
+
+    /// A remark takes a place among the bytes, too: its end.
+    pub fn remark(&mut self) -> u64 {
+        self.position += 1;
+        self.position
     }
 
     pub fn names(&self) -> &Names {
@@ -119,6 +132,7 @@ impl Daily {
         if bytes.is_empty() {
             return written;
         }
+        self.position += bytes.len() as u64;
         let mut begin = 0;
         if let Some(outage) = &mut self.outage {
             if now >= outage.retry_at && outage.mid_line {
@@ -338,7 +352,7 @@ mod tests {
     fn a_full_disk_is_told_once_and_storing_resumes_with_a_whole_line() {
         let disk = Limited::default();
         *disk.room.lock().expect("no panic") = 6;
-        let mut daily = Daily::new(Path::new("x/a.log"), 1000);
+        let mut daily = Daily::new(Path::new("x/a.log"), 1000, 0);
         let start = monotonic();
         let mut write = |text: &str, after: u32| {
             daily.write(&disk, text.as_bytes(), TODAY, start + RETRY * after)
@@ -364,7 +378,7 @@ mod tests {
             steps in prop::collection::vec(("[ab\n]{0,30}", 0..40_usize, any::<bool>()), 1..40)
         ) {
             let disk = Limited::default();
-            let mut daily = Daily::new(Path::new("x/a.log"), u64::MAX);
+            let mut daily = Daily::new(Path::new("x/a.log"), u64::MAX, 0);
             let mut now = monotonic();
             let (mut produced, mut stored, mut lost) = (0, 0, 0);
             let mut torn = 0;
@@ -387,7 +401,7 @@ mod tests {
     #[test]
     fn parts_end_at_line_ends_within_their_size() {
         let folder = tempfile::tempdir().expect("a folder");
-        let mut daily = Daily::new(&folder.path().join("a.log"), 10);
+        let mut daily = Daily::new(&folder.path().join("a.log"), 10, 0);
         let now = monotonic();
         for chunk in ["1234\n56", "78\n9", "\nabcdefghijklmno\np\n"] {
             let written = daily.write(&super::super::store::Disk, chunk.as_bytes(), TODAY, now);
@@ -399,7 +413,7 @@ mod tests {
         assert_eq!(read("a-2026-11-22.003.log"), "abcdefghijklmno\n");
         assert_eq!(read("a-2026-11-22.log"), "p\n");
         // A restart of the Supervisor goes on behind what is there.
-        let mut daily = Daily::new(&folder.path().join("a.log"), 10);
+        let mut daily = Daily::new(&folder.path().join("a.log"), 10, 0);
         daily.write(&super::super::store::Disk, b"q\n12345678\n", TODAY, now);
         assert_eq!(read("a-2026-11-22.004.log"), "p\nq\n");
         assert_eq!(read("a-2026-11-22.log"), "12345678\n");
@@ -409,7 +423,7 @@ mod tests {
     fn a_new_day_begins_with_a_whole_line() {
         let disk = Limited::default();
         *disk.room.lock().expect("no panic") = 1000;
-        let mut daily = Daily::new(Path::new("x/a.log"), 1000);
+        let mut daily = Daily::new(Path::new("x/a.log"), 1000, 0);
         let now = monotonic();
         daily.write(&disk, b"old\nbegun ", TODAY, now);
         assert!(!daily.close_old(date(2026, 11, 23)));

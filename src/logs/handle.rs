@@ -1,8 +1,8 @@
 //! The way in: [`Logs`], cheap to clone, safe to share.
 
 use std::{
-    collections::HashMap,
-    io,
+    collections::{HashMap, HashSet},
+    fmt, io,
     path::{Path, PathBuf},
     sync::{
         Arc, Mutex, MutexGuard, PoisonError,
@@ -159,6 +159,12 @@ impl Options {
             store: Arc::new(Disk),
             upkeep_delay: Duration::from_secs(2),
         }
+    }
+}
+
+impl fmt::Debug for Logs {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Logs").finish_non_exhaustive()
     }
 }
 
@@ -357,7 +363,14 @@ impl Logs {
         wait.recv_timeout(patience).is_ok()
     }
 
-    fn shared(&self, id: &ComponentId) -> Option<Arc<Shared>> {
+    /// Components that are not among these, with the base paths of their files.
+    pub fn others_than(&self, known: &HashSet<ComponentId>) -> Vec<(ComponentId, PathBuf)> {
+        let entries = self.entries();
+        let others = entries.iter().filter(|(id, _)| !known.contains(*id));
+        others.map(|(id, entry)| (id.clone(), entry.output.log.clone())).collect()
+    }
+
+    pub(super) fn shared(&self, id: &ComponentId) -> Option<Arc<Shared>> {
         self.entries().get(id).map(|entry| Arc::clone(&entry.shared))
     }
 

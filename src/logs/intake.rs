@@ -3,7 +3,7 @@
 use std::{
     collections::VecDeque,
     sync::{
-        Arc,
+        Arc, MutexGuard,
         atomic::{AtomicU64, Ordering},
     },
     time::{Duration, Instant},
@@ -13,12 +13,14 @@ use jiff::Timestamp;
 use regex::bytes::Regex;
 
 use super::{
+    assemble::Assembler,
     clock::Calendar,
     daily::{Daily, Outage, Written},
     handle::{Notice, Shared},
-    line::{Lines, Piece, Source, Stream},
+    line::{Mark, Piece, Source, Stream},
     merge::Merge,
     os::Pipe,
+    ring::Ring,
     stamped::{COMPONENT_REMARK, Stamped, TRACE_REMARK, Worth},
     store::Store,
 };
@@ -49,7 +51,7 @@ pub(super) struct Intake {
     pub output: Output,
     daily: Daily,
     merge: Merge,
-    lines: [Lines; 2],
+    assembler: Assembler,
     /// When the stream's unfinished line was begun, while it is not given out.
     open_since: [Option<Instant>; 2],
     /// The first line after the end of the run before.
@@ -57,6 +59,15 @@ pub(super) struct Intake {
     watch: Option<(RunId, Regex)>,
     /// Of the present outage.
     lost: Worth,
+}
+
+/// Where lines go that are whole: into memory, and to whoever waits for one.
+struct Outlet<'a> {
+    ring: MutexGuard<'a, Ring>,
+    watch: &'a mut Option<(RunId, Regex)>,
+    id: Option<&'a ComponentId>,
+    notices: &'a mut VecDeque<Notice>,
+    at: Timestamp,
 }
 
 impl Tools {
@@ -67,8 +78,16 @@ impl Tools {
 }
 
 impl Intake {
-    pub fn new(id: Option<ComponentId>, output: Output, shared: Arc<Shared>) -> Self {
-        let daily = Daily::new(&output.log, output.max_size);
+    /// Takes in a log from `at` on.
+    pub fn new(
+        id: Option<ComponentId>,
+        output: Output,
+        shared: Arc<Shared>,
+        at: Timestamp,
+    ) -> Self {
+        let begin = u64::try_from(at.as_microsecond()).unwrap_or_default();
+        let daily = Daily::new(&output.log, output.max_size, begin);
+        shared.ring().begin_at(begin);
         let run_begin = shared.ring().next();
         Self {
             id,
@@ -77,7 +96,7 @@ impl Intake {
             output,
             daily,
             merge: Merge::default(),
-            lines: Default::default(),
+            assembler: Assembler::default(),
             open_since: [None; 2],
             run_begin,
             watch: None,
@@ -93,7 +112,7 @@ impl Intake {
     pub fn configure(&mut self, tools: &mut Tools, output: Output, now: Instant) {
         if (&output.log, output.timestamps) != (&self.output.log, self.output.timestamps) {
             self.finish(tools, now);
-            self.daily = Daily::new(&output.log, output.max_size);
+            self.daily = Daily::new(&output.log, output.max_size, self.daily.position());
         }
         self.daily.set_max_size(output.max_size);
         self.output = output;
@@ -105,40 +124,73 @@ impl Intake {
         self.output.timestamps == Timestamps::None && self.merge.must_wait(stream)
     }
 
-    /// Takes what was read from a stream at `at`.
+    /// Takes what was read from a stream.
     pub fn take(&mut self, tools: &mut Tools, stream: Stream, chunk: &[u8], now: Instant) {
+        let newlines = if self.output.timestamps == Timestamps::None {
+            let mut merge = std::mem::take(&mut self.merge);
+            merge.push(stream, chunk, &mut |stream, bytes| self.write(tools, stream, bytes, now));
+            self.merge = merge;
+            memchr::memchr_iter(b'\n', chunk).count() as u64
+        } else {
+            self.stamp(tools, stream, chunk, now)
+        };
+        let counters = &self.shared.counters;
+        counters.bytes.fetch_add(chunk.len() as u64, Ordering::Release);
+        counters.lines.fetch_add(newlines, Ordering::Release);
+    }
+
+    /// Writes bytes as they are, and makes lines of them.
+    fn write(&mut self, tools: &mut Tools, stream: Stream, bytes: &[u8], now: Instant) {
+        let at = tools.calendar.now();
+        let today = tools.calendar.today(at);
+        let begin = self.daily.position();
+        // First to the file: what is read must not be in our hands alone.
+        let written = self.daily.write(&*tools.store, bytes, today, now);
+        let (assembler, mut outlet) = self.outlet(&mut tools.notices, at);
+        let newlines = assembler
+            .push(stream, bytes, begin, |stream, piece, end| outlet.give(stream, piece, end));
+        drop(outlet);
+        self.note_open(stream, newlines, now);
+        self.note_open(stream.other(), newlines, now);
+        let range = written.stored.clone();
+        let parts = [&bytes[..range.start], &bytes[range.clone()], &bytes[range.end..]];
+        self.account(tools, written, parts.map(Worth::of), at);
+    }
+
+    /// Makes lines of what was read, and writes them with their stamps.
+    fn stamp(&mut self, tools: &mut Tools, stream: Stream, chunk: &[u8], now: Instant) -> u64 {
         let at = tools.calendar.now();
         let stamps = self.output.timestamps;
-        if stamps == Timestamps::None {
-            // First to the file: what is read must not be in our hands alone.
-            let mut merge = std::mem::take(&mut self.merge);
-            merge.push(stream, chunk, &mut |bytes| self.store(tools, bytes, now));
-            self.merge = merge;
-        }
+        let begin = self.daily.position();
         let Tools { calendar, notices, batch, .. } = tools;
-        let Self { id, lines, shared, watch, .. } = self;
-        let lines = &mut lines[stream.index()];
-        let mut ring = shared.ring();
-        let newlines = lines.push(chunk, |piece| {
-            if stamps != Timestamps::None {
-                batch.add(calendar, stamps, at, stream, piece);
-            }
-            if !piece.after_cut {
-                ring.push(at, stream.into(), piece.text, piece.end);
-                notices.extend(matched(watch, id.as_ref(), piece.text));
-            }
+        let (assembler, mut outlet) = self.outlet(notices, at);
+        let newlines = assembler.push_apart(stream, chunk, |piece| {
+            batch.add(calendar, stamps, at, stream, piece);
+            outlet.give(stream, piece, begin + batch.text.len() as u64);
         });
-        drop(ring);
-        let open = lines.is_open();
+        drop(outlet);
+        self.note_open(stream, newlines, now);
+        self.store_batch(tools, now);
+        newlines
+    }
+
+    /// Keeps since when the line of this stream is open that was touched just now.
+    fn note_open(&mut self, stream: Stream, newlines: u64, now: Instant) {
+        let open = self.assembler.is_open(stream);
         let since = &mut self.open_since[stream.index()];
         *since = match *since {
             Some(since) if open && newlines == 0 => Some(since),
             _ => open.then_some(now),
         };
-        let counters = &self.shared.counters;
-        counters.bytes.fetch_add(chunk.len() as u64, Ordering::Release);
-        counters.lines.fetch_add(newlines, Ordering::Release);
-        self.store_batch(tools, now);
+    }
+
+    fn outlet<'a>(
+        &'a mut self,
+        notices: &'a mut VecDeque<Notice>,
+        at: Timestamp,
+    ) -> (&'a mut Assembler, Outlet<'a>) {
+        let Self { id, assembler, shared, watch, .. } = self;
+        (assembler, Outlet { ring: shared.ring(), watch, id: id.as_ref(), notices, at })
     }
 
     /// When an unfinished line is to be given out.
@@ -152,7 +204,7 @@ impl Intake {
             if self.open_since[stream.index()].is_some_and(|since| now >= since + PATIENCE) {
                 self.give_out(tools, stream);
                 let mut merge = std::mem::take(&mut self.merge);
-                merge.give_up(stream, &mut |bytes| self.store(tools, bytes, now));
+                merge.give_up(stream, &mut |stream, bytes| self.write(tools, stream, bytes, now));
                 self.merge = merge;
             }
         }
@@ -161,19 +213,20 @@ impl Intake {
 
     /// Gives out everything that is unfinished.
     pub fn finish(&mut self, tools: &mut Tools, now: Instant) {
+        let mut merge = std::mem::take(&mut self.merge);
+        merge.finish(&mut |stream, bytes| self.write(tools, stream, bytes, now));
+        self.merge = merge;
         for stream in Stream::BOTH {
             self.give_out(tools, stream);
-            self.lines[stream.index()].finish(|_| {});
         }
-        let mut merge = std::mem::take(&mut self.merge);
-        merge.finish(&mut |bytes| self.store(tools, bytes, now));
-        self.merge = merge;
+        self.assembler.finish(self.daily.position(), |_, _, _| {});
         self.store_batch(tools, now);
     }
 
     pub fn started(&mut self, at: Timestamp, run: RunId, pid: u32) {
         let text = format!("run {run} started, pid {pid}");
-        self.shared.ring().remark(at, Some(run), &text);
+        let end = self.daily.remark();
+        self.shared.ring().remark(at, end, Some(run), Mark::Started { pid }, &text);
     }
 
     /// The run has ended, and its pipes were read.
@@ -190,8 +243,10 @@ impl Intake {
             self.watch = None;
         }
         let asked = if expected { ", as asked" } else { "" };
+        let text = format!("run {run} ended: {exit}{asked}");
+        let end = self.daily.remark();
         let mut ring = self.shared.ring();
-        ring.remark(tools.calendar.now(), Some(run), &format!("run {run} ended: {exit}{asked}"));
+        ring.remark(tools.calendar.now(), end, Some(run), Mark::Ended { expected }, &text);
         self.run_begin = ring.next();
     }
 
@@ -216,22 +271,21 @@ impl Intake {
     /// Takes whole lines that have their stamp already: the trace log.
     pub fn take_trace(&mut self, tools: &mut Tools, text: &[u8], lost: u64, now: Instant) {
         let at = tools.calendar.now();
-        let mut ring = self.shared.ring();
-        let mut emit = |piece: Piece<'_>| {
-            if !piece.after_cut {
-                ring.push(at, Source::Out, piece.text, piece.end);
-            }
-        };
-        let lines = self.lines[0].push(text, &mut emit);
+        let begin = self.daily.position();
+        let (assembler, mut outlet) = self.outlet(&mut tools.notices, at);
+        let lines = assembler.push_apart(Stream::Out, text, |piece| {
+            outlet.give(Stream::Out, piece, begin + piece.upto as u64);
+        });
+        drop(outlet);
         tools.batch.add_as_is(text);
         if lost > 0 {
             // They were dropped when the queue was full of what has just been taken.
             let remark = format!("{lost} events were dropped: too many at once");
-            ring.remark(at, None, &remark);
             let stamps = self.output.timestamps;
             tools.batch.remark(&mut tools.calendar, stamps, at, TRACE_REMARK, &remark);
+            let end = begin + tools.batch.text.len() as u64;
+            self.shared.ring().remark(at, end, None, Mark::Note, &remark);
         }
-        drop(ring);
         let counters = &self.shared.counters;
         counters.bytes.fetch_add(text.len() as u64, Ordering::Release);
         counters.lines.fetch_add(lines, Ordering::Release);
@@ -241,28 +295,18 @@ impl Intake {
     fn give_out(&mut self, tools: &mut Tools, stream: Stream) {
         let at = tools.calendar.now();
         let stamps = self.output.timestamps;
+        let begin = self.daily.position();
         let Tools { calendar, notices, batch, .. } = tools;
-        let Self { id, lines, shared, watch, .. } = self;
-        lines[stream.index()].flush(|piece| {
+        let (assembler, mut outlet) = self.outlet(notices, at);
+        assembler.flush(stream, begin, &mut |stream, piece, mut end| {
             if stamps != Timestamps::None {
                 batch.add(calendar, stamps, at, stream, piece);
+                end = begin + batch.text.len() as u64;
             }
-            if !piece.after_cut {
-                shared.ring().push(at, stream.into(), piece.text, piece.end);
-                notices.extend(matched(watch, id.as_ref(), piece.text));
-            }
+            outlet.give(stream, piece, end);
         });
+        drop(outlet);
         self.open_since[stream.index()] = None;
-    }
-
-    /// Stores bytes as they are.
-    fn store(&mut self, tools: &mut Tools, bytes: &[u8], now: Instant) {
-        let at = tools.calendar.now();
-        let today = tools.calendar.today(at);
-        let written = self.daily.write(&*tools.store, bytes, today, now);
-        let range = written.stored.clone();
-        let parts = [&bytes[..range.start], &bytes[range.clone()], &bytes[range.end..]];
-        self.account(tools, written, parts.map(Worth::of), at);
     }
 
     /// Stores the lines that were stamped.
@@ -317,7 +361,7 @@ impl Intake {
             let Worth { bytes: lost_bytes, lines: lost_lines } = std::mem::take(&mut self.lost);
             let text = resumed_text(&outage, Worth { bytes: lost_bytes, lines: lost_lines });
             let (id, path) = (self.id.clone(), path.clone());
-            self.shared.ring().remark(at, None, &text);
+            self.note(at, &text);
             let component = id.as_deref().unwrap_or("Supervisor");
             tracing::warn!(component, file = %path.display(), "output is stored again: {text}");
             tools.notices.push_back(Notice::Resumed { id, path, lost_bytes, lost_lines });
@@ -326,12 +370,28 @@ impl Intake {
             let id = self.id.clone();
             let file = path.display().to_string();
             let text = format!("cannot store output in {file}: {error}; it is counted as lost");
-            self.shared.ring().remark(at, None, &text);
+            self.note(at, &text);
             let component = id.as_deref().unwrap_or("Supervisor");
             tracing::error!(component, file, error, "cannot store output: it is counted as lost");
             tools.notices.push_back(Notice::Lost { id, path, error });
         }
         self.lost = self.lost + after;
+    }
+
+    /// A remark about the storing, in the ring.
+    fn note(&mut self, at: Timestamp, text: &str) {
+        let end = self.daily.remark();
+        self.shared.ring().remark(at, end, None, Mark::Note, text);
+    }
+}
+
+impl Outlet<'_> {
+    /// Gives out a line that ends at `position`; what is behind a cut is in the file alone.
+    fn give(&mut self, stream: Stream, piece: Piece<'_>, position: u64) {
+        if !piece.after_cut {
+            self.ring.push(self.at, position, stream, piece.text, piece.end);
+            self.notices.extend(matched(self.watch, self.id, piece.text));
+        }
     }
 }
 

@@ -34,16 +34,33 @@ pub enum Source {
 pub struct Line {
     /// Grows by one with each line of this component, from 1, over the life of the Supervisor.
     pub sequence: u64,
+    /// Where it ends in everything that the component ever wrote; see [`Daily`](super::daily).
+    pub position: u64,
     /// When it was read from the pipe.
     pub at: Timestamp,
     pub source: Source,
-    /// The run that a remark is about; `None` for output.
+    /// The run that wrote it, or that a remark is about, as far as it is known.
     pub run: Option<RunId>,
+    /// What a remark remarks; `None` for output.
+    pub mark: Option<Mark>,
     /// Without its newline; any bytes, escape sequences included: to be made harmless before it
     /// is shown on a terminal.
     pub text: Vec<u8>,
     /// Why the text ends where it does.
     pub end: End,
+}
+
+/// What the Supervisor remarks among a component's lines.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Mark {
+    Started {
+        pid: u32,
+    },
+    Ended {
+        expected: bool,
+    },
+    /// Of the storing; nothing happened to the component.
+    Note,
 }
 
 /// Why a piece of a line ends where it does.
@@ -66,6 +83,8 @@ pub(super) struct Piece<'a> {
     pub end: End,
     /// An earlier piece of the same line was cut at [`LINE_MAX`].
     pub after_cut: bool,
+    /// Bytes of the chunk until here, the newline included.
+    pub upto: usize,
 }
 
 /// Makes lines of chunks, for one stream.
@@ -119,24 +138,25 @@ impl Lines {
     }
 
     /// Gives out every piece that `chunk` completes; returns the number of newlines in it.
-    pub fn push(&mut self, mut chunk: &[u8], mut emit: impl FnMut(Piece<'_>)) -> u64 {
+    pub fn push(&mut self, chunk: &[u8], mut emit: impl FnMut(Piece<'_>)) -> u64 {
         let mut newlines = 0;
-        while let Some(at) = memchr(b'\n', chunk) {
+        let mut begin = 0;
+        while let Some(length) = memchr(b'\n', &chunk[begin..]) {
             newlines += 1;
-            let (head, tail) = (&chunk[..at], &chunk[at + 1..]);
-            chunk = tail;
+            let end = begin + length;
             if self.rest.is_empty() {
-                self.whole(head, &mut emit);
+                self.whole(&chunk[..end], begin, &mut emit);
             } else {
-                let text = self.complete(head, &mut emit);
-                emit(Piece { text: &text, end: End::Newline, after_cut: self.cut });
+                let text = self.complete(&chunk[..end], begin, &mut emit);
+                let after_cut = self.cut;
+                emit(Piece { text: &text, end: End::Newline, after_cut, upto: end + 1 });
                 self.give_back(text);
             }
             self.cut = false;
+            begin = end + 1;
         }
-        if !chunk.is_empty() {
-            let text = self.complete(chunk, &mut emit);
-            self.rest = text;
+        if begin < chunk.len() {
+            self.rest = self.complete(chunk, begin, &mut emit);
         }
         newlines
     }
@@ -148,7 +168,7 @@ impl Lines {
         }
         // Taken, not cleared: a silent stream keeps no buffer.
         let text = std::mem::take(&mut self.rest);
-        emit(Piece { text: &text, end: End::Open, after_cut: self.cut });
+        emit(Piece { text: &text, end: End::Open, after_cut: self.cut, upto: 0 });
     }
 
     /// The run has ended: what comes next is a new line.
@@ -157,29 +177,37 @@ impl Lines {
         self.cut = false;
     }
 
-    /// A line that stands in the chunk as a whole.
-    fn whole(&mut self, mut text: &[u8], emit: &mut impl FnMut(Piece<'_>)) {
-        while text.len() > LINE_MAX {
-            let (head, tail) = text.split_at(LINE_MAX);
-            emit(Piece { text: head, end: End::Cut, after_cut: self.cut });
+    /// A line that stands in the chunk as a whole, from `begin` to its end.
+    fn whole(&mut self, chunk: &[u8], mut begin: usize, emit: &mut impl FnMut(Piece<'_>)) {
+        while chunk.len() - begin > LINE_MAX {
+            let upto = begin + LINE_MAX;
+            let text = &chunk[begin..upto];
+            emit(Piece { text, end: End::Cut, after_cut: self.cut, upto });
             self.cut = true;
-            text = tail;
+            begin = upto;
         }
-        emit(Piece { text, end: End::Newline, after_cut: self.cut });
+        let (text, upto) = (&chunk[begin..], chunk.len() + 1);
+        emit(Piece { text, end: End::Newline, after_cut: self.cut, upto });
     }
 
-    /// The rest with `text` appended, less what had to be given out to stay within the bound.
-    fn complete(&mut self, mut text: &[u8], emit: &mut impl FnMut(Piece<'_>)) -> Vec<u8> {
+    /// The rest with the chunk from `begin` on appended, less what had to be given out to stay
+    /// within the bound.
+    fn complete(
+        &mut self,
+        chunk: &[u8],
+        mut begin: usize,
+        emit: &mut impl FnMut(Piece<'_>),
+    ) -> Vec<u8> {
         let mut rest = std::mem::take(&mut self.rest);
-        while rest.len() + text.len() > LINE_MAX {
-            let (head, tail) = text.split_at(LINE_MAX - rest.len());
-            rest.extend_from_slice(head);
-            emit(Piece { text: &rest, end: End::Cut, after_cut: self.cut });
+        while rest.len() + (chunk.len() - begin) > LINE_MAX {
+            let upto = begin + LINE_MAX - rest.len();
+            rest.extend_from_slice(&chunk[begin..upto]);
+            emit(Piece { text: &rest, end: End::Cut, after_cut: self.cut, upto });
             self.cut = true;
             rest.clear();
-            text = tail;
+            begin = upto;
         }
-        rest.extend_from_slice(text);
+        rest.extend_from_slice(&chunk[begin..]);
         rest
     }
 

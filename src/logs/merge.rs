@@ -35,7 +35,7 @@ impl Merge {
     }
 
     /// Writes `chunk`, or holds it back.
-    pub fn push(&mut self, stream: Stream, chunk: &[u8], write: &mut impl FnMut(&[u8])) {
+    pub fn push(&mut self, stream: Stream, chunk: &[u8], write: &mut impl FnMut(Stream, &[u8])) {
         if self.must_wait(stream) {
             self.held.extend_from_slice(chunk);
             if self.held.len() > HELD_MAX {
@@ -44,17 +44,17 @@ impl Merge {
             return;
         }
         if self.held.is_empty() {
-            write(chunk);
+            write(stream, chunk);
             self.wrote(stream, chunk);
             return;
         }
         // The line that the other stream waits for may end within the chunk, not at its end.
         let (lines, rest) = chunk.split_at(memrchr(b'\n', chunk).map_or(0, |newline| newline + 1));
         if lines.is_empty() {
-            write(chunk);
+            write(stream, chunk);
             self.wrote(stream, chunk);
         } else {
-            write(lines);
+            write(stream, lines);
             self.let_go(stream.other(), write);
         }
         if self.owner.is_none() {
@@ -66,26 +66,26 @@ impl Merge {
     }
 
     /// The line of `stream` has been open for too long: the other need not wait any more.
-    pub fn give_up(&mut self, stream: Stream, write: &mut impl FnMut(&[u8])) {
+    pub fn give_up(&mut self, stream: Stream, write: &mut impl FnMut(Stream, &[u8])) {
         if self.must_wait(stream.other()) {
             self.let_go(stream.other(), write);
         }
     }
 
     /// The run has ended: everything is written.
-    pub fn finish(&mut self, write: &mut impl FnMut(&[u8])) {
+    pub fn finish(&mut self, write: &mut impl FnMut(Stream, &[u8])) {
         if let Some((owner, _)) = self.owner {
             self.give_up(owner, write);
         }
         self.owner = None;
     }
 
-    fn let_go(&mut self, stream: Stream, write: &mut impl FnMut(&[u8])) {
+    fn let_go(&mut self, stream: Stream, write: &mut impl FnMut(Stream, &[u8])) {
         self.owner = None;
         if !self.held.is_empty() {
             // Taken, not cleared: it is rare, and silent components own no buffers.
             let held = std::mem::take(&mut self.held);
-            write(&held);
+            write(stream, &held);
             self.wrote(stream, &held);
         }
     }
@@ -107,7 +107,7 @@ mod tests {
     fn merged(merge: &mut Merge, pushes: &[(Stream, &str)]) -> String {
         let mut file = Vec::new();
         for (stream, chunk) in pushes {
-            merge.push(*stream, chunk.as_bytes(), &mut |bytes| file.extend_from_slice(bytes));
+            merge.push(*stream, chunk.as_bytes(), &mut |_, bytes| file.extend_from_slice(bytes));
         }
         String::from_utf8(file).expect("text")
     }
@@ -144,8 +144,8 @@ mod tests {
         let mut merge = Merge::default();
         assert_eq!(merged(&mut merge, &[(Out, "$ "), (Err, "warning\n")]), "$ ");
         let mut file = Vec::new();
-        merge.give_up(Err, &mut |_| unreachable!("it is not the owner"));
-        merge.give_up(Out, &mut |bytes| file.extend_from_slice(bytes));
+        merge.give_up(Err, &mut |_, _| unreachable!("it is not the owner"));
+        merge.give_up(Out, &mut |_, bytes| file.extend_from_slice(bytes));
         assert_eq!(file, b"warning\n");
         assert!(!merge.must_wait(Out) && !merge.must_wait(Err));
     }
@@ -166,7 +166,7 @@ mod tests {
         let mut merge = Merge::default();
         assert_eq!(merged(&mut merge, &[(Out, "last"), (Err, "words")]), "last");
         let mut file = Vec::new();
-        merge.finish(&mut |bytes| file.extend_from_slice(bytes));
+        merge.finish(&mut |_, bytes| file.extend_from_slice(bytes));
         assert_eq!(file, b"words");
         assert!(merge.owner.is_none() && merge.held.is_empty());
     }

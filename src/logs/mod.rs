@@ -26,6 +26,7 @@
 //!
 //! `docs/logging.md` tells operators what goes where.
 
+mod assemble;
 mod clock;
 mod daily;
 mod handle;
@@ -35,6 +36,7 @@ mod line;
 mod merge;
 mod name;
 mod os;
+pub mod read;
 mod ring;
 mod stamped;
 mod store;
@@ -45,7 +47,7 @@ mod worker;
 mod tests;
 
 pub use handle::{Counters, LogThread, Logs, Notice, NoticeSink, Options, Streams};
-pub use line::{End, LINE_MAX, Line, Source, Stream};
+pub use line::{End, LINE_MAX, Line, Mark, Source, Stream};
 pub use os::{Owner, WriteEnd};
 pub use ring::Batch;
 

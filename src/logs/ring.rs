@@ -15,14 +15,17 @@ use std::{collections::VecDeque, sync::Arc};
 
 use jiff::Timestamp;
 
-use super::line::{End, Line, Source};
+use super::line::{End, Line, Mark, Source, Stream};
 use crate::model::RunId;
 
 /// A segment is sealed when the next line does not fit.
 const SEGMENT: usize = 32 << 10;
 
-/// Length 4, source and end 1 + 1, padding 2, microseconds 8.
+/// Length 2, kind and end 1 + 1, position within the segment 4, microseconds 8.
 const HEADER: usize = 16;
+
+/// Before a remark: pid 4, run 8.
+const PREFIX: usize = 12;
 
 /// The lines with one part of the answer to "what came after line N".
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -42,12 +45,20 @@ pub(super) struct Ring {
     /// Bytes of all segments, headers included.
     bytes: usize,
     dropped: u64,
+    /// Where the newest line ends.
+    position: u64,
+    /// The run that writes, 0: not known.
+    run: u64,
 }
 
 #[derive(Debug, Clone)]
 struct Segment {
     /// Sequence number of its first line.
     first: u64,
+    /// Where its first line begins.
+    position: u64,
+    /// The run that wrote its first lines.
+    run: u64,
     lines: u64,
     data: Vec<u8>,
 }
@@ -58,13 +69,36 @@ pub(super) struct Snapshot {
     segments: Vec<Arc<Segment>>,
     /// The sequence number that the next line will get.
     next: u64,
+    /// Where the next line begins.
+    position: u64,
+}
+
+/// What a line of a ring is, in its header.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[repr(u8)]
+enum Kind {
+    Out,
+    Err,
+    Note,
+    Started,
+    /// As was asked for.
+    Expected,
+    Ended,
 }
 
 impl Ring {
     /// A ring of at most `limit` bytes (at least one segment is always kept).
     pub fn new(limit: usize) -> Self {
-        let open = Segment { first: 1, lines: 0, data: Vec::new() };
-        Self { limit, sealed: VecDeque::new(), open, bytes: 0, dropped: 0 }
+        let open = Segment { first: 1, position: 0, run: 0, lines: 0, data: Vec::new() };
+        Self { limit, sealed: VecDeque::new(), open, bytes: 0, dropped: 0, position: 0, run: 0 }
+    }
+
+    /// The first line will begin at `position`; of no effect once there is one.
+    pub fn begin_at(&mut self, position: u64) {
+        if self.next() == 1 {
+            self.position = position;
+            self.open.position = position;
+        }
     }
 
     pub fn set_limit(&mut self, limit: usize) {
@@ -82,19 +116,45 @@ impl Ring {
         self.open.first + self.open.lines
     }
 
+    /// Where the newest line ends.
+    pub fn end(&self) -> u64 {
+        self.position
+    }
+
     #[cfg(test)]
     fn bytes(&self) -> usize {
         self.bytes
     }
 
-    pub fn push(&mut self, at: Timestamp, source: Source, text: &[u8], end: End) {
-        self.append(at, source, end, &[], text);
+    /// A line that ends at `position`.
+    pub fn push(&mut self, at: Timestamp, position: u64, stream: Stream, text: &[u8], end: End) {
+        let kind = if stream == Stream::Out { Kind::Out } else { Kind::Err };
+        self.append(at, position, kind, end, &[], text);
     }
 
-    /// A remark of the Supervisor.
-    pub fn remark(&mut self, at: Timestamp, run: Option<RunId>, text: &str) {
-        let run = run.map_or(0, |RunId(run)| run);
-        self.append(at, Source::Supervisor, End::Newline, &run.to_le_bytes(), text.as_bytes());
+    /// A remark of the Supervisor that ends at `position`.
+    pub fn remark(
+        &mut self,
+        at: Timestamp,
+        position: u64,
+        run: Option<RunId>,
+        mark: Mark,
+        text: &str,
+    ) {
+        let number = run.map_or(0, |RunId(run)| run);
+        let (kind, pid) = match mark {
+            Mark::Note => (Kind::Note, 0),
+            Mark::Started { pid } => (Kind::Started, pid),
+            Mark::Ended { expected: true } => (Kind::Expected, 0),
+            Mark::Ended { expected: false } => (Kind::Ended, 0),
+        };
+        let mut prefix = [0; PREFIX];
+        prefix[..4].copy_from_slice(&pid.to_le_bytes());
+        prefix[4..].copy_from_slice(&number.to_le_bytes());
+        self.append(at, position, kind, End::Newline, &prefix, text.as_bytes());
+        if kind == Kind::Started {
+            self.run = number;
+        }
     }
 
     /// What a reader needs, taken quickly.
@@ -103,22 +163,36 @@ impl Ring {
         if self.open.lines > 0 {
             segments.push(Arc::new(self.open.clone()));
         }
-        Snapshot { segments, next: self.next() }
+        Snapshot { segments, next: self.next(), position: self.position }
     }
 
-    fn append(&mut self, at: Timestamp, source: Source, end: End, prefix: &[u8], text: &[u8]) {
+    fn append(
+        &mut self,
+        at: Timestamp,
+        position: u64,
+        kind: Kind,
+        end: End,
+        prefix: &[u8],
+        text: &[u8],
+    ) {
         let size = HEADER + prefix.len() + text.len();
-        if self.open.lines > 0 && self.open.data.len() + size > SEGMENT.min(self.limit) {
+        let far = |from: u64| u32::try_from(position.saturating_sub(from));
+        let full = self.open.data.len() + size > SEGMENT.min(self.limit);
+        if self.open.lines > 0 && (full || far(self.open.position).is_err()) {
             self.seal();
         }
-        let length = u32::try_from(prefix.len() + text.len()).expect("a line is cut long before");
+        let length = u16::try_from(prefix.len() + text.len()).expect("a line is cut long before");
+        // Only a line of 4 GiB is further from its own beginning: it is said to end earlier.
+        let offset = far(self.open.position).unwrap_or(u32::MAX);
         let data = &mut self.open.data;
         data.extend_from_slice(&length.to_le_bytes());
-        data.extend_from_slice(&[source_code(source), end_code(end), 0, 0]);
+        data.extend_from_slice(&[kind as u8, end_code(end)]);
+        data.extend_from_slice(&offset.to_le_bytes());
         data.extend_from_slice(&at.as_microsecond().to_le_bytes());
         data.extend_from_slice(prefix);
         data.extend_from_slice(text);
         self.open.lines += 1;
+        self.position = position;
         self.bytes += size;
         if self.bytes > self.limit {
             self.evict();
@@ -126,7 +200,8 @@ impl Ring {
     }
 
     fn seal(&mut self) {
-        let mut next = Segment { first: self.next(), lines: 0, data: Vec::new() };
+        let (first, position, run) = (self.next(), self.position, self.run);
+        let mut next = Segment { first, position, run, lines: 0, data: Vec::new() };
         // A busy component reuses the memory of the segment that is about to be dropped.
         if self.bytes + SEGMENT > self.limit
             && let Some(oldest) = self.sealed.pop_front()
@@ -173,6 +248,26 @@ impl Snapshot {
         Batch { lines, next, gap }
     }
 
+    /// Where the oldest line begins that is still here.
+    pub fn begin(&self) -> u64 {
+        self.segments.first().map_or(self.position, |segment| segment.position)
+    }
+
+    /// Where the newest line ends.
+    pub fn end(&self) -> u64 {
+        self.position
+    }
+
+    /// The lines that end after `position`, oldest first.
+    pub fn after(&self, position: u64) -> impl Iterator<Item = Line> + '_ {
+        let later = self.segments.iter().skip(1).map(|segment| segment.position);
+        let ends = later.chain([u64::MAX]);
+        let wanted = self.segments.iter().zip(ends).filter(move |(_, end)| *end > position);
+        wanted
+            .flat_map(|(segment, _)| segment.decode())
+            .filter(move |line| line.position > position)
+    }
+
     fn from(&self, first: u64, max: usize) -> Vec<Line> {
         let wanted = self.segments.iter().filter(|segment| segment.first + segment.lines > first);
         wanted
@@ -184,44 +279,51 @@ impl Snapshot {
 }
 
 impl Segment {
-    fn decode(&self) -> impl Iterator<Item = Line> {
+    fn decode(&self) -> impl Iterator<Item = Line> + '_ {
         let mut data = self.data.as_slice();
         let mut sequence = self.first;
+        let mut run = self.run;
         std::iter::from_fn(move || {
             let (header, rest) = data.split_first_chunk::<HEADER>()?;
-            let [l0, l1, l2, l3, source, end, _, _, time @ ..] = *header;
-            let length = u32::from_le_bytes([l0, l1, l2, l3]) as usize;
-            let (mut text, rest) = rest.split_at(length);
+            let [l0, l1, kind, end, p0, p1, p2, p3, time @ ..] = *header;
+            let (mut text, rest) = rest.split_at(usize::from(u16::from_le_bytes([l0, l1])));
             data = rest;
-            let source = source_of(source);
-            let mut run = None;
-            if source == Source::Supervisor
-                && let Some((number, remark)) = text.split_first_chunk()
-            {
-                run = Some(u64::from_le_bytes(*number)).filter(|&run| run != 0).map(RunId);
-                text = remark;
-            }
+            let position = self.position + u64::from(u32::from_le_bytes([p0, p1, p2, p3]));
             let at = Timestamp::from_microsecond(i64::from_le_bytes(time)).unwrap_or_default();
-            let line = Line { sequence, at, source, run, text: text.to_vec(), end: end_of(end) };
+            let kind = Kind::of(kind);
+            let mut about = run;
+            let mut pid = 0;
+            if !matches!(kind, Kind::Out | Kind::Err)
+                && let Some((prefix, remark)) = text.split_first_chunk::<PREFIX>()
+            {
+                let [p0, p1, p2, p3, number @ ..] = *prefix;
+                pid = u32::from_le_bytes([p0, p1, p2, p3]);
+                (about, text) = (u64::from_le_bytes(number), remark);
+            }
+            let (source, mark) = match kind {
+                Kind::Out => (Source::Out, None),
+                Kind::Err => (Source::Err, None),
+                Kind::Note => (Source::Supervisor, Some(Mark::Note)),
+                Kind::Started => {
+                    run = about;
+                    (Source::Supervisor, Some(Mark::Started { pid }))
+                }
+                Kind::Expected => (Source::Supervisor, Some(Mark::Ended { expected: true })),
+                Kind::Ended => (Source::Supervisor, Some(Mark::Ended { expected: false })),
+            };
+            let run = Some(about).filter(|&run| run != 0).map(RunId);
+            let (text, end) = (text.to_vec(), end_of(end));
+            let line = Line { sequence, position, at, source, run, mark, text, end };
             sequence += 1;
             Some(line)
         })
     }
 }
 
-fn source_code(source: Source) -> u8 {
-    match source {
-        Source::Out => 0,
-        Source::Err => 1,
-        Source::Supervisor => 2,
-    }
-}
-
-fn source_of(code: u8) -> Source {
-    match code {
-        0 => Source::Out,
-        1 => Source::Err,
-        _ => Source::Supervisor,
+impl Kind {
+    fn of(code: u8) -> Self {
+        let all = [Self::Out, Self::Err, Self::Note, Self::Started, Self::Expected, Self::Ended];
+        all[usize::from(code).min(all.len() - 1)]
     }
 }
 
@@ -252,7 +354,8 @@ mod tests {
     fn filled(limit: usize, lines: u64) -> Ring {
         let mut ring = Ring::new(limit);
         for number in 1..=lines {
-            ring.push(at(), Source::Out, format!("line {number}").as_bytes(), End::Newline);
+            let text = format!("line {number}");
+            ring.push(at(), 10 * number, Stream::Out, text.as_bytes(), End::Newline);
         }
         ring
     }
@@ -264,26 +367,47 @@ mod tests {
     #[test]
     fn what_went_in_comes_out() {
         let mut ring = Ring::new(1 << 20);
-        ring.remark(at(), Some(RunId(7)), "run 7 started");
-        ring.push(at(), Source::Err, b"\xff\x1b[31m", End::Cut);
-        let lines = ring.snapshot().tail(9);
+        ring.begin_at(1_000);
+        let begun = Mark::Started { pid: 812 };
+        ring.remark(at(), 1_001, Some(RunId(7)), begun, "run 7 started");
+        ring.push(at(), 1_010, Stream::Err, b"\xff\x1b[31m", End::Cut);
+        let snapshot = ring.snapshot();
+        assert_eq!((snapshot.begin(), snapshot.end()), (1_000, 1_010));
+        let lines = snapshot.tail(9);
         let remark = Line {
             sequence: 1,
+            position: 1_001,
             at: at(),
             source: Source::Supervisor,
             run: Some(RunId(7)),
+            mark: Some(begun),
             text: b"run 7 started".to_vec(),
             end: End::Newline,
         };
         let output = Line {
             sequence: 2,
+            position: 1_010,
             source: Source::Err,
-            run: None,
+            mark: None,
             text: b"\xff\x1b[31m".to_vec(),
             end: End::Cut,
             ..remark.clone()
         };
         assert_eq!(lines, [remark, output]);
+    }
+
+    #[test]
+    fn a_place_in_the_output_is_found_again() {
+        let ring = filled(100_000, 20_000);
+        let snapshot = ring.snapshot();
+        let oldest = snapshot.tail(usize::MAX)[0].sequence;
+        assert_eq!(snapshot.begin(), 10 * (oldest - 1), "it begins where the last dropped ended");
+        for after in [0, snapshot.begin(), 150_000, 150_003, 199_990, 200_000, 300_000] {
+            let first = snapshot.after(after).next().map(|line| line.position);
+            let expected = (after.max(snapshot.begin()) / 10 + 1) * 10;
+            assert_eq!(first, (expected <= 200_000).then_some(expected), "{after}");
+        }
+        assert_eq!(snapshot.after(199_950).count(), 5);
     }
 
     #[test]
@@ -313,7 +437,7 @@ mod tests {
         assert_eq!((second.lines.len(), second.next, second.gap), (6, 11, 0));
         assert_eq!(ring.snapshot().since(11, 100), Batch { lines: vec![], next: 11, gap: 0 });
         ring.set_limit(0);
-        ring.push(at(), Source::Out, b"new", End::Newline);
+        ring.push(at(), 200, Stream::Out, b"new", End::Newline);
         let third = ring.snapshot().since(5, 100);
         assert_eq!((texts(&third.lines), third.next, third.gap), (vec!["new".into()], 12, 6));
     }
@@ -323,7 +447,8 @@ mod tests {
         let mut ring = filled(100_000, 10);
         let snapshot = ring.snapshot();
         for _ in 0..50_000 {
-            ring.push(at(), Source::Out, b"later", End::Newline);
+            let position = ring.position + 6;
+            ring.push(at(), position, Stream::Out, b"later", End::Newline);
         }
         assert_eq!(texts(&snapshot.tail(1)), ["line 10"]);
     }

@@ -114,11 +114,12 @@ impl Worker {
     ) -> Self {
         let Options { ring_bytes, rings_bytes, notices, clock, store, upkeep_delay } = options;
         supervisor.ring().set_limit(ring_bytes);
+        let now = clock.now();
         Self {
             poller,
             inbox,
             intakes: Intakes { share: ring_bytes, ..Intakes::default() },
-            supervisor: Intake::new(None, trace_output(PathBuf::new(), 1), supervisor),
+            supervisor: Intake::new(None, trace_output(PathBuf::new(), 1), supervisor, now),
             trace: None,
             early_watches: HashMap::new(),
             tools: Tools::new(store, Calendar::new(clock)),
@@ -268,7 +269,7 @@ impl Worker {
                 intake.configure(&mut self.tools, output, monotonic());
                 intake
             }
-            None => Intake::new(Some(id.clone()), output, shared),
+            None => Intake::new(Some(id.clone()), output, shared, self.tools.calendar.now()),
         };
         for (stream, pipe) in Stream::BOTH.into_iter().zip(&pipes) {
             if let Err(error) = self.poller.add(pipe, key_of(slot, stream)) {
@@ -518,7 +519,7 @@ mod tests {
         let open = |name| os::open_pipe(&folder.path().join(name), None).expect("a pipe");
         let (out, err) = (open("out"), open("err"));
         let output = trace_output(folder.path().join("a.log"), 1);
-        let mut intake = Intake::new(None, output, Shared::new());
+        let mut intake = Intake::new(None, output, Shared::new(), jiff::Timestamp::UNIX_EPOCH);
         intake.pipes = Some([out.pipe, err.pipe]);
         let mut tools = Tools::new(Arc::new(Disk), Calendar::new(Clock::system()));
         let mut buffer = vec![0; CHUNK];

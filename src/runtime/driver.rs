@@ -21,6 +21,7 @@ use super::{
     clock,
     engine::Place,
     handle::Message,
+    holds::HoldFile,
     journal::{Entry, Journal},
     launch,
     limits::LimitWatch,
@@ -64,6 +65,7 @@ pub(super) struct Driver {
     pub configs: Configs,
     pub containment: Containment,
     pub journal: Journal,
+    pub hold_file: HoldFile,
     pub samples: Samples,
     pub limits: LimitWatch,
     pub publisher: Publisher,
@@ -189,6 +191,9 @@ impl Driver {
             let mut effects = Vec::new();
             self.supervisor.deadline_reached(now, &mut effects);
             self.settle(effects);
+        }
+        if self.hold_file.is_behind {
+            self.store_holds(|_| {});
         }
         if !self.lingering.is_empty() {
             self.look_after_lingering();

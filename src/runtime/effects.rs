@@ -40,6 +40,7 @@ impl Driver {
                     self.asked(verb, &ids, &origin, operation);
                 }
                 Effect::OperationEnded { id } => self.operation_ended(id),
+                Effect::HoldChanged { id, change } => self.hold_changed(&id, &change),
                 Effect::Reconfigured { id } => self.reconfigured(&id),
                 Effect::Removed { id } => self.removed(&id),
                 Effect::AllGone { restart, left } => self.end = Some(End { restart, left }),
@@ -204,6 +205,7 @@ impl Driver {
         self.configs().remove(id);
         self.logs.close(id, true);
         self.journal.append(&Entry::StoppedByHand { id: id.clone(), stopped: false });
+        self.hold_file.is_behind = true;
     }
 
     fn configs(

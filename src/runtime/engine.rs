@@ -15,6 +15,7 @@ use super::{
     clock,
     driver::{Driver, End, Inputs},
     handle::Handle,
+    holds::HoldFile,
     inheritance,
     journal::{self, Journal},
     launch::pipes_folder,
@@ -203,8 +204,9 @@ async fn supervise(
 
     let containment = contain(&temp, forced);
     let boot_id = process::boot_id().map_err(system("read the boot id"))?;
-    let (remembered, journal) = Journal::open(&temp, boot_id)
-        .map_err(|source| EngineError::Folder { path: temp.clone(), source })?;
+    let folder = |source| EngineError::Folder { path: temp.clone(), source };
+    let (remembered, journal) = Journal::open(&temp, boot_id).map_err(folder)?;
+    let (hold_file, holds) = HoldFile::open(&temp).map_err(folder)?;
 
     let (made_sender, made) = mpsc::unbounded_channel();
     let spawner =
@@ -218,14 +220,7 @@ async fn supervise(
     let commands: Arc<dyn Commands> =
         Arc::new(Runner::new(containment.clone(), links::launch_beside(Arc::clone(&configs))));
     let (probe_notices, probes_inbox) = mpsc::channel(1024);
-    let services = Services {
-        commands: Arc::clone(&commands),
-        lines: Arc::new(links::Lines(logs.clone())),
-        members: Arc::new(links::Belonging),
-        notify_folder: temp.join("notify"),
-        seed: fastrand::u64(..),
-    };
-    let probes = Probes::new(probe_notices, services);
+    let probes = Probes::new(probe_notices, services(&commands, &logs, &temp));
 
     let (handle, messages) = Handle::channel();
     let (internal, internal_inbox) = mpsc::unbounded_channel();
@@ -245,6 +240,7 @@ async fn supervise(
         configs,
         containment,
         journal,
+        hold_file,
         samples: Samples::default(),
         limits: LimitWatch::new(),
         publisher: Publisher::new(handle.updates().clone()),
@@ -266,6 +262,7 @@ async fn supervise(
     // Before anything is started: nothing runs that could not be asked about. Questions wait
     // until the loop begins.
     let server = control::serve(&options, handle).map_err(EngineError::Control)?;
+    driver.restore_holds(holds);
     tell_start(&driver);
     inheritance::take_over(&mut driver, &remembered, registry.config.leftovers)
         .await
@@ -285,6 +282,16 @@ async fn supervise(
     server.shutdown().await;
     finish(driver, log_thread, &temp).await;
     Ok(end)
+}
+
+fn services(commands: &Arc<dyn Commands>, logs: &Logs, temp: &Path) -> Services {
+    Services {
+        commands: Arc::clone(commands),
+        lines: Arc::new(links::Lines(logs.clone())),
+        members: Arc::new(links::Belonging),
+        notify_folder: temp.join("notify"),
+        seed: fastrand::u64(..),
+    }
 }
 
 fn control_options(config: &registry::Config) -> control::Options {
@@ -340,15 +347,17 @@ fn boot(driver: &mut Driver, remembered: &journal::State) {
 /// Leaves nothing behind that is not of use to the next Supervisor.
 async fn finish(driver: Driver, log_thread: logs::LogThread, temp: &Path) {
     let ids: Vec<ComponentId> = driver.supervisor.ids().cloned().collect();
-    let Driver { containment, journal, logs, telling, .. } = driver;
+    let Driver { containment, journal, logs, running, telling, .. } = driver;
     journal.close();
-    let swept = containment.sweep();
+    // What is held outlives a restart of the Supervisor; so do processes that cannot be ended.
+    let alive: BTreeSet<&ComponentId> = running.values().map(|running| &running.id).collect();
+    let swept = if alive.is_empty() { containment.sweep() } else { 0 };
     if swept > 0 {
         tracing::warn!(swept, "processes that belonged to no component any more were ended");
     }
     containment.remove();
     for id in &ids {
-        logs.close(id, true);
+        logs.close(id, !alive.contains(id));
     }
     let _never_made = std::fs::remove_dir_all(temp.join("notify"));
     // Nothing else is left to be done on this thread.

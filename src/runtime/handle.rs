@@ -9,13 +9,16 @@ use std::time::Duration;
 
 use tokio::sync::{mpsc, oneshot};
 
-use super::clock;
+use super::{
+    clock,
+    log_feed::{LogFeed, LogRequest, LogSources},
+};
 use crate::{
     events::EventLog,
     model::{OperationId, Origin, RunId},
     updates::{Reader, Updates},
     wire::{
-        Acceptance, ComponentDetails, ComponentStatus, Explanation, Operation, Problem,
+        Acceptance, ComponentDetails, ComponentStatus, Explanation, HoldReport, Operation, Problem,
         ProblemCode, Readiness, ReloadReport, Snapshot, Status, Verb,
     },
 };
@@ -93,6 +96,29 @@ pub enum Message {
     },
     Readiness {
         reply: Reply<Readiness>,
+    },
+    /// The logs of these components; of all, where none is named.
+    Logs {
+        ids: Vec<String>,
+        reply: Reply<LogSources>,
+    },
+    /// Replied to when the log files are closed: the next output goes to new ones.
+    ReopenLogs {
+        origin: Origin,
+        reply: Reply<()>,
+    },
+    /// Neither start nor restart it until then; none: until it is released.
+    Hold {
+        id: String,
+        until: Option<jiff::Timestamp>,
+        reason: Option<String>,
+        origin: Origin,
+        reply: Reply<HoldReport>,
+    },
+    Release {
+        id: String,
+        origin: Origin,
+        reply: Reply<HoldReport>,
     },
     /// Somebody is going to read the updates, from behind this number.
     Watch {
@@ -188,8 +214,40 @@ impl Handle {
         self.ask(|reply| Message::Shutdown { restart, origin, reply }).await
     }
 
+    /// Answered when the hold is stored.
+    pub async fn hold(
+        &self,
+        id: impl Into<String>,
+        until: Option<jiff::Timestamp>,
+        reason: Option<String>,
+        origin: Origin,
+    ) -> Result<HoldReport, Problem> {
+        let id = id.into();
+        self.ask(|reply| Message::Hold { id, until, reason, origin, reply }).await
+    }
+
+    pub async fn release(
+        &self,
+        id: impl Into<String>,
+        origin: Origin,
+    ) -> Result<HoldReport, Problem> {
+        let id = id.into();
+        self.ask(|reply| Message::Release { id, origin, reply }).await
+    }
+
     pub async fn readiness(&self) -> Result<Readiness, Problem> {
         self.ask(|reply| Message::Readiness { reply }).await
+    }
+
+    /// The logs of components, piece by piece.
+    pub async fn logs(&self, request: LogRequest) -> Result<LogFeed, Problem> {
+        let ids = request.ids.clone();
+        let sources = self.ask(|reply| Message::Logs { ids, reply }).await?;
+        Ok(LogFeed::new(sources, request))
+    }
+
+    pub async fn reopen_logs(&self, origin: Origin) -> Result<(), Problem> {
+        self.ask(|reply| Message::ReopenLogs { origin, reply }).await
     }
 
     async fn ask<T>(&self, message: impl FnOnce(Reply<T>) -> Message) -> Result<T, Problem> {

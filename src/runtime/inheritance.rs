@@ -18,7 +18,7 @@ use crate::{
     model::{ComponentId, Moment, Origin, RunId},
     process::{self, Child, Signal, Tree},
     registry::Leftovers,
-    supervisor::{Command, Inherited, Selection},
+    supervisor::{Answer, Command, Inherited, Selection},
     wire::{EventKind, Verb},
 };
 
@@ -50,7 +50,9 @@ pub(super) async fn take_over(
     let mut adopted = BTreeSet::new();
     for one in found {
         let known = driver.supervisor.config(&one.id).is_some();
-        if policy == Leftovers::Adopt && known {
+        // What is held goes on running, whatever the policy.
+        let held = driver.supervisor.component(&one.id).is_some_and(|view| view.hold.is_some());
+        if known && (policy == Leftovers::Adopt || held) {
             let id = one.id.clone();
             adopt(driver, one)?;
             adopted.insert(id);
@@ -108,8 +110,10 @@ fn find(driver: &mut Driver, remembered: &journal::State) -> Vec<Found> {
 }
 
 fn refuse(driver: &Driver, found: &[Found]) -> Result<(), String> {
+    let is_held = |id| driver.supervisor.component(id).is_some_and(|view| view.hold.is_some());
+    let strangers = found.iter().filter(|one| !is_held(&one.id));
     let mut names: BTreeSet<String> =
-        found.iter().map(|one| format!("{} (pid {})", one.id, one.child.pid())).collect();
+        strangers.map(|one| format!("{} (pid {})", one.id, one.child.pid())).collect();
     for leftover in driver.containment.leftovers() {
         if !found.iter().any(|one| one.id == leftover.component) {
             let pids: Vec<String> = leftover.pids.iter().map(ToString::to_string).collect();
@@ -160,11 +164,14 @@ fn adopt(driver: &mut Driver, found: Found) -> Result<(), String> {
     let text = format!("taken over from an earlier Supervisor as pid {pid}");
     driver.tell(about, EventKind::Adopted, text, None);
     if launch::fingerprint(&config) != remembered.fingerprint {
-        tracing::info!(%id, "the registry has changed since it was started: it is restarted");
+        tracing::info!(%id, "the registry has changed since it was started");
         let selection = Selection::Ids(vec![id.to_string()]);
         let origin = Origin::default();
         let command = Command { verb: Verb::Restart, selection, if_run: None, origin };
-        driver.supervisor.command(now, command, &mut effects);
+        let answer = driver.supervisor.command(now, command, &mut effects);
+        if let Answer::Denied(denial) = answer {
+            tracing::warn!(%id, %denial, "it goes on with what it was started with");
+        }
     }
     driver.settle(effects);
     Ok(())

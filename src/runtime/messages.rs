@@ -109,6 +109,14 @@ impl Driver {
                 let _caller_left = reply.send(Ok(Acceptance::Applied { operation }));
             }
             Message::Shutdown { restart: true, origin, reply } => self.check_restart(origin, reply),
+            Message::Logs { ids, reply } => {
+                let _caller_left = reply.send(self.log_sources(&ids));
+            }
+            Message::ReopenLogs { origin, reply } => self.reopen_logs(&origin, reply),
+            Message::Hold { id, until, reason, origin, reply } => {
+                self.hold(&id, until, reason, &origin, reply);
+            }
+            Message::Release { id, origin, reply } => self.release(&id, &origin, reply),
             Message::Readiness { reply } => {
                 let not_ready = self.supervisor.not_ready();
                 let not_ready: Vec<String> = not_ready.into_iter().map(String::from).collect();
@@ -381,11 +389,11 @@ fn report(
     }
 }
 
-fn problem(denial: &Denial) -> Problem {
+pub(super) fn problem(denial: &Denial) -> Problem {
     let code = match denial {
         Denial::Unknown { .. } => ProblemCode::UnknownComponent,
         Denial::RunEnded { .. } => ProblemCode::RunEnded,
-        Denial::Machine(_) | Denial::Leaving { .. } => ProblemCode::Denied,
+        Denial::Machine(_) | Denial::Leaving { .. } | Denial::Held { .. } => ProblemCode::Denied,
         Denial::ShuttingDown => ProblemCode::ShuttingDown,
         Denial::NotForComponents(_) => ProblemCode::BadRequest,
     };

@@ -7,7 +7,7 @@ use crate::{
     machine::{Ended, ExitEntry, StopCause},
     model::{self, Moment, RunId},
     sampler::Usage,
-    supervisor::{ComponentView, Explain, OperationView},
+    supervisor::{ComponentView, Explain, Hold, OperationView},
     wire::{self, ExitRecord, Explanation, Operation, Progress},
 };
 
@@ -35,7 +35,17 @@ pub fn component(view: ComponentView, now: Moment, usages: &Usages) -> wire::Com
         next_attempt_s: view.next_attempt.map(|at| at.since(now).as_secs_f64()),
         attempt: view.attempt,
         enabled: view.enabled,
+        hold: view.hold.map(hold),
         reason: view.reason,
+    }
+}
+
+pub fn hold(hold: Hold) -> wire::Hold {
+    wire::Hold {
+        by: hold.by,
+        reason: hold.reason,
+        since: hold.since,
+        until: hold.until.map(|until| until.time),
     }
 }
 

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use super::{Effect, Shutdown, Slot, Supervisor, operations::Goal};
+use super::{Effect, Hold, Shutdown, Slot, Supervisor, operations::Goal};
 use crate::{
     machine::{DenyReason, Event, Response, StopCause},
     model::{ComponentId, Moment, OperationId, Origin, RunId},
@@ -44,12 +44,21 @@ pub enum Denial {
     Leaving { id: ComponentId },
     #[error("run {asked} of {id} has ended{}", now.map(|run| format!("; it is in run {run} now")).unwrap_or_default())]
     RunEnded { id: ComponentId, asked: RunId, now: Option<RunId> },
+    #[error("{} is {hold}; nothing starts or restarts it before, unless it is released: s7supervisor release {id}", about(id, needed_by.as_ref()))]
+    Held { id: ComponentId, hold: Hold, needed_by: Option<ComponentId> },
     #[error("{0}")]
     Machine(DenyReason),
     #[error("the Supervisor is shutting down: nothing is started any more")]
     ShuttingDown,
     #[error("{0} is not a command for components")]
     NotForComponents(Verb),
+}
+
+fn about(id: &ComponentId, needed_by: Option<&ComponentId>) -> String {
+    match needed_by {
+        Some(other) => format!("{other} depends on {id}, and {id}"),
+        None => id.to_string(),
+    }
 }
 
 impl Supervisor {
@@ -75,10 +84,12 @@ impl Supervisor {
             entry.config().enabled && !stopped_by_hand.contains(&entry.id)
         };
         let slots: Vec<Slot> = self.order.iter().filter(wanted).copied().collect();
-        self.apply(now, Verb::Start, &slots, &Origin::default(), &StopCause::Stop, effects).0
+        let origin = Origin::default();
+        self.apply(now, Verb::Start, &slots, &[], &origin, &StopCause::Stop, effects).0
     }
 
-    /// Stops everything in order; at the end comes [`Effect::AllGone`]. With `kill`, or asked a
+    /// Stops everything in order; with `restart` all but what is held and runs: the next
+    /// Supervisor takes that over. At the end comes [`Effect::AllGone`]. With `kill`, or asked a
     /// second time with it, at once.
     pub fn shut_down(
         &mut self,
@@ -88,20 +99,23 @@ impl Supervisor {
         origin: &Origin,
         effects: &mut Vec<Effect>,
     ) -> OperationId {
-        let slots: Vec<Slot> = self.order.clone();
         let verb = if kill { Verb::Kill } else { Verb::Stop };
         if let Some(shutdown) = &mut self.shutdown {
+            let (operation, was_restart) = (shutdown.operation, shutdown.restart);
             shutdown.restart &= restart;
-            let operation = shutdown.operation;
-            if kill {
-                self.apply(now, verb, &slots, origin, &StopCause::Shutdown, effects);
+            if kill || (was_restart && !restart) {
+                let slots = self.order.clone();
+                self.apply(now, verb, &slots, &[], origin, &StopCause::Shutdown, effects);
             }
             return operation;
         }
+        let (kept, slots): (Vec<Slot>, Vec<Slot>) =
+            self.order.iter().partition(|&&slot| restart && !kill && self.outlives_restart(slot));
         // Before the stops, so that nothing starts in between.
         let operation = OperationId(0);
         self.shutdown = Some(Shutdown { operation, restart, told: true });
-        let (operation, _) = self.apply(now, verb, &slots, origin, &StopCause::Shutdown, effects);
+        let (operation, _) =
+            self.apply(now, verb, &slots, &kept, origin, &StopCause::Shutdown, effects);
         self.shutdown = Some(Shutdown { operation, restart, told: false });
         self.finish_turn(now, effects);
         operation
@@ -115,6 +129,7 @@ impl Supervisor {
     ) -> Result<Answer, Denial> {
         let Command { verb, selection, if_run, origin } = command;
         let mut slots = self.select(&selection)?;
+        let mut left_alone = Vec::new();
         if let (Some(asked), [slot]) = (if_run, &slots[..]) {
             let entry = self.entry(*slot);
             let run = entry.machine.state().run();
@@ -130,13 +145,15 @@ impl Supervisor {
                 if let Some(&slot) = slots.iter().find(|&&slot| self.entry(slot).removed) {
                     return Err(Denial::Leaving { id: self.entry(slot).id.clone() });
                 }
-                self.pull_in_dependencies(&mut slots);
+                left_alone = self.set_held_apart(verb, &selection, &mut slots)?;
+                self.pull_in_dependencies(&selection, &mut slots)?;
             }
             Verb::Stop | Verb::Kill => {}
             Verb::Reload | Verb::Shutdown => return Err(Denial::NotForComponents(verb)),
         }
         let cause = if verb == Verb::Restart { StopCause::Restart } else { StopCause::Stop };
-        let (operation, responses) = self.apply(now, verb, &slots, &origin, &cause, effects);
+        let (operation, responses) =
+            self.apply(now, verb, &slots, &left_alone, &origin, &cause, effects);
         if responses.contains(&Response::Applied) {
             return Ok(Answer::Applied(operation));
         }
@@ -151,12 +168,14 @@ impl Supervisor {
         Ok(Answer::Redundant(under_way.then_some(operation)))
     }
 
-    /// Steps every target, as one ordered operation.
+    /// Steps every target, as one ordered operation that also tells of those that are held.
+    #[expect(clippy::too_many_arguments, reason = "one caller for each kind of request")]
     pub(super) fn apply(
         &mut self,
         now: Moment,
         verb: Verb,
         slots: &[Slot],
+        left_alone: &[Slot],
         origin: &Origin,
         cause: &StopCause,
         effects: &mut Vec<Effect>,
@@ -164,7 +183,8 @@ impl Supervisor {
         let operation = self.operations.next_id();
         let ids = slots.iter().map(|&slot| self.entry(slot).id.clone()).collect();
         effects.push(Effect::Asked { verb, ids, origin: origin.to_string(), operation });
-        let goals = slots.iter().map(|&slot| (slot, self.goal(verb, slot))).collect();
+        let goals = slots.iter().map(|&slot| (slot, self.goal(verb, slot)));
+        let goals = goals.chain(left_alone.iter().map(|&slot| (slot, Goal::LeftAlone))).collect();
         self.open_operation(operation, verb, origin.to_string(), now, goals, effects);
 
         // Everybody takes his place in the order before anybody moves.
@@ -207,6 +227,9 @@ impl Supervisor {
 
     pub(super) fn goal(&self, verb: Verb, slot: Slot) -> Goal {
         let machine = &self.entry(slot).machine;
+        if self.forbidding(verb, slot).is_some() {
+            return Goal::LeftAlone;
+        }
         match verb {
             Verb::Restart => Goal::Running { after: machine.record().last_run },
             Verb::Start | Verb::Reload => match (machine.state().run(), machine.wish()) {
@@ -257,7 +280,11 @@ impl Supervisor {
 
     /// A start that could only wait is of no use: what a target depends on and nobody wishes to
     /// run is started with it.
-    fn pull_in_dependencies(&self, slots: &mut Vec<Slot>) {
+    fn pull_in_dependencies(
+        &self,
+        selection: &Selection,
+        slots: &mut Vec<Slot>,
+    ) -> Result<(), Denial> {
         let mut next = 0;
         while let Some(&slot) = slots.get(next) {
             next += 1;
@@ -270,9 +297,34 @@ impl Supervisor {
                     && !entry.satisfies_dependents()
                     && !slots.contains(&dependency)
                 {
+                    // Nobody asked for it by name, and waiting for it would be in vain.
+                    if entry.hold.is_some() {
+                        if let Selection::Ids(_) = selection {
+                            return self.held_denial(dependency, Some(slot)).map_or(Ok(()), Err);
+                        }
+                        continue;
+                    }
                     slots.push(dependency);
                 }
             }
         }
+        Ok(())
+    }
+
+    /// Who is held is left alone where all are meant, and a reason to refuse where it is named.
+    fn set_held_apart(
+        &self,
+        verb: Verb,
+        selection: &Selection,
+        slots: &mut Vec<Slot>,
+    ) -> Result<Vec<Slot>, Denial> {
+        let held: Vec<Slot> =
+            slots.iter().copied().filter(|&slot| self.forbidding(verb, slot).is_some()).collect();
+        let Some(&first) = held.first() else { return Ok(held) };
+        if matches!(selection, Selection::Ids(_)) || held.len() == slots.len() {
+            return self.held_denial(first, None).map_or(Ok(held), Err);
+        }
+        slots.retain(|slot| !held.contains(slot));
+        Ok(held)
     }
 }

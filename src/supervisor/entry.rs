@@ -2,9 +2,9 @@
 
 use std::sync::Arc;
 
-use super::Slot;
+use super::{Hold, Slot};
 use crate::{
-    machine::{Machine, State},
+    machine::{Event, Machine, State},
     model::{ComponentId, Moment, OperationId, Origin},
     registry::Component,
     wire::{Health, Intent},
@@ -27,6 +27,10 @@ pub(super) struct Entry {
     pub awaited_by: Vec<Awaited>,
     /// Who asked for the present wish.
     pub asked_by: Origin,
+    /// Neither started nor restarted as long as it has one.
+    pub hold: Option<Hold>,
+    /// What would have ended its run, had it not been held.
+    pub put_off: Option<Event>,
     /// Left the registry; forgotten when its tree is gone.
     pub removed: bool,
     pub dependents: Vec<Slot>,
@@ -56,6 +60,8 @@ impl Entry {
             stopping_in: None,
             awaited_by: Vec::new(),
             asked_by: Origin::default(),
+            hold: None,
+            put_off: None,
             removed: false,
             dependents: Vec::new(),
             deadline: None,
@@ -99,7 +105,10 @@ impl Entry {
     pub fn satisfies_dependents(&self) -> bool {
         match self.machine.state() {
             // One that has a place in an order of stops is about to be asked.
-            State::Running { live, .. } => live.asked.is_none() && self.stopping_in.is_none(),
+            State::Running { live, .. } => {
+                let goes_on = live.asked.is_none() || self.restart_is_held();
+                goes_on && self.stopping_in.is_none()
+            }
             State::Exited => true,
             State::Stopped
             | State::Waiting { .. }
@@ -114,6 +123,10 @@ impl Entry {
     /// Whether it still is on its way to what a start asked for, so that later ones wait.
     pub fn is_starting_up(&self) -> bool {
         if self.machine.wish() == Intent::Stopped {
+            return false;
+        }
+        // Held, it comes when the hold ends: nobody but its dependents waits for that.
+        if self.hold.is_some() && !matches!(self.machine.state(), State::Starting { .. }) {
             return false;
         }
         match self.machine.state() {
@@ -133,7 +146,9 @@ impl Entry {
     /// Whether it is to be ended on request and is not gone yet, so that earlier ones wait.
     pub fn is_going_down(&self) -> bool {
         match self.machine.state() {
-            State::Starting { live, .. } | State::Running { live, .. } => live.asked.is_some(),
+            State::Starting { live, .. } | State::Running { live, .. } => {
+                live.asked.is_some() && !self.restart_is_held()
+            }
             State::Stopping { cause, .. } => {
                 cause.is_expected() || self.machine.wish() == Intent::Stopped
             }

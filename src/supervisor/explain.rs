@@ -4,7 +4,7 @@ use std::{path::Path, time::Duration};
 
 use super::{ComponentView, Slot, Supervisor};
 use crate::{
-    machine::{ExitEntry, State},
+    machine::{Event, ExitEntry, State},
     model::Moment,
     wire::Intent,
 };
@@ -59,6 +59,14 @@ impl Supervisor {
     }
 
     fn summary(&self, now: Moment, slot: Slot) -> String {
+        let text = self.summary_of_state(now, slot);
+        let Some(hold) = &self.entry(slot).hold else { return text };
+        let left = hold.until.as_ref().map(|until| until.at.since(now).as_secs_f64());
+        let left = left.map(|left| format!(" ({left:.0} s more)")).unwrap_or_default();
+        format!("{text}; {hold}{left}")
+    }
+
+    fn summary_of_state(&self, now: Moment, slot: Slot) -> String {
         let entry = self.entry(slot);
         let record = entry.machine.record();
         let seconds = |duration: Duration| format!("{:.1} s", duration.as_secs_f64());
@@ -111,6 +119,15 @@ impl Supervisor {
 
     fn blocker(&self, now: Moment, slot: Slot) -> Option<String> {
         let entry = self.entry(slot);
+        if let Some(hold) = &entry.hold
+            && entry.machine.wish() == Intent::Running
+            && (entry.machine.state().run().is_none() || entry.restart_is_held())
+        {
+            return Some(format!("it is {hold}"));
+        }
+        if let Some(event) = &entry.put_off {
+            return Some(format!("it is held, and would be restarted otherwise: {}", why(event)));
+        }
         match entry.machine.state() {
             State::Backoff { until } => {
                 Some(format!("the back-off, for {:.1} s more", until.since(now).as_secs_f64()))
@@ -125,6 +142,10 @@ impl Supervisor {
     fn advice(&self, slot: Slot) -> Vec<String> {
         let entry = self.entry(slot);
         let id = &entry.id;
+        let release = || format!("to end the hold: s7supervisor release {id}");
+        if entry.hold.is_some() && !matches!(entry.machine.state(), State::Unkillable { .. }) {
+            return vec![release()];
+        }
         match entry.machine.state() {
             State::Failed { .. } => vec![
                 format!("read what it wrote: {}", dated(&entry.config().output.log)),
@@ -155,6 +176,15 @@ impl Supervisor {
             | State::Stopping { .. }
             | State::Exited => Vec::new(),
         }
+    }
+}
+
+fn why(event: &Event) -> &str {
+    match event {
+        Event::Unhealthy { why, .. }
+        | Event::NotReady { why, .. }
+        | Event::OverLimit { why, .. } => why,
+        _ => "",
     }
 }
 

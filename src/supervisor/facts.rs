@@ -36,6 +36,9 @@ impl Supervisor {
             Fact::OverLimit { run, why } => Event::OverLimit { run, why },
             Fact::HealthChanged { run: _, health, detail } => {
                 let entry = self.entry_mut(slot);
+                if health == Health::Ok {
+                    entry.put_off = None;
+                }
                 entry.health = health;
                 entry.health_detail = detail;
                 return;
@@ -45,6 +48,12 @@ impl Supervisor {
                 return;
             }
         };
+        if self.entry_mut(slot).puts_off(&event) {
+            return;
+        }
+        if let Event::Ready { .. } = event {
+            self.entry_mut(slot).put_off = None;
+        }
         self.step(now, slot, event, effects);
         self.finish_turn(now, effects);
     }
@@ -61,6 +70,7 @@ impl Supervisor {
                 self.entry_mut(slot).deadline = None;
             }
         }
+        self.expire_holds(now, effects);
         while let Some(&(moment, slot)) = self.settling.first()
             && moment <= now
         {
@@ -185,6 +195,7 @@ impl Supervisor {
         }
         let entry = self.entry_mut(slot);
         entry.health_detail = None;
+        entry.put_off = None;
         entry.take_next_config();
         let configured = entry.config().health.is_some();
         entry.health = match after {
@@ -220,6 +231,7 @@ impl Supervisor {
         self.evaluate(now, slot, &mut Hopes::default(), effects);
         self.close_targets(slot, effects);
         self.recheck_around(slot);
+        self.drop_hold(slot);
         self.unlink(slot);
         self.index.remove(&id);
         self.order.retain(|&other| other != slot);
@@ -239,6 +251,7 @@ impl Supervisor {
         for &slot in self.runs.values() {
             let entry = self.entries[slot.0 as usize].as_ref().expect("a run belongs to an entry");
             match entry.machine.state() {
+                _ if restart && entry.outlives_restart() => {}
                 State::Unkillable { .. } => left.push(entry.id.clone()),
                 _ => return,
             }

@@ -49,12 +49,16 @@ fn keep(set: &mut BTreeSet<Slot>, slot: Slot, belongs: bool) {
 impl Supervisor {
     pub(super) fn may_start(&self, slot: Slot) -> bool {
         self.shutdown.is_none()
+            && self.entry(slot).hold.is_none()
             && self.missing_dependency(slot).is_none()
             && !self.waits_for_lower_priority(slot)
     }
 
     pub(super) fn may_stop(&self, slot: Slot) -> bool {
         let entry = self.entry(slot);
+        if entry.restart_is_held() {
+            return false;
+        }
         let later_in_request = entry.stopping_in.is_some_and(|(request, priority)| {
             let group = self.groups.get(&request);
             group.is_some_and(|group| group.stopping.range(priority + 1..).next().is_some())
@@ -209,6 +213,8 @@ impl Supervisor {
         effects: &mut Vec<super::Effect>,
     ) -> Response {
         let (may_start, may_stop) = (self.may_start(slot), self.may_stop(slot));
+        let restarts = matches!(event, Event::Restart(_));
+        let may_stop = may_stop && !(restarts && self.entry(slot).hold.is_some());
         let (next_run, chance) = (self.next_run, self.chance.draw());
         let restart_from = self.restart_from(now);
         let entry = self.entry_mut(slot);

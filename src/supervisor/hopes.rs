@@ -98,14 +98,14 @@ impl Supervisor {
 
     fn is_down_for_good(&self, slot: Slot) -> bool {
         let machine = &self.entry(slot).machine;
+        let held = self.entry(slot).hold.is_some();
         match machine.state() {
+            State::Waiting { .. } | State::Backoff { .. } => held,
             State::Failed { .. } | State::Unkillable { .. } => true,
             State::Stopped => machine.wish() == Intent::Stopped,
-            State::Waiting { .. }
-            | State::Starting { .. }
+            State::Starting { .. }
             | State::Running { .. }
             | State::Stopping { .. }
-            | State::Backoff { .. }
             | State::Exited => false,
         }
     }
@@ -129,6 +129,8 @@ impl Supervisor {
         match entry.machine.state() {
             State::Backoff { .. } if out_of_patience => Hope::Lost,
             State::Starting { .. } if out_of_patience && record.trouble.is_some() => Hope::Lost,
+            State::Waiting { .. } | State::Backoff { .. } if entry.hold.is_some() => Hope::Lost,
+            State::Starting { .. } | State::Running { .. } if entry.restart_is_held() => Hope::Lost,
             State::Waiting { .. } => {
                 let lost = self.dependencies(slot).find(|&other| {
                     !self.entry(other).satisfies_dependents()
@@ -174,6 +176,9 @@ impl Supervisor {
         let entry = self.entry(slot);
         let why = self.reason_of(slot).unwrap_or_default();
         let failures = entry.machine.record().failures_in_a_row;
+        if let Some(hold) = &entry.hold {
+            return format!("it is {hold}");
+        }
         match entry.machine.state() {
             State::Stopped => "it is stopped".to_owned(),
             State::Backoff { until } => {

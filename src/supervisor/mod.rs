@@ -21,6 +21,7 @@ mod entry;
 mod explain;
 mod facts;
 mod gates;
+mod holds;
 mod hopes;
 mod operations;
 mod reload;
@@ -42,6 +43,7 @@ use crate::{
 
 pub use commands::{Answer, Command, Denial, Selection};
 pub use explain::Explain;
+pub use holds::{Hold, HoldChange, Until};
 pub use operations::{OperationView, TargetView};
 pub use reload::ReloadPlan;
 pub use snapshot::ComponentView;
@@ -136,6 +138,11 @@ pub enum Effect {
     OperationEnded {
         id: OperationId,
     },
+    /// A component is held, or is not any more.
+    HoldChanged {
+        id: ComponentId,
+        change: HoldChange,
+    },
     /// The registry has new values for a component that goes on.
     Reconfigured {
         id: ComponentId,
@@ -194,6 +201,8 @@ pub struct Supervisor {
     deadlines: BTreeSet<(Moment, Slot)>,
     /// When operations look again at components that have just come up.
     settling: BTreeSet<(Moment, Slot)>,
+    /// When holds expire.
+    hold_ends: BTreeSet<(Moment, Slot)>,
     operations: Operations,
     /// Members of one request that wait for one another.
     groups: BTreeMap<OperationId, Group>,
@@ -240,6 +249,7 @@ impl Supervisor {
             next_run: first_run,
             deadlines: BTreeSet::new(),
             settling: BTreeSet::new(),
+            hold_ends: BTreeSet::new(),
             operations: Operations::default(),
             groups: BTreeMap::new(),
             blocked: BTreeSet::new(),
@@ -320,7 +330,10 @@ impl Supervisor {
     /// When something is due by itself.
     pub fn next_deadline(&self) -> Option<Moment> {
         let first = |set: &BTreeSet<(Moment, Slot)>| set.first().map(|&(moment, _)| moment);
-        [first(&self.deadlines), first(&self.settling)].into_iter().flatten().min()
+        [first(&self.deadlines), first(&self.settling), first(&self.hold_ends)]
+            .into_iter()
+            .flatten()
+            .min()
     }
 
     fn find(&self, id: &str) -> Option<Slot> {

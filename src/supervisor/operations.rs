@@ -53,6 +53,8 @@ pub(super) enum Goal {
         after: Option<RunId>,
     },
     Gone,
+    /// It is held, and only told of.
+    LeftAlone,
 }
 
 /// An operation as a caller sees it.
@@ -265,6 +267,9 @@ impl Supervisor {
         let entry = self.entry(slot);
         let (state, wish) = (entry.machine.state(), entry.machine.wish());
         match goal {
+            Goal::LeftAlone => {
+                (Outcome::Held, entry.hold.as_ref().map(|hold| format!("it is {hold}")))
+            }
             Goal::Gone => match state {
                 State::Stopped => (Outcome::Done, None),
                 State::Unkillable { .. } => (Outcome::Failed, self.reason_of(slot)),

@@ -125,11 +125,14 @@ impl Supervisor {
         });
         let mut goals: Vec<(Slot, Goal)> = removed.iter().map(|&slot| (slot, Goal::Gone)).collect();
         goals.extend(starting.iter().map(|&slot| (slot, self.goal(Verb::Start, slot))));
+        // Those that are held restart when the hold ends; nobody waits for that.
         goals.extend(restarting.iter().map(|&slot| (slot, self.goal(Verb::Restart, slot))));
         self.open_operation(operation, Verb::Reload, origin.to_string(), now, goals, effects);
 
         for &slot in removed.iter().chain(restarting) {
-            if self.entry(slot).machine.state().run().is_some() {
+            let entry = self.entry(slot);
+            let kept = entry.hold.is_some() && !entry.removed;
+            if entry.machine.state().run().is_some() && !kept {
                 self.join_stop_order(slot, operation);
             }
         }

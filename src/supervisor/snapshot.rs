@@ -1,6 +1,6 @@
 //! What is true now, in words and numbers, for those who look.
 
-use super::{Slot, Supervisor};
+use super::{Hold, Slot, Supervisor};
 use crate::{
     machine::{State, StopCause},
     model::{ComponentId, LastExit, Moment, RunId},
@@ -26,6 +26,7 @@ pub struct ComponentView {
     pub next_attempt: Option<Moment>,
     pub attempt: u32,
     pub enabled: bool,
+    pub hold: Option<Hold>,
     pub reason: Option<String>,
 }
 
@@ -81,6 +82,7 @@ impl Supervisor {
                 _ => record.failures_in_a_row,
             },
             enabled: entry.config().enabled,
+            hold: entry.hold.clone(),
             reason: self.reason_of(slot),
         }
     }
@@ -106,12 +108,16 @@ impl Supervisor {
     pub(super) fn waiting_for(&self, slot: Slot) -> Option<String> {
         let entry = self.entry(slot);
         match entry.machine.state() {
+            State::Waiting { .. } if entry.hold.is_some() => Some("the end of its hold".to_owned()),
             State::Waiting { .. } => {
                 let blockers = self.blockers(slot);
                 if blockers.is_empty() {
                     return Some("its turn".to_owned());
                 }
                 Some(self.named(&blockers, |state| format!("({state})")))
+            }
+            State::Starting { .. } | State::Running { .. } if entry.restart_is_held() => {
+                Some("the end of its hold, to be restarted".to_owned())
             }
             State::Starting { live, .. } | State::Running { live, .. } if live.asked.is_some() => {
                 let later = self.those_who_stop_first(slot);

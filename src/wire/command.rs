@@ -77,6 +77,8 @@ pub enum Outcome {
     Failed,
     /// A later command of the opposite sense took its place.
     Superseded,
+    /// It is held, and was left alone; `detail` says by whom, and until when.
+    Held,
 }
 
 /// The answer to `POST /v1/reload` (with `?dry_run=true`: what it would do).

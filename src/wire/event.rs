@@ -46,8 +46,9 @@ pub enum EventKind {
     Unkillable,
     Healthy,
     Unhealthy,
-    /// Somebody forbade starts for a while, or ended that.
+    /// An operator held a component: it is neither started nor restarted for a while.
     Held,
+    /// A hold was released, or has expired.
     Released,
     /// A limit was passed and led to a restart.
     Limit,

@@ -7,7 +7,8 @@ use utoipa::ToSchema;
 /// One entry of a component's log.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct LogRecord {
-    /// Grows by one with every entry of this component, over the life of a runtime folder.
+    /// Grows with every entry of this component (not by one), over restarts of the Supervisor
+    /// too: where the entry ends in everything that the component ever wrote.
     pub seq: u64,
     /// RFC 3339, UTC, with milliseconds: when it was read from the pipe.
     pub at: String,

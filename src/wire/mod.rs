@@ -24,7 +24,7 @@ pub use history::{History, HistoryPoint};
 pub use log::{LogEntry, LogRecord, LogStream};
 pub use problem::{Problem, ProblemCode};
 pub use status::{
-    ComponentState, ComponentStatus, ContainmentLevel, Health, Intent, LastExit, Readiness, Status,
-    SupervisorStatus,
+    ComponentState, ComponentStatus, ContainmentLevel, Health, Hold, HoldReport, Intent, LastExit,
+    Readiness, Status, SupervisorStatus,
 };
 pub use update::{Access, ComponentSample, Sample, Snapshot, Update, UpdateMessage};

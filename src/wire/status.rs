@@ -76,9 +76,44 @@ pub struct ComponentStatus {
     /// Which attempt in a row the current or next start is; 0 when stable.
     pub attempt: u32,
     pub enabled: bool,
+    /// It is neither started nor restarted as long as this is in force.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub hold: Option<Hold>,
     /// Why it failed or what went wrong last, in words.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub reason: Option<String>,
+}
+
+/// An operator's word that a component is neither started nor restarted for a while.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct Hold {
+    /// Who asked for it, in words.
+    pub by: String,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reason: Option<String>,
+    /// RFC 3339, UTC.
+    pub since: String,
+    /// RFC 3339, UTC; none: until it is released.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub until: Option<String>,
+}
+
+/// The answer to `POST /v1/components/{id}/hold` and `/release`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct HoldReport {
+    pub id: String,
+    /// What is in force now; none: it is not held.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub hold: Option<Hold>,
+    /// What was in force before.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub before: Option<Hold>,
+    /// How the component is now.
+    pub state: ComponentState,
+    /// What is not as it should be: the hold could not be stored, and does not outlive the
+    /// Supervisor.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub warning: Option<String>,
 }
 
 /// The state of a component. `stopped` means that its whole process tree is gone.

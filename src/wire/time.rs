@@ -27,6 +27,24 @@ pub fn parse(text: &str, now: &ZonedDateTime) -> Result<Timestamp, InvalidTime> 
     read(text, now).ok_or_else(|| InvalidTime { text: text.to_owned() })
 }
 
+/// Reads a time to come: a time of day that has passed is tomorrow's. Otherwise a text that says
+/// why not.
+pub fn parse_coming(text: &str, now: &ZonedDateTime) -> Result<Timestamp, String> {
+    let at = parse(text, now).map_err(|InvalidTime { text }| {
+        format!(
+            "\"{}\" is no time to come: write +2h (also s, m, d), 14:30, \"2026-11-22 14:30\" or \
+             2026-11-22T14:30:00Z",
+            text.escape_debug()
+        )
+    })?;
+    if at > now.timestamp() {
+        return Ok(at);
+    }
+    let tomorrow = time_of_day(text.trim())
+        .and_then(|time| local(now.date().tomorrow().ok()?.to_datetime(time), now));
+    tomorrow.ok_or_else(|| format!("\"{}\" has passed", text.escape_debug()))
+}
+
 /// Why a text names no time.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct InvalidTime {
@@ -136,6 +154,23 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
+
+    #[test]
+    fn a_time_to_come_is_never_one_that_has_passed() {
+        let now = now();
+        let later = |text| parse_coming(text, &now).map(|at| at > now.timestamp());
+        for text in ["00:00", "12:00", "23:59", "+1s", "+2h", "2100-01-01"] {
+            assert_eq!(later(text), Ok(true), "{text}");
+        }
+        for text in ["-10m", "now", "today", "2020-01-01T00:00:00Z"] {
+            let why = later(text).expect_err(text);
+            assert_eq!(why, format!("\"{text}\" has passed"));
+        }
+        for text in ["", "2h", "soon", "+", "25:00"] {
+            let why = later(text).expect_err(text);
+            assert!(why.contains("is no time to come: write +2h"), "{why}");
+        }
+    }
 
     fn now() -> ZonedDateTime {
         // The afternoon of the day on which summer time ended.

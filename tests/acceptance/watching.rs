@@ -185,11 +185,20 @@ fn events_say_what_happened_and_who_asked_and_outlive_the_supervisor() {
             .then_some(())
     });
     supervisor.crash();
+    // While nobody can be asked, the files tell.
+    let told = place.cli("events ps -n 3");
+    told.assert_code(0);
+    assert_eq!(told.stdout.lines().count(), 3, "{told:?}");
+    assert!(told.stderr.contains("not running"), "{told:?}");
     let _next = place.start();
     let after = self::events(&place, "");
     let numbers: Vec<u64> = after.iter().map(|event| event["seq"].as_u64().expect("n")).collect();
     assert_eq!(numbers, (1..=numbers.len() as u64).collect::<Vec<_>>(), "none twice, none missing");
     assert!(after.iter().any(|event| event["kind"] == "adopted"), "{after:#?}");
+    let told = place.cli("events --since -1h");
+    told.assert_code(0);
+    assert_eq!(told.stdout.lines().count(), after.len(), "{told:?}");
+    assert!(told.stdout.contains("crashed    SIGKILL after"), "{told:?}");
 }
 
 #[track_caller]

@@ -1,17 +1,19 @@
 //! A stand-in for the engine: answers the handle's messages as the test says.
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, fs::File, io::Write as _};
 
 use s7supervisor::{
     events::EventLog,
-    model::OperationId,
-    runtime::{Handle, Message, Request, Targets},
+    logs::{self, LogThread, Logs},
+    model::{ComponentId, OperationId, RunId},
+    registry::Component,
+    runtime::{Handle, LogSources, Message, Request, Targets},
     updates::Updates,
     wire::{
         Acceptance, Access, ComponentDetails, ComponentState, ComponentStatus, ContainmentLevel,
-        EventKind, EventRecord, Explanation, Health, Intent, Operation, OperationState, Outcome,
-        Problem, ProblemCode, Progress, Readiness, ReloadReport, Snapshot, Status,
-        SupervisorStatus, Update, Verb,
+        EventKind, EventRecord, Explanation, Health, Hold, HoldReport, Intent, Operation,
+        OperationState, Outcome, Problem, ProblemCode, Progress, Readiness, ReloadReport, Snapshot,
+        Status, SupervisorStatus, Update, Verb,
     },
 };
 use tokio::sync::{mpsc, oneshot};
@@ -25,6 +27,10 @@ pub struct Engine {
     seen: mpsc::UnboundedReceiver<Seen>,
     pub updates: Updates,
     pub events: EventLog,
+    logs: Logs,
+    // Before its folder goes.
+    _log_thread: LogThread,
+    folder: tempfile::TempDir,
 }
 
 /// What changed something.
@@ -38,6 +44,7 @@ pub enum Seen {
         restart: bool,
         origin: String,
     },
+    Reopen,
     /// Somebody waits for this operation.
     Waiting,
 }
@@ -58,6 +65,7 @@ struct State {
     description: String,
     updates: Updates,
     events: EventLog,
+    logs: Logs,
 }
 
 impl Engine {
@@ -65,7 +73,9 @@ impl Engine {
         let (handle, mut messages) = Handle::channel();
         let (orders, mut given) = mpsc::unbounded_channel();
         let (report, seen) = mpsc::unbounded_channel();
-        let events_folder = tempfile::tempdir().expect("a folder for the events");
+        let folder = tempfile::tempdir().expect("a folder for events and logs");
+        let options = logs::Options::new(Box::new(|_notice| Ok(())));
+        let (logs, log_thread) = Logs::start(options).expect("a log thread");
         let mut state = State {
             seen: report,
             waiting: Vec::new(),
@@ -74,11 +84,11 @@ impl Engine {
             ready: true,
             description: "Image Server".into(),
             updates: handle.updates().clone(),
-            events: EventLog::open(&events_folder.path().join("Supervisor.log")).0,
+            events: EventLog::open(&folder.path().join("Supervisor.log")).0,
+            logs: logs.clone(),
         };
         let (updates, events) = (state.updates.clone(), state.events.clone());
         tokio::spawn(async move {
-            let _kept_for_as_long = events_folder;
             loop {
                 tokio::select! {
                     // Orders first: what a test has ordered counts for what it asks afterwards.
@@ -89,7 +99,26 @@ impl Engine {
                 }
             }
         });
-        (Self { orders, seen, updates, events }, handle)
+        (Self { orders, seen, updates, events, logs, _log_thread: log_thread, folder }, handle)
+    }
+
+    /// A component writes to its standard output.
+    pub fn writes(&self, id: &str, text: &str) {
+        let id = ComponentId::new(id).expect("an id");
+        let output = Component::new(id.clone(), "/bin/true").output;
+        let log = self.folder.path().join(&output.log);
+        let output = s7supervisor::registry::Output { log, ..output };
+        let pipes = self.folder.path().join("pipes");
+        let streams = self.logs.open(&id, &output, &pipes, None).expect("pipes");
+        File::from(streams.stdout).write_all(text.as_bytes()).expect("written");
+        assert!(self.logs.sync(crate::served::BOUND));
+    }
+
+    /// A run of a component begins.
+    pub fn begins(&self, id: &str) {
+        let id = ComponentId::new(id).expect("an id");
+        self.logs.started(&id, RunId(RUN), 812);
+        assert!(self.logs.sync(crate::served::BOUND));
     }
 
     /// Ends every stream, as the engine's end does.
@@ -220,9 +249,38 @@ impl State {
                 let _ = self.seen.send(Seen::Shutdown { restart, origin });
                 let _ = reply.send(Ok(Acceptance::Applied { operation: self.new_operation() }));
             }
+            Message::Hold { id, until, reason, origin, reply } => {
+                let report = |hold| HoldReport {
+                    id: id.clone(),
+                    hold: Some(hold),
+                    before: None,
+                    state: ComponentState::Running,
+                    warning: None,
+                };
+                let hold = Hold {
+                    by: origin.to_string(),
+                    reason,
+                    since: "2026-11-27T12:00:00Z".to_owned(),
+                    until: until.map(|until| until.to_string()),
+                };
+                let _ = reply.send(known(&id).map(|()| report(hold)));
+            }
+            Message::Release { id, origin: _, reply } => {
+                let state = ComponentState::Running;
+                let report =
+                    HoldReport { id: id.clone(), hold: None, before: None, state, warning: None };
+                let _ = reply.send(known(&id).map(|()| report));
+            }
             Message::Readiness { reply } => {
                 let not_ready = if self.ready { vec![] } else { vec!["ps".to_owned()] };
                 let _ = reply.send(Ok(Readiness { ready: self.ready, not_ready }));
+            }
+            Message::Logs { ids, reply } => {
+                let _ = reply.send(self.log_sources(ids));
+            }
+            Message::ReopenLogs { origin: _, reply } => {
+                let _ = self.seen.send(Seen::Reopen);
+                let _ = reply.send(Ok(()));
             }
             Message::Watch { after, reply } => {
                 self.updates.wake();
@@ -242,6 +300,18 @@ impl State {
                 let _ = reply.send(Ok(self.events.clone()));
             }
         }
+    }
+
+    fn log_sources(&self, ids: Vec<String>) -> Result<LogSources, Problem> {
+        let all = || ["is", "ps", "svg"].map(str::to_owned).to_vec();
+        let ids = if ids.is_empty() { all() } else { ids };
+        let component = |id: &String| {
+            known(id)?;
+            let id = ComponentId::new(id).expect("an id");
+            Ok((id.clone(), format!("logs/{id}.log").into()))
+        };
+        let components = ids.iter().map(component).collect::<Result<_, Problem>>()?;
+        Ok(LogSources { logs: self.logs.clone(), components })
     }
 
     /// `ps` is running already, `svg` may not be stopped; everything else is applied.
@@ -341,6 +411,7 @@ fn component(id: &str, description: &str) -> ComponentStatus {
         next_attempt_s: None,
         attempt: 0,
         enabled: true,
+        hold: None,
         reason: None,
     }
 }

@@ -10,6 +10,7 @@ use crate::{
         Context,
         exit::Failure,
         ui::{Tone, clean, paint},
+        verbs::hold,
         words,
     },
     wire::{ComponentStatus, Explanation, Health},
@@ -63,6 +64,10 @@ fn render(explanation: &Explanation, now: Timestamp, colour: bool) -> String {
     }
     if let Some(attempts) = attempts(explanation) {
         fact("attempts", &attempts);
+    }
+    if let Some(hold) = &status.hold {
+        let given = words::ago(&hold.since, now);
+        fact("hold", &format!("{}; given {given}", hold::in_words(hold, now)));
     }
     if !status.enabled {
         fact("enabled", "no: it starts only when it is asked for");

@@ -107,6 +107,8 @@ mod tests {
             "reload",
             "status",
             "explain",
+            "hold",
+            "release",
             "check",
             "demo",
             "completions",

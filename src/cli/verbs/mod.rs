@@ -3,7 +3,9 @@
 pub mod check;
 pub mod completions;
 pub mod demo;
+pub mod events;
 pub mod explain;
+pub mod hold;
 pub mod kill;
 pub mod man;
 pub mod reload;

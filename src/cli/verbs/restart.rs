@@ -2,9 +2,9 @@
 
 use std::time::Duration;
 
-use super::start;
+use super::{hold, start};
 use crate::{
-    cli::{Context, exit::Failure, follow, gone::Held, loading},
+    cli::{Context, exit::Failure, follow, gone::Held, loading, ui::clean},
     client::{Client, ClientError},
     wire::{Acceptance, Verb},
 };
@@ -24,6 +24,13 @@ pub async fn perform(context: &Context, ids: &[String]) -> Result<(), Failure> {
     if !elsewhere {
         // A registry that is wrong must not cost what runs. The engine checks its own as well.
         loading::load(&context.place)?.tell_warnings(context);
+    }
+    for component in &before.components {
+        if let Some(hold) = &component.hold {
+            let what = if component.pid.is_some() { "is left running" } else { "is not started" };
+            let why = hold::in_words(hold, jiff::Timestamp::now());
+            context.ui.note(format_args!("{} {what}: it is {why}", clean(&component.id)));
+        }
     }
     let process = if elsewhere { None } else { Held::new(before.supervisor.pid) };
     let asked = follow::now();

@@ -395,6 +395,7 @@ pub fn status(id: &str, state: ComponentState) -> ComponentStatus {
         next_attempt_s: None,
         attempt: 0,
         enabled: true,
+        hold: None,
         reason: None,
     }
 }

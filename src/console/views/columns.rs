@@ -11,7 +11,7 @@ use crate::{
         sanitize,
     },
     model::Moment,
-    wire::ComponentState,
+    wire::{ComponentState, Hold},
 };
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -61,7 +61,7 @@ const DROPS: [Column; 10] = [
     C::Cpu,
 ];
 
-/// Mark, glyph and a space.
+/// Mark, glyph, and a space or the H of a hold.
 pub const GUTTER: usize = 3;
 
 /// Columns that fit, with their widths.
@@ -201,9 +201,17 @@ pub fn cell(
     }
 }
 
+fn held_for(hold: &Hold) -> String {
+    let reason = hold.reason.as_deref().map(crate::console::sanitize::plain);
+    reason.map(|reason| format!(": {reason}")).unwrap_or_default()
+}
+
 /// What an operator wants to know of this row now, in words; often nothing.
 pub fn note(row: &Row, now: Moment) -> String {
     let status = &row.status;
+    if let Some(hold) = &status.hold {
+        return format!("held by {}{}", hold.by, held_for(hold));
+    }
     if let Some(next) = row.next_attempt {
         let left = next.since(now).as_secs();
         return format!("attempt {} in {left} s", status.attempt);

@@ -54,6 +54,15 @@ pub fn lines(
         add("wished", explanation.intent.clone(), plain);
         add("blocked by", explanation.blocker.clone().unwrap_or_default(), skin.warn());
     }
+    if let Some(hold) = &status.hold {
+        let zone = &model.settings.zone;
+        let until = hold.until.as_deref().map_or_else(
+            || "until it is released".to_owned(),
+            |until| format!("until {}", format::local(until, zone, "%Y-%m-%d %H:%M:%S")),
+        );
+        let why = hold.reason.as_deref().map(|why| format!(": {why}")).unwrap_or_default();
+        add("held", format!("by {} {until}{why}", hold.by), skin.warn());
+    }
     add("reason", status.reason.clone().unwrap_or_default(), skin.warn());
     add("waits for", status.waiting_for.clone().unwrap_or_default(), plain);
     if let Some(next) = row.next_attempt {

@@ -28,6 +28,10 @@ pub fn render(model: &Model, skin: Skin, area: Rect, buf: &mut Buffer) {
         let mark = if model.table.marks.contains(key) { "+" } else { " " };
         put(buf, line, line.x, mark, skin.strong());
         put(buf, line, line.x + 1, glyph, style);
+        if row.status.hold.is_some() {
+            // The note is the first to go where there is no room; this stays.
+            put(buf, line, line.x + 2, "H", skin.warn());
+        }
         let mut x = usize::from(line.x) + columns::GUTTER;
         for (column, width) in &columns {
             let (text, style) =

@@ -13,8 +13,11 @@ use crate::{
     control::{query::if_match, refusal::Refusal},
     model::OperationId,
     runtime::{Handle, Request, Targets},
-    wire::{Acceptance, Operation, Problem, ReloadReport, Verb},
+    wire::{Acceptance, HoldReport, Operation, Problem, ReloadReport, Verb},
 };
+
+/// Bytes of a hold's reason.
+const LONGEST_REASON: usize = 200;
 
 /// Starts, stops, restarts or kills one component.
 ///
@@ -94,6 +97,41 @@ pub(in crate::control) async fn command(verb: Verb, mut ask: Ask) -> Result<Resp
         }
     };
     answered(&ask.handle, acceptance, wait).await
+}
+
+/// Holds a component: it is neither started nor restarted, by nobody and nothing, until it is
+/// released or the time has come.
+///
+/// What runs goes on running, and can be stopped. A hold that is in force gets these terms.
+#[utoipa::path(post, path = "/v1/components/{id}/hold", operation_id = "hold", tag = "commands",
+    params(
+        ("id" = String, Path, description = "Id of a component"),
+        ("until" = Option<String>, Query,
+            description = "RFC 3339, or from now on: `+2h`. Without: until it is released"),
+        ("reason" = Option<String>, Query, description = "Shown wherever the hold is")),
+    responses(
+        (status = 200, description = "In force, and stored", body = HoldReport),
+        (status = 404, description = "Unknown; `nearest` is the nearest known id", body = Problem)))]
+pub(in crate::control) async fn hold(mut ask: Ask) -> Result<Json<HoldReport>, Refusal> {
+    let until = ask.parameters.until()?;
+    let reason = ask.parameters.line("reason", LONGEST_REASON)?;
+    ask.no_more_parameters()?;
+    let origin = ask.origin();
+    Ok(Json(from_engine(ask.handle.hold(ask.name, until, reason, origin)).await?))
+}
+
+/// Ends a hold; what it held back is carried out.
+#[utoipa::path(post, path = "/v1/components/{id}/release", operation_id = "release",
+    tag = "commands",
+    params(("id" = String, Path, description = "Id of a component")),
+    responses(
+        (status = 200, description = "Not held; `before` is the hold that was in force, if one \
+            was", body = HoldReport),
+        (status = 404, description = "Unknown; `nearest` is the nearest known id", body = Problem)))]
+pub(in crate::control) async fn release(mut ask: Ask) -> Result<Json<HoldReport>, Refusal> {
+    ask.no_more_parameters()?;
+    let origin = ask.origin();
+    Ok(Json(from_engine(ask.handle.release(ask.name, origin)).await?))
 }
 
 /// Reads the registry again and restarts only what changed.

@@ -2,6 +2,7 @@
 
 mod commands;
 mod events;
+mod logs;
 mod operations;
 mod probes;
 mod snapshots;
@@ -10,6 +11,7 @@ mod updates;
 
 pub(super) use commands::*;
 pub(super) use events::*;
+pub(super) use logs::*;
 pub(super) use operations::*;
 pub(super) use probes::*;
 pub(super) use snapshots::*;
@@ -56,6 +58,8 @@ pub(super) fn routes(handle: Handle) -> Router {
             post(async |a| component_command(Verb::Restart, a).await),
         )
         .route("/v1/components/{id}/kill", post(async |a| component_command(Verb::Kill, a).await))
+        .route("/v1/components/{id}/hold", post(hold))
+        .route("/v1/components/{id}/release", post(release))
         .route("/v1/start", post(async |a| command(Verb::Start, a).await))
         .route("/v1/stop", post(async |a| command(Verb::Stop, a).await))
         .route("/v1/restart", post(async |a| command(Verb::Restart, a).await))
@@ -65,6 +69,9 @@ pub(super) fn routes(handle: Handle) -> Router {
         .route("/v1/operations/{n}", get(operation))
         .route("/v1/updates", get(updates))
         .route("/v1/events", get(events))
+        .route("/v1/logs", get(logs))
+        .route("/v1/components/{id}/logs", get(component_logs))
+        .route("/v1/reopen", post(reopen))
         .route("/v1/openapi.json", get(description))
         .route("/healthz", get(health))
         .route("/readyz", get(ready))

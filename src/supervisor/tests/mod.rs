@@ -2,6 +2,7 @@
 
 mod explaining;
 mod failures;
+mod holds;
 mod operations;
 mod oracle;
 mod random;

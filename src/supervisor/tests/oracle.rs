@@ -13,6 +13,7 @@ impl Supervisor {
     pub(super) fn assert_consistent(&self) {
         let mut runs = BTreeMap::new();
         let mut deadlines = BTreeSet::new();
+        let mut hold_ends = BTreeSet::new();
         let mut blocked = BTreeSet::new();
         let mut groups: BTreeMap<OperationId, Group> = BTreeMap::new();
         let mut free = BTreeSet::new();
@@ -32,6 +33,11 @@ impl Supervisor {
                 assert!(!entry.removed || state.run().is_some(), "{} is not forgotten", entry.id);
             }
             assert_eq!(entry.deadline, state.deadline(), "deadline of {}", entry.id);
+            let ends = entry.hold.as_ref().and_then(|hold| hold.until.as_ref());
+            hold_ends.extend(ends.map(|until| (until.at, slot)));
+            if entry.put_off.is_some() {
+                assert!(entry.hold.is_some() && state.run().is_some(), "{} puts off", entry.id);
+            }
             deadlines.extend(state.deadline().map(|at| (at, slot)));
             if entry.is_blocked() {
                 blocked.insert(slot);
@@ -63,6 +69,7 @@ impl Supervisor {
             runs
         );
         assert_eq!(self.deadlines, deadlines);
+        assert_eq!(self.hold_ends, hold_ends);
         assert_eq!(self.blocked, blocked);
         let waits =
             |slot: &Slot| matches!(self.entry(*slot).machine.state(), State::Waiting { .. });

@@ -110,6 +110,15 @@ impl Schedule {
         }
         // The world quiets down: then every operation ends, and every wish is fulfilled.
         self.sim.calm_down();
+        // Some holds have no end: who is held to the end may wait for it.
+        if self.rng.bool() {
+            let held: Vec<ComponentId> =
+                self.sim.supervisor.holds().map(|(id, _)| id.clone()).collect();
+            for id in held {
+                self.sim.release(&id);
+                self.after_input(&[]);
+            }
+        }
         self.pass(3600.secs());
         self.check_end();
         self.sim.shut_down(false);
@@ -134,6 +143,7 @@ impl Schedule {
             12 => self.answer_a_spawn(),
             13 => self.trouble(),
             14 => self.vanish(),
+            15 => self.hold_or_release(),
             _ => {
                 let duration = self.rng.u64(..8000).millis();
                 self.pass(duration);
@@ -221,6 +231,23 @@ impl Schedule {
         }
         self.sim.reload(new);
         self.after_command(&[]);
+    }
+
+    fn hold_or_release(&mut self) {
+        let ids: Vec<ComponentId> = self.sim.supervisor.ids().cloned().collect();
+        let Some(id) = self.rng.choice(&ids).cloned() else { return };
+        if self.sim.supervisor.is_leaving(&id) {
+            return;
+        }
+        match self.rng.u8(..4) {
+            0 => self.sim.hold(&id, None),
+            1..=2 => {
+                let lasting = self.rng.u64(1..30_000).millis();
+                self.sim.hold(&id, Some(lasting))
+            }
+            _ => self.sim.release(&id),
+        };
+        self.after_input(&[]);
     }
 
     fn new_habits(&mut self) {
@@ -335,6 +362,8 @@ impl Schedule {
     fn check_spawn(&self, id: &ComponentId) {
         assert!(self.wishes.get(id).copied().unwrap_or_default(), "{id} starts, unasked");
         assert!(!self.shutting_down, "{id} starts in a shutdown");
+        let hold = self.sim.view(id).hold;
+        assert_eq!(hold, None, "{id} starts, and is held");
         let component = self.sim.registry.components.iter().find(|one| one.id == *id);
         let component = component.expect("only what is in the registry starts");
         for dependency in &component.depends_on {
@@ -398,6 +427,7 @@ impl Schedule {
                 (Intent::Running, Running | Exited | Failed)
                 | (Intent::Stopped, Stopped)
                 | (_, Unkillable) => true,
+                (Intent::Running, Waiting) if view.hold.is_some() => true,
                 // Only for somebody who is down for a reason of his own.
                 (Intent::Running, Waiting) => component.depends_on.iter().any(|id| {
                     matches!(state_of(id), Some(Stopped | Failed | Unkillable | Waiting))

@@ -11,8 +11,8 @@ use crate::{
     model::{ComponentId, Exit, Moment, OperationId, Origin, RunId, Via},
     registry::{Check, Component, Config, Leftovers, Probe, Registry, TraceLevel},
     supervisor::{
-        Answer, Command, ComponentView, Effect, Fact, OperationView, Selection, Supervisor,
-        Transition,
+        Answer, Command, ComponentView, Effect, Fact, Hold, OperationView, Selection, Supervisor,
+        Transition, Until,
     },
     wire::{ComponentState, OperationState, Outcome, Verb},
 };
@@ -240,6 +240,26 @@ impl Sim {
         self.turn(effects)
     }
 
+    /// Holds a component; for so long, or until it is released.
+    pub fn hold(&mut self, id: &str, lasting: Option<Duration>) -> &mut Self {
+        let until = lasting.map(|lasting| Until {
+            at: self.now.after(lasting),
+            time: "2026-11-27T14:30:00Z".to_owned(),
+        });
+        let (by, reason) = (operator().to_string(), Some("disk swap".to_owned()));
+        let hold = Hold { by, reason, since: "2026-11-27T12:00:00Z".to_owned(), until };
+        let mut effects = Vec::new();
+        self.supervisor.hold(self.now, id, hold, &mut effects).expect("a component to hold");
+        self.turn(effects)
+    }
+
+    pub fn release(&mut self, id: &str) -> &mut Self {
+        let mut effects = Vec::new();
+        let released = self.supervisor.release(self.now, id, &operator(), &mut effects);
+        released.expect("a component to release");
+        self.turn(effects)
+    }
+
     pub fn reload(&mut self, registry: Registry) -> &mut Self {
         let mut effects = Vec::new();
         let new = Arc::new(registry.clone());
@@ -253,8 +273,18 @@ impl Sim {
     }
 
     pub fn shut_down(&mut self, kill: bool) -> &mut Self {
+        self.end_all(false, kill)
+    }
+
+    /// Everything and the Supervisor are to start anew.
+    pub fn restart_all(&mut self) -> &mut Self {
+        self.end_all(true, false)
+    }
+
+    fn end_all(&mut self, restart: bool, kill: bool) -> &mut Self {
         let mut effects = Vec::new();
-        let operation = self.supervisor.shut_down(self.now, false, kill, &operator(), &mut effects);
+        let operation =
+            self.supervisor.shut_down(self.now, restart, kill, &operator(), &mut effects);
         self.answer = Some(Answer::Applied(operation));
         self.turn(effects)
     }
@@ -379,6 +409,7 @@ impl Sim {
             | Effect::StartProbes { .. }
             | Effect::StopProbes { .. }
             | Effect::Asked { .. }
+            | Effect::HoldChanged { .. }
             | Effect::Reconfigured { .. }
             | Effect::Removed { .. } => {}
         }
