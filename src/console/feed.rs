@@ -16,7 +16,9 @@ use std::{
 
 use tokio::sync::mpsc;
 
-use crate::wire::{ComponentDetails, Explanation, History, LogRecord, Snapshot, UpdateMessage, Verb};
+use crate::wire::{
+    ComponentDetails, Explanation, History, LogRecord, Snapshot, UpdateMessage, Verb,
+};
 
 /// News that wait for the console. When full the sender waits: its stream is bounded by the
 /// engine, which then tells a gap instead of waiting for us.

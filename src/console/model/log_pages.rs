@@ -280,7 +280,7 @@ mod tests {
         assert!(view.lines().back().expect("lines").id.seq < 599);
         // Down again: what was pushed out comes back, and then the stream.
         let newest = view.newest(&key).expect("lines");
-        view.scroll(1, 3, 80);
+        view.scroll(50, 3, 80);
         assert_eq!(ask(&mut view), Part::After(vec![("ps".to_owned(), newest)]));
         view.take_page(0, page(newest..605, true));
         assert!(view.joined && std::mem::take(&mut view.rewish));

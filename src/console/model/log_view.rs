@@ -454,7 +454,9 @@ impl LogView {
 
     /// Whether the first line on the screen is the first that the host keeps.
     pub fn is_at_beginning(&self, height: usize, width: usize) -> bool {
-        self.begins && !self.follows() && self.lines.range(..self.first(height, width)).all(|line| !line.kept)
+        self.begins
+            && !self.follows()
+            && self.lines.range(..self.first(height, width)).all(|line| !line.kept)
     }
 
     /// For tests of the bounds.

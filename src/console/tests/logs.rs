@@ -246,8 +246,15 @@ fn no_character_moves_the_columns_behind_it() {
     let mut sim = Sim::live(80, 24);
     sim.keys("j l");
     let hostile = [
-        "\u{202e}txt.exe\u{202c} |", "e\u{301}e\u{301} |", "\u{301}\u{301} |", "日本語 |",
-        "👩\u{200d}👩\u{200d}👧 |", "❤\u{fe0f} |", "🇩🇪 👍🏽 |", "a\u{200b}\u{200b}b |", "\u{3164}hidden |",
+        "\u{202e}txt.exe\u{202c} |",
+        "e\u{301}e\u{301} |",
+        "\u{301}\u{301} |",
+        "日本語 |",
+        "👩\u{200d}👩\u{200d}👧 |",
+        "❤\u{fe0f} |",
+        "🇩🇪 👍🏽 |",
+        "a\u{200b}\u{200b}b |",
+        "\u{3164}hidden |",
         "\u{1b}[8mconcealed\u{1b}[0m |",
     ];
     let at = "2026-11-23T14:30:00Z";
@@ -258,7 +265,9 @@ fn no_character_moves_the_columns_behind_it() {
     let size = |size| std::num::NonZero::new(size).expect("not zero");
     let mut terminal = vt100::Parser::new(size(24), size(80), 0);
     terminal.process(&bytes);
-    for seen in ["<U+202E>txt.exe<U+202C> |", "a<U+200B><U+200B>b |", "<U+3164>hidden |", "concealed |"] {
+    for seen in
+        ["<U+202E>txt.exe<U+202C> |", "a<U+200B><U+200B>b |", "<U+3164>hidden |", "concealed |"]
+    {
         assert!(terminal.screen().contents().contains(seen), "{}", terminal.screen().contents());
     }
     // The bar stands in the column that the console meant, whatever was before it.

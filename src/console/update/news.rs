@@ -6,8 +6,7 @@ use crate::{
         model::{LinkState, Model, Paged, Range, Row, RowKey, Screen, Urgency},
     },
     wire::{
-        ComponentStatus, EventRecord, LogRecord, Sample, Severity, Snapshot, Update,
-        UpdateMessage,
+        ComponentStatus, EventRecord, LogRecord, Sample, Severity, Snapshot, Update, UpdateMessage,
     },
 };
 

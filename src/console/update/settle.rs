@@ -124,7 +124,8 @@ fn ask_for_page(model: &mut Model, effects: &mut Vec<Effect>) {
     let Some(part) = view.wants_page(height, width) else { return };
     let mut ids: BTreeMap<HostIndex, Vec<String>> = BTreeMap::new();
     for key in &view.keys {
-        let live = hosts.get(usize::from(key.host)).is_some_and(|host| host.link == LinkState::Live);
+        let live =
+            hosts.get(usize::from(key.host)).is_some_and(|host| host.link == LinkState::Live);
         // While one is lost the others are not read on: there would be holes.
         if !live {
             return;
@@ -150,9 +151,8 @@ fn wish_for_logs(model: &mut Model, effects: &mut Vec<Effect>) {
         // How far each log has come meanwhile makes it no other wish.
         let same = |(old, new): (&LogWish, &LogWish)| (&old.id, old.tail) == (&new.id, new.tail);
         let before = &model.log_wishes[index];
-        let again = views(model).any(|(view, _)| {
-            view.rewish && view.keys.iter().any(|key| key.host == host)
-        });
+        let again = views(model)
+            .any(|(view, _)| view.rewish && view.keys.iter().any(|key| key.host == host));
         if !again && before.len() == wanted.len() && before.iter().zip(&wanted).all(same) {
             continue;
         }
@@ -234,9 +234,10 @@ fn ask_for_details(model: &mut Model, effects: &mut Vec<Effect>) {
     };
     // A chart advances every five seconds at most: in between it stands still and costs nothing.
     let renewed = (range.duration() / 240).clamp(ADVANCE, Duration::from_mins(1));
-    let known = model.asked_history.as_ref().is_some_and(|(of, asked, at)| {
-        *of == key && *asked == range && now.since(*at) < renewed
-    });
+    let known = model
+        .asked_history
+        .as_ref()
+        .is_some_and(|(of, asked, at)| *of == key && *asked == range && now.since(*at) < renewed);
     if !known {
         let columns = u64::from(model.size.0.saturating_sub(8).clamp(40, 240));
         let steps = range.duration().as_secs() / ADVANCE.as_secs();

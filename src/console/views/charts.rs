@@ -97,11 +97,13 @@ fn plot(
     buf: &mut Buffer,
 ) {
     let peak = points.iter().flatten().copied().reduce(f64::max);
-    let peak = peak.map_or_else(|| "nothing measured yet".to_owned(), |peak| {
-        format!("highest {}", label(peak))
-    });
+    let peak = peak.map_or_else(
+        || "nothing measured yet".to_owned(),
+        |peak| format!("highest {}", label(peak)),
+    );
     rule(buf, skin, area, title, (&peak, skin.dim()), false);
-    let inner = Rect { y: area.y + 1.min(area.height), height: area.height.saturating_sub(1), ..area };
+    let inner =
+        Rect { y: area.y + 1.min(area.height), height: area.height.saturating_sub(1), ..area };
     let inside = inside(inner);
     if inside.x > inner.x {
         let half = (inner.height >= 6 && inner.height % 2 == 0).then(|| inner.height / 2);
@@ -159,14 +161,7 @@ fn gravity(state: ComponentState) -> u8 {
 }
 
 /// Times below the first, the middle and the last column.
-fn clock(
-    model: &Model,
-    range: Range,
-    course: &Course,
-    skin: Skin,
-    area: Rect,
-    buf: &mut Buffer,
-) {
+fn clock(model: &Model, range: Range, course: &Course, skin: Skin, area: Rect, buf: &mut Buffer) {
     let (Some(from), Some(to)) = (course.from, course.to) else { return };
     let form = match range {
         Range::TwoMinutes => "%H:%M:%S",
@@ -184,8 +179,8 @@ fn clock(
     put(buf, inside, inside.right() - width(&right), &right, skin.dim());
     let middle = from.checked_add(to.duration_since(from) / 2).map(text).unwrap_or_default();
     let x = inside.x + (inside.width - width(&middle).min(inside.width)) / 2;
-    let free = x > inside.x + width(&left) + 1
-        && x + width(&middle) + 1 < inside.right() - width(&right);
+    let free =
+        x > inside.x + width(&left) + 1 && x + width(&middle) + 1 < inside.right() - width(&right);
     if free {
         put(buf, inside, x, &middle, skin.dim());
     }

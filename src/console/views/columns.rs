@@ -202,7 +202,7 @@ pub fn cell(
 }
 
 fn held_for(hold: &Hold) -> String {
-    let reason = hold.reason.as_deref().map(crate::console::sanitize::plain);
+    let reason = hold.reason.as_deref().map(sanitize::plain);
     reason.map(|reason| format!(": {reason}")).unwrap_or_default()
 }
 

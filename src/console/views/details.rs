@@ -40,7 +40,11 @@ pub fn render(model: &Model, details: &Details, skin: Skin, area: Rect, buf: &mu
             for range in Range::ALL {
                 let chosen = range == details.range;
                 let style = if chosen { skin.strong() } else { skin.dim() };
-                let text = if chosen { format!("[{}]", range.title()) } else { format!(" {} ", range.title()) };
+                let text = if chosen {
+                    format!("[{}]", range.title())
+                } else {
+                    format!(" {} ", range.title())
+                };
                 x = put(buf, line, x, &text, style) + 1;
             }
             put(buf, line, x + 1, "- shorter  + longer", skin.dim());
@@ -69,9 +73,11 @@ pub fn lines(model: &Model, details: &Details, skin: Skin, width: usize) -> Vec<
 
 fn own_events(model: &Model, key: &RowKey, skin: Skin) -> Vec<Line<'static>> {
     let facts = model.seen();
-    let own = facts.events.iter().rev().filter(|(host, event)| {
-        *host == Some(key.host) && concerns(event, &key.id)
-    });
+    let own = facts
+        .events
+        .iter()
+        .rev()
+        .filter(|(host, event)| *host == Some(key.host) && concerns(event, &key.id));
     let lines: Vec<Line<'static>> =
         own.map(|(_, event)| events::line(model, None, event, false, skin)).collect();
     if lines.is_empty() { vec![waiting("no events yet", skin)] } else { lines }
