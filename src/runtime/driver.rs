@@ -319,9 +319,7 @@ impl Driver {
         running.leader_ended = true;
         let id = running.id.clone();
         let tree_gone = running.tree.is_empty();
-        let expected = self.supervisor.component(&id).is_some_and(|view| {
-            view.state == crate::wire::ComponentState::Stopping && view.reason.is_some()
-        });
+        let expected = self.supervisor.is_end_expected(run);
         self.logs.exited(&id, run, exit, expected);
         let oom = self.is_out_of_memory(run, exit);
         self.tell_exit(&id, run, exit, Told { expected, oom });
@@ -501,11 +499,10 @@ impl Driver {
 
     fn summary(&self) -> String {
         use crate::wire::ComponentState::{Failed, Running};
-        let snapshot = self.supervisor.snapshot();
-        let count = |state| snapshot.iter().filter(|view| view.state == state).count();
-        let (running, failed) = (count(Running), count(Failed));
+        let (all, running) = self.supervisor.count(Running);
+        let (_, failed) = self.supervisor.count(Failed);
         let failed = if failed > 0 { format!(", {failed} failed") } else { String::new() };
-        format!("{running} of {} running{failed}", snapshot.len())
+        format!("{running} of {all} running{failed}")
     }
 
     /// The process of a run, for those who ask by pid.
