@@ -21,3 +21,5 @@ mod routes;
 mod served;
 #[path = "control/streams.rs"]
 mod streams;
+#[path = "control/supervisor_logs.rs"]
+mod supervisor_logs;

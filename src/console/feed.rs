@@ -17,7 +17,7 @@ use std::{
 use tokio::sync::mpsc;
 
 use crate::wire::{
-    ComponentDetails, Explanation, History, LogRecord, Snapshot, UpdateMessage, Verb,
+    ComponentDetails, Explanation, History, LogRecord, Snapshot, TraceRecord, UpdateMessage, Verb,
 };
 
 /// News that wait for the console. When full the sender waits: its stream is bounded by the
@@ -71,6 +71,8 @@ pub enum News {
         range: Duration,
         history: Box<History>,
     },
+    /// New events of the Supervisor's own log.
+    SupervisorLog(Vec<TraceRecord>),
     /// A piece of the past of some logs, as it was asked for under this number.
     Page {
         number: u64,
@@ -140,6 +142,8 @@ pub enum Ask {
     Command { number: u64, verb: Verb, ids: Vec<String>, if_run: Option<u64> },
     /// The logs wanted from now on: it replaces the earlier wish, an empty list ends it.
     Logs { wanted: Vec<LogWish> },
+    /// The Supervisor's own log is wanted from now on, or no longer: [`News::SupervisorLog`].
+    SupervisorLog { wanted: bool },
     /// A piece of the past of these logs, once. Answered with [`News::Page`] of the same number,
     /// always.
     Page { number: u64, ids: Vec<String>, part: Part, most: u32 },

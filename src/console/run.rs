@@ -16,6 +16,7 @@ use super::{
     model::{Model, Now, Overlay, Settings, Urgency},
     options::ConsoleOptions,
     terminal::{
+        capture,
         hook::PanicHook,
         input::Input,
         paint::Painter,
@@ -268,6 +269,12 @@ impl Console {
                 }
                 Effect::Mouse(on) => self.tty.mouse(on)?,
                 Effect::Redraw => self.painter.forget(),
+                Effect::Keep { host, records } => {
+                    let zone = &self.model.settings.zone;
+                    for record in &records {
+                        capture::keep(host.as_deref(), record, zone);
+                    }
+                }
                 Effect::SupervisorLog(by) => self.stage.supervisor_log.go(by),
                 Effect::Leave(leave) => {
                     return Ok(Some(match leave {

@@ -36,7 +36,9 @@ mod signals;
 mod spawner;
 mod status;
 mod telling;
+mod trace_feed;
 
 pub use engine::{EngineError, EngineOptions, run};
 pub use handle::{Handle, Message, Request, Targets};
 pub use log_feed::{LogFeed, LogRequest, LogSources};
+pub use trace_feed::{TraceFeed, TraceRequest};

@@ -5,6 +5,7 @@
 //!   requests ──┼─ commands     one after the other, each answered
 //!              ├─ looks        explanations, details, histories: the latest of each
 //!              ├─ pages        pieces of the past of logs, each answered
+//!              ├─ trace        the Supervisor's own log, while a screen shows it
 //!              └─ logs         one stream for all logs on the screen, resumed where it broke
 //!                    ⋮  the same for each host
 //! ```
@@ -19,6 +20,7 @@ mod delays;
 mod logs;
 mod looks;
 mod pages;
+mod trace;
 
 #[cfg(test)]
 mod tests;
@@ -81,6 +83,7 @@ struct Desk {
     commands: mpsc::UnboundedSender<commands::Command>,
     looks: mpsc::UnboundedSender<looks::Look>,
     pages: mpsc::UnboundedSender<pages::Wish>,
+    trace: watch::Sender<bool>,
     logs: watch::Sender<Vec<LogWish>>,
     reconnect: Arc<Notify>,
 }
@@ -90,6 +93,7 @@ impl Desk {
         let (command_sender, command_queue) = mpsc::unbounded_channel();
         let (look_sender, look_queue) = mpsc::unbounded_channel();
         let (page_sender, page_queue) = mpsc::unbounded_channel();
+        let (trace, trace_wish) = watch::channel(false);
         let (logs, wishes) = watch::channel(Vec::new());
         let (live_sender, live) = watch::channel(false);
         let reconnect = Arc::new(Notify::new());
@@ -98,6 +102,10 @@ impl Desk {
         let (of, again) = (host.clone(), Arc::clone(&reconnect));
         watchers.spawn(async move {
             let ConsoleGone = connection::keep(&of, &again, &live_sender).await;
+        });
+        let (of, connected) = (host.clone(), live.clone());
+        watchers.spawn(async move {
+            let ConsoleGone = trace::follow(&of, trace_wish, connected).await;
         });
         let of = host.clone();
         watchers.spawn(async move {
@@ -110,7 +118,14 @@ impl Desk {
         watchers.spawn(async move {
             let ConsoleGone = looks::perform(&host, look_queue).await;
         });
-        Self { commands: command_sender, looks: look_sender, pages: page_sender, logs, reconnect }
+        Self {
+            commands: command_sender,
+            looks: look_sender,
+            pages: page_sender,
+            trace,
+            logs,
+            reconnect,
+        }
     }
 
     /// A task that has ended had nobody to tell: then there is nobody to answer either.
@@ -122,6 +137,9 @@ impl Desk {
             }
             Ask::Logs { wanted } => {
                 self.logs.send_replace(wanted);
+            }
+            Ask::SupervisorLog { wanted } => {
+                self.trace.send_replace(wanted);
             }
             Ask::Page { number, ids, part, most } => {
                 let _gone = self.pages.send(pages::Wish { number, ids, part, most });

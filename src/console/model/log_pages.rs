@@ -172,7 +172,7 @@ impl LogView {
             }
         }
         if let Some(at) = self.jump.take() {
-            self.to_time(at);
+            self.stand_at(at);
         }
         if self.joined && !overlaps {
             // The stream goes on behind the page.
@@ -226,8 +226,8 @@ mod tests {
         range.map(|n| line_at(n, &format!("line {n}"))).collect()
     }
 
-    fn page(range: std::ops::Range<u64>, last: bool) -> Result<Page, String> {
-        Ok(Page { logs: vec![("ps".to_owned(), records(range))], last })
+    fn page(range: std::ops::Range<u64>, last: bool) -> Page {
+        Page { logs: vec![("ps".to_owned(), records(range))], last }
     }
 
     fn first(view: &LogView) -> String {
@@ -259,7 +259,7 @@ mod tests {
         assert_eq!(first(&view), "line 499");
         view.to_top();
         ask(&mut view);
-        view.take_page(0, page(400..400, true));
+        view.take_page(0, Ok(page(400..400, true)));
         assert!(view.begins);
         assert_eq!(view.wants_page(3, 80), None);
     }
@@ -271,7 +271,7 @@ mod tests {
         view.set_cap_to_what_is_held();
         view.to_top();
         ask(&mut view);
-        view.take_page(0, page(400..500, false));
+        view.take_page(0, Ok(page(400..500, false)));
         assert!(view.lines().len() <= 101 && !view.joined);
         assert_eq!(first(&view), "line 500");
         // The stream goes on meanwhile: counted, not mixed in.
@@ -282,7 +282,7 @@ mod tests {
         let newest = view.newest(&key).expect("lines");
         view.scroll(50, 3, 80);
         assert_eq!(ask(&mut view), Part::After(vec![("ps".to_owned(), newest)]));
-        view.take_page(0, page(newest..605, true));
+        view.take_page(0, Ok(page(newest..605, true)));
         assert!(view.joined && std::mem::take(&mut view.rewish));
         view.take(&key, &records(605..606));
         assert_eq!(view.lines().back().expect("lines").plain(), "line 605");
@@ -296,7 +296,7 @@ mod tests {
         view.take(&key, &records(9000..9100));
         view.go_to(1000 * 1000);
         assert_eq!(ask(&mut view), Part::Since("1970-01-01T00:16:40Z".to_owned()));
-        view.take_page(0, page(1000..1200, false));
+        view.take_page(0, Ok(page(1000..1200, false)));
         assert_eq!(first(&view), "line 1000");
         assert_eq!((view.lines().len(), view.joined), (200, false));
         view.follow();
@@ -309,7 +309,7 @@ mod tests {
         view.take(&key, &records(9000..9100));
         view.go_to(8950 * 1000);
         ask(&mut view);
-        view.take_page(0, page(8950..9050, false));
+        view.take_page(0, Ok(page(8950..9050, false)));
         assert_eq!((first(&view).as_str(), view.joined), ("line 8950", true));
         assert_eq!(view.lines().len(), 150);
         // What is held already is not asked for.

@@ -360,14 +360,14 @@ impl LogView {
         let newest = self.lines.back().map_or(i64::MIN, |line| line.id.at);
         let held = (oldest <= at || self.begins) && (self.joined || at <= newest);
         if held {
-            self.to_time(at);
+            self.stand_at(at);
         } else {
             (self.jump, self.paging) = (Some(at), None);
         }
     }
 
     /// To the first line at or after this time.
-    pub(super) fn to_time(&mut self, at: i64) {
+    pub(super) fn stand_at(&mut self, at: i64) {
         let index = self.lines.partition_point(|line| line.id.at < at);
         self.pause_at(index);
         self.found = self.top;

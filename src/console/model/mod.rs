@@ -49,6 +49,7 @@ pub struct Now {
 }
 
 #[derive(Debug)]
+#[expect(clippy::struct_excessive_bools, reason = "independent switches of the screen")]
 pub struct Model {
     pub now: Now,
     /// Columns and rows of the terminal.
@@ -79,6 +80,8 @@ pub struct Model {
     pub asked: Vec<Asked>,
     /// What was wished for last, per host, to wish again only for something else.
     pub log_wishes: Vec<Vec<super::feed::LogWish>>,
+    /// The Supervisors' own logs are asked for.
+    pub supervisor_log: bool,
     pub urgency: Urgency,
 }
 
@@ -201,6 +204,7 @@ impl Model {
             next_number: 1,
             asked: Vec::new(),
             log_wishes,
+            supervisor_log: false,
             urgency: Urgency::Now,
         }
     }

@@ -1,5 +1,6 @@
 //! What the hosts tell.
 
+use super::Effect;
 use crate::{
     console::{
         feed::{Answer, HostIndex, Incoming, Link, News, Page},
@@ -10,7 +11,7 @@ use crate::{
     },
 };
 
-pub(super) fn take(model: &mut Model, incoming: Incoming) {
+pub(super) fn take(model: &mut Model, incoming: Incoming, effects: &mut Vec<Effect>) {
     let host = incoming.host;
     if usize::from(host) >= model.facts.hosts.len() {
         return;
@@ -19,6 +20,11 @@ pub(super) fn take(model: &mut Model, incoming: Incoming) {
         News::Link(link) => self::link(model, host, link),
         News::Update(message) => update(model, host, message),
         News::Answer { number, answer } => self::answer(model, number, answer),
+        News::SupervisorLog(records) => {
+            let name = || model.facts.hosts[usize::from(host)].name.clone();
+            effects.push(Effect::Keep { host: model.many_hosts().then(name), records });
+            model.wants(Urgency::Lines);
+        }
         News::Page { number, page } => self::page(model, host, number, page),
         News::Explanation(explanation) => {
             let key = RowKey::new(host, &explanation.status.id);

@@ -53,6 +53,7 @@ pub(super) fn settle(model: &mut Model, sort_now: bool, effects: &mut Vec<Effect
     preview(model);
     ask_for_page(model, effects);
     wish_for_logs(model, effects);
+    wish_for_supervisor_log(model, effects);
     ask_for_details(model, effects);
 }
 
@@ -169,6 +170,19 @@ fn wish_for_logs(model: &mut Model, effects: &mut Vec<Effect>) {
     }
     if let Some(view) = &mut model.preview.view {
         view.rewish = false;
+    }
+}
+
+/// Where the engine is another process, its own log is asked for while a screen shows it. Where
+/// it is in this one, its events come by themselves.
+fn wish_for_supervisor_log(model: &mut Model, effects: &mut Vec<Effect>) {
+    let shown = model.screens.iter().any(|screen| matches!(screen, Screen::SupervisorLog { .. }));
+    let wanted = shown && !model.settings.embedded;
+    if wanted != model.supervisor_log {
+        model.supervisor_log = wanted;
+        let hosts = 0..u16::try_from(model.facts.hosts.len()).unwrap_or(u16::MAX);
+        let ask = |host| Request { host, ask: Ask::SupervisorLog { wanted } };
+        effects.extend(hosts.map(|host| Effect::Ask(ask(host))));
     }
 }
 

@@ -106,7 +106,8 @@ fn plot(
         Rect { y: area.y + 1.min(area.height), height: area.height.saturating_sub(1), ..area };
     let inside = inside(inner);
     if inside.x > inner.x {
-        let half = (inner.height >= 6 && inner.height % 2 == 0).then(|| inner.height / 2);
+        let half =
+            (inner.height >= 6 && inner.height.is_multiple_of(2)).then_some(inner.height / 2);
         for (index, row) in (0..).zip(inner.rows()) {
             let text = match index {
                 0 => label(top),
