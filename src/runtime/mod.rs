@@ -19,6 +19,7 @@ mod driver;
 mod effects;
 mod engine;
 mod handle;
+mod history;
 mod holds;
 mod inheritance;
 mod journal;
@@ -38,7 +39,8 @@ mod status;
 mod telling;
 mod trace_feed;
 
-pub use engine::{EngineError, EngineOptions, run};
+pub use engine::{Embedding, EngineError, EngineOptions, run};
 pub use handle::{Handle, Message, Request, Targets};
+pub use history::HistoryRange;
 pub use log_feed::{LogFeed, LogRequest, LogSources};
 pub use trace_feed::{TraceFeed, TraceRequest};

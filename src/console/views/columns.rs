@@ -11,7 +11,7 @@ use crate::{
         sanitize,
     },
     model::Moment,
-    wire::{ComponentState, Hold},
+    wire::{ComponentState, Health, Hold},
 };
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -220,6 +220,8 @@ pub fn note(row: &Row, now: Moment) -> String {
         return format!("waits for {waiting}");
     }
     let reason = status.reason.as_deref().filter(|_| row.is_trouble());
-    let detail = reason.or(status.health_detail.as_deref());
+    // What a check says that is content is no news.
+    let failing = status.health == Health::Failing;
+    let detail = reason.or(status.health_detail.as_deref().filter(|_| failing));
     detail.map(sanitize::plain).unwrap_or_default()
 }
