@@ -114,6 +114,9 @@ impl Console {
             ascii: options.ascii,
             registry: options.registry,
         };
+        if !options.embedded {
+            capture::bound();
+        }
         let now = now();
         let mut model = Model::new(feed.hosts.clone(), settings, now);
         model.first_run = options.first_run;

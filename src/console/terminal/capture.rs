@@ -43,10 +43,15 @@ impl Capturing {
 /// Makes ready to capture; call it once, before the layer is installed.
 pub fn capture() -> (Capture, Capturing) {
     let on = Arc::new(AtomicBool::new(true));
+    bound();
+    (Capture(Arc::clone(&on)), Capturing(on))
+}
+
+/// Sets how much is kept. What there was is gone.
+pub fn bound() {
     tui_logger::set_default_level(log::LevelFilter::Info);
     tui_logger::set_hot_buffer_depth(RECORDS);
     tui_logger::set_buffer_depth(RECORDS);
-    (Capture(Arc::clone(&on)), Capturing(on))
 }
 
 impl<S: Subscriber> Layer<S> for Capture {

@@ -79,7 +79,7 @@ pub fn lines(
         };
         let tree = row.details.as_deref().map_or(&[][..], |details| &details.processes);
         let threads: u32 = tree.iter().map(|process| process.threads).sum();
-        if threads > 0 {
+        if threads > 1 {
             let _never_fails = write!(more, ", {threads} threads");
         }
         add("pid", format!("{pid}{more}"), plain);
