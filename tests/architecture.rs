@@ -10,10 +10,12 @@ use std::{
 };
 
 /// Each room with the rooms that it may import.
-const MAY_IMPORT: [(&str, &[&str]); 21] = [
+const MAY_IMPORT: [(&str, &[&str]); 22] = [
     ("model", &[]),
     ("wire", &[]),
     ("registry", &[]),
+    // How numbers are written for Prometheus.
+    ("metrics", &[]),
     ("plan", &["registry"]),
     ("machine", &["registry"]),
     ("supervisor", &["registry", "plan", "machine"]),
@@ -23,7 +25,7 @@ const MAY_IMPORT: [(&str, &[&str]); 21] = [
     ("process", &["registry"]),
     ("logs", &["registry"]),
     // Commands of exec checks are processes like others.
-    ("probes", &["registry", "process"]),
+    ("probes", &["registry", "process", "metrics"]),
     ("sampler", &["registry", "process"]),
     // Rows and files; who samples, and when, is the driver's.
     ("history", &[]),
@@ -40,13 +42,14 @@ const MAY_IMPORT: [(&str, &[&str]); 21] = [
             "probes",
             "sampler",
             "history",
+            "metrics",
             "updates",
             "events",
             "control",
         ],
     ),
     // Of the runtime it may know the handle alone; see `control_knows_the_handle_alone`.
-    ("control", &["runtime", "updates", "events"]),
+    ("control", &["runtime", "updates", "events", "metrics"]),
     // How a socket with a long path is reached is said once, where it is bound.
     ("client", &["control"]),
     ("console", &["client"]),
@@ -67,7 +70,7 @@ const MAY_IMPORT: [(&str, &[&str]); 21] = [
 const KNOWN_BY_ALL: [&str; 2] = ["model", "wire"];
 
 /// What decides gets time, chance and the world as arguments.
-const PURE: [&str; 4] = ["registry", "plan", "machine", "supervisor"];
+const PURE: [&str; 5] = ["registry", "plan", "machine", "supervisor", "metrics"];
 const IMPURE: [&str; 15] = [
     "tokio",
     "std::thread",

@@ -30,12 +30,14 @@ mod lock;
 mod log_answers;
 mod log_feed;
 mod messages;
+mod metrics;
 mod notify;
 mod publish;
 mod samples;
 mod signals;
 mod spawner;
 mod status;
+mod tallies;
 mod telling;
 
 pub use engine::{Embedding, EngineError, EngineOptions, run};
