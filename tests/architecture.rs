@@ -46,6 +46,7 @@ const MAY_IMPORT: [(&str, &[&str]); 22] = [
             "updates",
             "events",
             "control",
+            "dossier",
         ],
     ),
     // Of the runtime it may know the handle alone; see `control_knows_the_handle_alone`.
@@ -54,6 +55,7 @@ const MAY_IMPORT: [(&str, &[&str]); 22] = [
     ("client", &["control"]),
     ("console", &["client"]),
     ("demo", &[]),
+    ("dossier", &[]),
     ("guardian", &[]),
     (
         "cli",

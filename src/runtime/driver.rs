@@ -19,6 +19,7 @@ use tokio::{
 
 use super::{
     clock,
+    dossiers::Desk,
     engine::Place,
     handle::Message,
     history::Chronicle,
@@ -69,6 +70,7 @@ pub(super) struct Driver {
     pub containment: Containment,
     pub journal: Journal,
     pub hold_file: HoldFile,
+    pub desk: Desk,
     pub samples: Samples,
     pub limits: LimitWatch,
     pub history: Chronicle,
@@ -344,6 +346,7 @@ impl Driver {
         let oom = self.is_out_of_memory(run, exit);
         self.count_exit(&id, run, exit, oom);
         self.tell_exit(&id, run, exit, Told { expected, oom });
+        self.complete_dossier(run, exit, oom);
         self.facts.push(Fact::Exited { run, exit, oom, tree_gone });
         if tree_gone {
             self.forget(run);

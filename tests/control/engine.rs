@@ -439,5 +439,6 @@ fn explanation(id: &str, description: &str) -> Explanation {
         exits: vec![],
         last_lines: vec![],
         advice: vec![],
+        dossiers: vec![],
     }
 }
