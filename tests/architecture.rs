@@ -10,10 +10,12 @@ use std::{
 };
 
 /// Each room with the rooms that it may import.
-const MAY_IMPORT: [(&str, &[&str]); 24] = [
+const MAY_IMPORT: [(&str, &[&str]); 25] = [
     ("model", &[]),
     ("wire", &[]),
     ("registry", &[]),
+    // How numbers are written for Prometheus.
+    ("metrics", &[]),
     ("plan", &["registry"]),
     ("machine", &["registry"]),
     ("supervisor", &["registry", "plan", "machine"]),
@@ -26,7 +28,7 @@ const MAY_IMPORT: [(&str, &[&str]); 24] = [
     ("process", &["registry"]),
     ("logs", &["registry"]),
     // Commands of exec checks are processes like others.
-    ("probes", &["registry", "process"]),
+    ("probes", &["registry", "process", "metrics"]),
     ("sampler", &["registry", "process"]),
     // Rows and files; who samples, and when, is the driver's.
     ("history", &[]),
@@ -43,6 +45,7 @@ const MAY_IMPORT: [(&str, &[&str]); 24] = [
             "probes",
             "sampler",
             "history",
+            "metrics",
             "updates",
             "events",
             "alerts",
@@ -52,7 +55,7 @@ const MAY_IMPORT: [(&str, &[&str]); 24] = [
         ],
     ),
     // Of the runtime it may know the handle alone; see `control_knows_the_handle_alone`.
-    ("control", &["runtime", "updates", "events"]),
+    ("control", &["runtime", "updates", "events", "metrics"]),
     // How a socket with a long path is reached is said once, where it is bound.
     ("client", &["control"]),
     ("console", &["client"]),
@@ -74,7 +77,7 @@ const MAY_IMPORT: [(&str, &[&str]); 24] = [
 const KNOWN_BY_ALL: [&str; 2] = ["model", "wire"];
 
 /// What decides gets time, chance and the world as arguments.
-const PURE: [&str; 5] = ["registry", "plan", "machine", "supervisor", "alerts"];
+const PURE: [&str; 6] = ["registry", "plan", "machine", "supervisor", "metrics", "alerts"];
 const IMPURE: [&str; 15] = [
     "tokio",
     "std::thread",
