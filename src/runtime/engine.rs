@@ -221,11 +221,7 @@ async fn supervise(
     let (logs, log_thread) =
         Logs::start(logs::Options::new(Box::new(sink))).map_err(system("start the log thread"))?;
     trace.attach(&logs, &registry.config.log, registry.config.keep_days);
-    tracing::info!(
-        version = env!("CARGO_PKG_VERSION"), pid = std::process::id(),
-        registry = %place.registry_file.display(), components = registry.components.len(),
-        "the Supervisor starts"
-    );
+    trace_start(&place, &registry);
 
     let containment = contain(&temp, forced);
     let boot_id = process::boot_id().map_err(system("read the boot id"))?;
@@ -310,10 +306,9 @@ async fn supervise(
         ended,
         signals,
     };
-    let (mut driver, end) = driver.run(inputs).await;
+    let (driver, end) = driver.run(inputs).await;
     tell_end(&driver, &end);
     server.shutdown().await;
-    driver.send_last_alerts().await;
     finish(driver, log_thread, &temp).await;
     Ok(end)
 }
@@ -344,6 +339,14 @@ fn contain(temp: &Path, forced: Option<Level>) -> Containment {
         Some(reason) => tracing::warn!(reason, "process trees are held without cgroups"),
     }
     containment
+}
+
+fn trace_start(place: &Place, registry: &Registry) {
+    tracing::info!(
+        version = env!("CARGO_PKG_VERSION"), pid = std::process::id(),
+        registry = %place.registry_file.display(), components = registry.components.len(),
+        "the Supervisor starts"
+    );
 }
 
 fn tell_start(driver: &Driver) {
@@ -379,7 +382,8 @@ fn boot(driver: &mut Driver, remembered: &journal::State) {
 }
 
 /// Leaves nothing behind that is not of use to the next Supervisor.
-async fn finish(driver: Driver, log_thread: logs::LogThread, temp: &Path) {
+async fn finish(mut driver: Driver, log_thread: logs::LogThread, temp: &Path) {
+    driver.send_last_alerts().await;
     let ids: Vec<ComponentId> = driver.supervisor.ids().cloned().collect();
     let Driver { containment, history, journal, logs, running, telling, .. } = driver;
     journal.close();
