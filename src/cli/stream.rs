@@ -15,6 +15,28 @@ const LOOK: Duration = Duration::from_millis(250);
 
 /// Streams what happens to `ids` (none: to all) until nobody reads, or `ended` says that there is nothing more to come.
 pub async fn follow(context: &Context, client: &Client, ids: &[String], ended: impl Fn() -> bool) {
+    follow_named(context, "", client, ids, ended).await;
+}
+
+/// Streams what happens on several hosts, each line with its host's name. None waits for another.
+pub async fn follow_all(context: &Context, hosts: &[(String, Client)]) {
+    if let [(_, only)] = hosts {
+        return follow(context, only, &[], || false).await;
+    }
+    let each = hosts.iter().map(|(name, client)| async move {
+        let prefix = format!("{} ", clean(name));
+        follow_named(context, &prefix, client, &[], || false).await;
+    });
+    futures_util::future::join_all(each).await;
+}
+
+async fn follow_named(
+    context: &Context,
+    prefix: &str,
+    client: &Client,
+    ids: &[String],
+    ended: impl Fn() -> bool,
+) {
     let mut teller = Teller::default();
     while !context.ui.reader_gone() {
         let lines = match client.status().await {
@@ -25,7 +47,8 @@ pub async fn follow(context: &Context, client: &Client, ids: &[String], ended: i
             Err(error) => teller.lost(&error),
         };
         for line in lines {
-            context.ui.line(format_args!("{} {line}", ZonedDateTime::now().strftime("%H:%M:%S")));
+            let now = ZonedDateTime::now();
+            context.ui.line(format_args!("{} {prefix}{line}", now.strftime("%H:%M:%S")));
         }
         if ended() {
             return;

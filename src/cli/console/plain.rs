@@ -23,11 +23,11 @@ use crate::{
     runtime::Embedding,
 };
 
-/// The stream of a Supervisor that runs, until nobody reads it.
+/// The stream of Supervisors that run elsewhere, until nobody reads it.
 pub fn attached(context: &Context) -> Result<(), Failure> {
-    let client = context.place.client()?;
+    let hosts = context.place.clients("console")?;
     crate::cli::block_on(async {
-        stream::follow(context, &client, &[], || false).await;
+        stream::follow_all(context, &hosts).await;
         Ok(())
     })
 }

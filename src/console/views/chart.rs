@@ -74,6 +74,16 @@ pub fn ceiling(points: &[Option<f64>], least: f64) -> f64 {
     rounds.into_iter().map(|round| round * step).find(|round| *round >= highest).unwrap_or(highest)
 }
 
+/// As [`ceiling`], round in the unit that a number of bytes is shown in.
+pub fn ceiling_of_bytes(points: &[Option<f64>]) -> f64 {
+    const MIB: f64 = 1_048_576.0;
+    let highest = points.iter().flatten().fold(MIB, |top, value| top.max(*value));
+    let unit = if highest >= 1024.0 * MIB { 1024.0 * MIB } else { MIB };
+    let scaled: Vec<Option<f64>> = points.iter().map(|point| Some((*point)? / unit)).collect();
+    // Between a thousand of a unit and one of the next the next is the round one.
+    (ceiling(&scaled, 1.0) * unit).min(if unit > MIB { f64::INFINITY } else { 1024.0 * MIB })
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -99,5 +109,8 @@ mod tests {
         assert!(close(ceiling(&[Some(334.0)], 100.0), 400.0));
         assert!(close(ceiling(&[], 100.0), 100.0));
         assert!(close(ceiling(&[Some(0.0)], 1.0), 1.0));
+        let bytes = |mib: f64| ceiling_of_bytes(&[Some(mib * 1_048_576.0)]) / 1_048_576.0;
+        assert!(close(bytes(63.0), 80.0) && close(bytes(1001.0), 1024.0));
+        assert!(close(bytes(1300.0), 1.5 * 1024.0));
     }
 }

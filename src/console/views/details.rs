@@ -34,11 +34,20 @@ pub fn render(model: &Model, details: &Details, skin: Skin, area: Rect, buf: &mu
         Rect { y: area.y + 2.min(area.height), height: area.height.saturating_sub(2), ..area };
     if details.tab == Tab::Charts {
         side::pair(model, &details.key, details.range, skin, inner, buf);
-        let choices: Vec<&str> = Range::ALL.iter().map(|range| range.title()).collect();
         let line = Rect { y: area.y + 1.min(area.height), height: 1, ..area };
         if line.y < area.bottom() {
-            let text = format!(" {}: - shorter, + longer", choices.join("  "));
-            put(buf, line, line.x + 1, &text, skin.dim());
+            let mut x = line.x + 1;
+            for range in Range::ALL {
+                let chosen = range == details.range;
+                let style = if chosen { skin.strong() } else { skin.dim() };
+                let text = if chosen {
+                    format!("[{}]", range.title())
+                } else {
+                    format!(" {} ", range.title())
+                };
+                x = put(buf, line, x, &text, style);
+            }
+            put(buf, line, x, "  - shorter, + longer", skin.dim());
         }
         return;
     }

@@ -38,11 +38,12 @@ pub fn pair(model: &Model, key: &RowKey, range: Range, skin: Skin, area: Rect, b
     let height = (area.height / 2).min(HIGHEST);
     let upper = Rect { height, ..area };
     let lower = Rect { y: upper.bottom(), ..upper };
-    let ceiling = chart::ceiling(&cpu, 100.0);
+    // Most components use a few per cent: against a whole core they would all look flat.
+    let ceiling = chart::ceiling(&cpu, 10.0);
     let now = row.status.cpu_percent.map(crate::console::format::cpu).unwrap_or_default();
     titled(&format!("CPU {now}%"), &format!("{ceiling:.0}%"), range, skin, upper, buf);
     chart::bars(&cpu, ceiling, skin, inner(upper), buf);
-    let ceiling = chart::ceiling(&memory, 1_048_576.0);
+    let ceiling = chart::ceiling_of_bytes(&memory);
     let now = row.status.memory_bytes.map(crate::console::format::bytes).unwrap_or_default();
     #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "bytes for show")]
     let top = crate::console::format::bytes(ceiling as u64);
