@@ -21,6 +21,7 @@ use super::{
     clock,
     engine::Place,
     handle::Message,
+    history::Chronicle,
     holds::HoldFile,
     journal::{Entry, Journal},
     launch,
@@ -68,6 +69,7 @@ pub(super) struct Driver {
     pub hold_file: HoldFile,
     pub samples: Samples,
     pub limits: LimitWatch,
+    pub history: Chronicle,
     pub publisher: Publisher,
     pub telling: Telling,
     pub manager: ServiceManager,
@@ -208,6 +210,7 @@ impl Driver {
             self.trace_statistics();
         }
         self.look_at_limits(now);
+        self.keep_history(now);
         self.tell_manager();
         self.publish(now);
         self.write_events(now);
@@ -221,6 +224,7 @@ impl Driver {
             self.next_watchdog,
             lingering,
             self.limits.next_deadline(),
+            Some(self.history.next_deadline()),
             self.publisher.next_deadline(),
             self.telling.next_deadline(),
         ];

@@ -15,6 +15,7 @@ use super::{
     clock,
     driver::{Driver, End, Inputs},
     handle::Handle,
+    history::Chronicle,
     holds::HoldFile,
     inheritance,
     journal::{self, Journal},
@@ -264,6 +265,7 @@ async fn supervise(
         hold_file,
         samples: Samples::default(),
         limits: LimitWatch::new(),
+        history: Chronicle::new(&registry.config.log),
         publisher: Publisher::new(handle.updates().clone()),
         telling: Telling::new(open_events(&registry)),
         next_watchdog: manager.watchdog.map(|_| now),
@@ -371,7 +373,7 @@ fn boot(driver: &mut Driver, remembered: &journal::State) {
 /// Leaves nothing behind that is not of use to the next Supervisor.
 async fn finish(driver: Driver, log_thread: logs::LogThread, temp: &Path) {
     let ids: Vec<ComponentId> = driver.supervisor.ids().cloned().collect();
-    let Driver { containment, journal, logs, running, telling, .. } = driver;
+    let Driver { containment, history, journal, logs, running, telling, .. } = driver;
     journal.close();
     // What is held outlives a restart of the Supervisor; so do processes that cannot be ended.
     let alive: BTreeSet<&ComponentId> = running.values().map(|running| &running.id).collect();
@@ -389,6 +391,7 @@ async fn finish(driver: Driver, log_thread: logs::LogThread, temp: &Path) {
         if let events::Written::Failed { error, .. } = telling.log.write() {
             tracing::error!(%error, "the last events could not be stored");
         }
+        history.close();
         log_thread.shutdown(FAREWELL)
     })
     .await;
