@@ -4,7 +4,7 @@ use std::{collections::HashMap, fmt::Write as _, time::Duration};
 
 use jiff::ZonedDateTime;
 
-use super::{Context, table, ui::clean, words};
+use super::{Context, several, table, ui::clean, words};
 use crate::{
     client::{Client, ClientError},
     wire::{ComponentState, ComponentStatus, Health, Status},
@@ -15,28 +15,6 @@ const LOOK: Duration = Duration::from_millis(250);
 
 /// Streams what happens to `ids` (none: to all) until nobody reads, or `ended` says that there is nothing more to come.
 pub async fn follow(context: &Context, client: &Client, ids: &[String], ended: impl Fn() -> bool) {
-    follow_named(context, "", client, ids, ended).await;
-}
-
-/// Streams what happens on several hosts, each line with its host's name. None waits for another.
-pub async fn follow_all(context: &Context, hosts: &[(String, Client)]) {
-    if let [(_, only)] = hosts {
-        return follow(context, only, &[], || false).await;
-    }
-    let each = hosts.iter().map(|(name, client)| async move {
-        let prefix = format!("{} ", clean(name));
-        follow_named(context, &prefix, client, &[], || false).await;
-    });
-    futures_util::future::join_all(each).await;
-}
-
-async fn follow_named(
-    context: &Context,
-    prefix: &str,
-    client: &Client,
-    ids: &[String],
-    ended: impl Fn() -> bool,
-) {
     let mut teller = Teller::default();
     while !context.ui.reader_gone() {
         let lines = match client.status().await {
@@ -47,13 +25,32 @@ async fn follow_named(
             Err(error) => teller.lost(&error),
         };
         for line in lines {
-            let now = ZonedDateTime::now();
-            context.ui.line(format_args!("{} {prefix}{line}", now.strftime("%H:%M:%S")));
+            context.ui.line(format_args!("{} {line}", ZonedDateTime::now().strftime("%H:%M:%S")));
         }
         if ended() {
             return;
         }
         tokio::time::sleep(LOOK).await;
+    }
+}
+
+/// The same for several hosts: each line says whose it is.
+pub async fn follow_several(context: &Context, clients: &[(String, Client)], ids: &[String]) {
+    let mut tellers: Vec<Teller> = clients.iter().map(|_| Teller::default()).collect();
+    let mut watch = several::watch(clients, LOOK);
+    while !context.ui.reader_gone() {
+        let Some((index, heard)) = watch.answers.recv().await else { return };
+        let lines = match heard {
+            Ok(mut status) => {
+                status.components.retain(|component| ids.is_empty() || ids.contains(&component.id));
+                tellers[index].changes(&status)
+            }
+            Err(error) => tellers[index].lost(&error),
+        };
+        for line in lines {
+            let time = ZonedDateTime::now().strftime("%H:%M:%S");
+            context.ui.line(format_args!("{time} {} {line}", clients[index].0));
+        }
     }
 }
 
