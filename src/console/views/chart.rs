@@ -1,5 +1,7 @@
 //! Numbers over time, in cells of eight heights.
 
+use std::ops::Range;
+
 use ratatui::{buffer::Buffer, layout::Rect};
 
 use super::{Skin, put};
@@ -55,33 +57,28 @@ fn spread(points: &[Option<f64>], width: usize) -> Vec<Option<f64>> {
     if count == 0 {
         return vec![None; width];
     }
-    let column = |x: usize| {
+    let highest = |range: Range<usize>| points[range].iter().flatten().copied().reduce(f64::max);
+    columns(count, width).map(highest).collect()
+}
+
+/// Which of `count` points each of `width` columns stands for.
+pub fn columns(count: usize, width: usize) -> impl Iterator<Item = Range<usize>> {
+    let width = if count == 0 { 0 } else { width };
+    (0..width).map(move |x| {
         let from = x * count / width;
-        let to = ((x + 1) * count / width).max(from + 1).min(count);
-        points[from..to].iter().flatten().copied().reduce(f64::max)
-    };
-    (0..width).map(column).collect()
+        from..((x + 1) * count / width).max(from + 1).min(count)
+    })
 }
 
 /// A round number above the highest value, for the scale.
 pub fn ceiling(points: &[Option<f64>], least: f64) -> f64 {
     let highest = points.iter().flatten().fold(least, |top, value| top.max(*value));
-    let mut step = 1.0;
+    let mut step = 0.1;
     while step * 10.0 <= highest {
         step *= 10.0;
     }
     let rounds = [1.0, 1.5, 2.0, 3.0, 4.0, 5.0, 6.0, 8.0, 10.0];
     rounds.into_iter().map(|round| round * step).find(|round| *round >= highest).unwrap_or(highest)
-}
-
-/// As [`ceiling`], round in the unit that a number of bytes is shown in.
-pub fn ceiling_of_bytes(points: &[Option<f64>]) -> f64 {
-    const MIB: f64 = 1_048_576.0;
-    let highest = points.iter().flatten().fold(MIB, |top, value| top.max(*value));
-    let unit = if highest >= 1024.0 * MIB { 1024.0 * MIB } else { MIB };
-    let scaled: Vec<Option<f64>> = points.iter().map(|point| Some((*point)? / unit)).collect();
-    // Between a thousand of a unit and one of the next the next is the round one.
-    (ceiling(&scaled, 1.0) * unit).min(if unit > MIB { f64::INFINITY } else { 1024.0 * MIB })
 }
 
 #[cfg(test)]
@@ -109,8 +106,5 @@ mod tests {
         assert!(close(ceiling(&[Some(334.0)], 100.0), 400.0));
         assert!(close(ceiling(&[], 100.0), 100.0));
         assert!(close(ceiling(&[Some(0.0)], 1.0), 1.0));
-        let bytes = |mib: f64| ceiling_of_bytes(&[Some(mib * 1_048_576.0)]) / 1_048_576.0;
-        assert!(close(bytes(63.0), 80.0) && close(bytes(1001.0), 1024.0));
-        assert!(close(bytes(1300.0), 1.5 * 1024.0));
     }
 }
