@@ -5,13 +5,19 @@
 //! missing the tests fail and say so.
 
 #![cfg(feature = "real-servers")]
+#![expect(
+    clippy::disallowed_methods,
+    reason = "the tests stand outside of the engine: they start programs and look at the clock"
+)]
 
 #[expect(
     dead_code,
-    unused_imports,
     reason = "the harness serves the acceptance tests first, this crate uses a part of it"
 )]
 mod support;
+#[expect(dead_code, reason = "the harness of the console's own tests, of which a part is used")]
+#[path = "console/terminal.rs"]
+mod terminal;
 
 use std::{
     fs,
@@ -33,6 +39,7 @@ use support::{
     place::{finish, pid_of, text},
     processes, until,
 };
+use terminal::Terminal;
 
 /// An sshd that knows one key, and what is needed to log in there.
 struct Sshd {
@@ -343,4 +350,43 @@ fn a_console_stays_attached_over_restarts_at_the_other_end() {
     console.leave();
     sshd.assert_nobody_is_left();
     second.stop();
+}
+
+#[test]
+fn the_screen_over_ssh_is_stale_while_the_daemon_is_away_and_then_live_again() {
+    let mut place = place();
+    let sshd = Sshd::new();
+    place.set("S7_SSH", &sshd.ssh("login", "known_hosts"));
+    let first = place.start();
+    let pid = place.running("a");
+    let mut terminal = Terminal::open(&place, &["console", "--host", &sshd.target()]);
+    terminal.row("a", &["running", &pid.to_string()]);
+    terminal.press("r");
+    terminal.press("r");
+    let again = terminal.until("another pid of a", |screen| {
+        let line = screen.lines().find(|line| line.contains(" a ") && line.contains("running"))?;
+        (!line.contains(&pid.to_string())).then(|| line.to_owned())
+    });
+    assert!(again.contains(&place.pid("a").to_string()), "{again}");
+    // Its log over the same login.
+    terminal.press("l");
+    terminal.shows("run 3 started");
+    terminal.press("\u{1b}");
+
+    first.signal(Signal::TERM);
+    first.ended();
+    terminal.shows("STALE");
+    let second = place.start();
+    terminal.shows_no("STALE");
+    terminal.row("a", &["running", &place.running("a").to_string()]);
+    assert_eq!(sshd.logins(), 1, "{}", sshd.log());
+    terminal.press("q");
+    terminal.ends_with(0);
+    terminal.is_restored();
+    until("the other end has gone, too", || {
+        let dials = |command: &str| command.contains("dial-stdio");
+        (!place.processes().iter().any(|process| dials(&process.command))).then_some(())
+    });
+    second.stop();
+    sshd.assert_nobody_is_left();
 }
