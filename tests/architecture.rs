@@ -139,8 +139,17 @@ fn the_pure_rooms_touch_no_world() {
 
 #[test]
 fn control_knows_the_handle_alone() {
-    const HANDLE: [&str; 7] =
-        ["Handle", "HistoryRange", "LogFeed", "LogRequest", "Message", "Request", "Targets"];
+    const HANDLE: [&str; 9] = [
+        "Handle",
+        "HistoryRange",
+        "LogFeed",
+        "LogRequest",
+        "Message",
+        "Request",
+        "Targets",
+        "TraceFeed",
+        "TraceRequest",
+    ];
     for source in sources().into_iter().filter(|source| source.room == "control") {
         let names = names_from(&source.code, "runtime");
         let strangers: Vec<_> =

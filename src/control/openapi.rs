@@ -49,6 +49,7 @@ pub fn document() -> &'static str {
         routes::events,
         routes::logs,
         routes::component_logs,
+        routes::supervisor_logs,
         routes::reopen,
         routes::description,
         routes::health,

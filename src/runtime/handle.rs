@@ -13,6 +13,7 @@ use super::{
     clock,
     history::HistoryRange,
     log_feed::{LogFeed, LogRequest, LogSources},
+    trace_feed::{TraceFeed, TraceRequest},
 };
 use crate::{
     events::EventLog,
@@ -260,6 +261,13 @@ impl Handle {
         let ids = request.ids.clone();
         let sources = self.ask(|reply| Message::Logs { ids, reply }).await?;
         Ok(LogFeed::new(sources, request))
+    }
+
+    /// The Supervisor's own trace log, piece by piece.
+    pub async fn supervisor_log(&self, request: TraceRequest) -> Result<TraceFeed, Problem> {
+        let ids = Vec::new();
+        let sources = self.ask(|reply| Message::Logs { ids, reply }).await?;
+        Ok(TraceFeed::new(sources.logs, request))
     }
 
     pub async fn reopen_logs(&self, origin: Origin) -> Result<(), Problem> {

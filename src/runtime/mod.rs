@@ -39,8 +39,10 @@ mod signals;
 mod spawner;
 mod status;
 mod telling;
+mod trace_feed;
 
 pub use engine::{Embedding, EngineError, EngineOptions, run};
 pub use handle::{Handle, Message, Request, Targets};
 pub use history::HistoryRange;
 pub use log_feed::{LogFeed, LogRequest, LogSources};
+pub use trace_feed::{TraceFeed, TraceRequest};

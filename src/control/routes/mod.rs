@@ -7,6 +7,7 @@ mod operations;
 mod probes;
 mod snapshots;
 mod stream;
+mod supervisor_logs;
 mod updates;
 
 pub(super) use commands::*;
@@ -15,6 +16,7 @@ pub(super) use logs::*;
 pub(super) use operations::*;
 pub(super) use probes::*;
 pub(super) use snapshots::*;
+pub(super) use supervisor_logs::*;
 pub(super) use updates::*;
 
 use std::{future::Future, time::Duration};
@@ -72,6 +74,7 @@ pub(super) fn routes(handle: Handle) -> Router {
         .route("/v1/events", get(events))
         .route("/v1/logs", get(logs))
         .route("/v1/components/{id}/logs", get(component_logs))
+        .route("/v1/supervisor/logs", get(supervisor_logs))
         .route("/v1/reopen", post(reopen))
         .route("/v1/openapi.json", get(description))
         .route("/healthz", get(health))
