@@ -38,6 +38,7 @@ pub fn document() -> &'static str {
         routes::explain,
         routes::details,
         routes::history,
+        routes::metrics,
         routes::component_command,
         routes::command,
         routes::hold,

@@ -17,7 +17,7 @@ use super::{
 };
 use crate::{
     events::EventLog,
-    model::{OperationId, Origin, RunId},
+    model::{Moment, OperationId, Origin, RunId},
     updates::{Reader, Updates},
     wire::{
         Acceptance, ComponentDetails, ComponentStatus, Explanation, History, HoldReport, Operation,
@@ -71,6 +71,11 @@ pub enum Message {
     Explain {
         id: String,
         reply: Reply<Explanation>,
+    },
+    /// In Prometheus' text form.
+    Metrics {
+        asked: Moment,
+        reply: Reply<String>,
     },
     History {
         id: String,
@@ -192,6 +197,12 @@ impl Handle {
     pub async fn explain(&self, id: impl Into<String>) -> Result<Explanation, Problem> {
         let id = id.into();
         self.ask(|reply| Message::Explain { id, reply }).await
+    }
+
+    /// What is counted and measured, in Prometheus' text form.
+    pub async fn metrics(&self) -> Result<String, Problem> {
+        let asked = clock::now();
+        self.ask(|reply| Message::Metrics { asked, reply }).await
     }
 
     /// Figures and states over time; see [`HistoryRange`] for what is left out.

@@ -32,12 +32,14 @@ mod lock;
 mod log_answers;
 mod log_feed;
 mod messages;
+mod metrics;
 mod notify;
 mod publish;
 mod samples;
 mod signals;
 mod spawner;
 mod status;
+mod tallies;
 mod telling;
 mod trace_feed;
 

@@ -3,6 +3,7 @@
 mod commands;
 mod events;
 mod logs;
+mod metrics;
 mod operations;
 mod probes;
 mod snapshots;
@@ -13,6 +14,7 @@ mod updates;
 pub(super) use commands::*;
 pub(super) use events::*;
 pub(super) use logs::*;
+pub(super) use metrics::*;
 pub(super) use operations::*;
 pub(super) use probes::*;
 pub(super) use snapshots::*;
@@ -76,6 +78,7 @@ pub(super) fn routes(handle: Handle) -> Router {
         .route("/v1/components/{id}/logs", get(component_logs))
         .route("/v1/supervisor/logs", get(supervisor_logs))
         .route("/v1/reopen", post(reopen))
+        .route("/metrics", get(metrics))
         .route("/v1/openapi.json", get(description))
         .route("/healthz", get(health))
         .route("/readyz", get(ready))
