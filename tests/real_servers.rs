@@ -1,8 +1,8 @@
 //! A real Image Serving's worth of servers, through the script that operators use: Tomcat and a
 //! second JVM, nginx with its workers, their ports, their children, their ways to die.
 //!
-//! Needs Debian's tomcat10, openjdk-17-jdk-headless, nginx and prometheus, hence the feature; where one of
-//! them is missing the tests fail and say which.
+//! Needs Debian's tomcat10, openjdk-17-jdk-headless, nginx, prometheus and python3-aiosmtpd, hence
+//! the feature; where one of them is missing the tests fail and say which.
 
 #![cfg(feature = "real-servers")]
 
@@ -11,6 +11,9 @@
     reason = "the harness serves the acceptance tests first, this crate uses a part of it"
 )]
 mod support;
+
+#[path = "real/mail.rs"]
+mod mail;
 
 use std::{
     fs,
