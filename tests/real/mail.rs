@@ -17,6 +17,10 @@ struct MailServer {
 }
 
 impl MailServer {
+    #[expect(
+        clippy::disallowed_methods,
+        reason = "tests stand outside of the engine: they start programs"
+    )]
     fn start(place: &Place, options: &[&str]) -> Self {
         let port = free_port();
         let log = fs::File::create(place.path("aiosmtpd.log")).expect("our folder");
@@ -40,10 +44,10 @@ impl MailServer {
         server
     }
 
-    fn letter(&self, place: &Place) -> String {
+    fn letter(place: &Place) -> String {
         until("a letter comes", || {
-            let new = fs::read_dir(place.path("maildir/new")).ok()?;
-            let file = new.filter_map(Result::ok).next()?;
+            let mut new = fs::read_dir(place.path("maildir/new")).ok()?;
+            let file = new.find_map(Result::ok)?;
             Some(fs::read_to_string(file.path()).expect("a letter can be read"))
         })
     }
@@ -66,7 +70,7 @@ fn told(place: &Place, server: &MailServer, more: &str) -> String {
     let failing = Server::shell("ps", "exit 3").with("<restart policy=\"never\"/>");
     place.rewrite_registry(&Registry::of([failing]).config(&mail));
     let supervisor = place.start();
-    let letter = server.letter(place);
+    let letter = MailServer::letter(place);
     supervisor.stop();
     letter
 }
