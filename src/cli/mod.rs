@@ -10,9 +10,11 @@ mod engine;
 mod exit;
 mod follow;
 mod gone;
+mod hosts;
 mod loading;
 mod place;
 mod progress;
+mod several;
 mod stream;
 mod table;
 mod ui;
@@ -78,6 +80,7 @@ fn perform(context: &Context, command: Command) -> Result<(), Failure> {
             Ok(())
         }
         Command::Man => verbs::man::perform(context),
+        Command::DialStdio => verbs::dial_stdio::perform(context),
         Command::DemoComponent(arguments) => component::run(&arguments).map_err(Failure::failed),
         Command::Start(with) => block_on(verbs::start::perform(context, &with.own.ids)),
         Command::Stop(with) => block_on(verbs::stop::perform(context, &with.own.ids)),

@@ -79,6 +79,9 @@ async fn ask(reporter: &mut Reporter, kind: ProbeKind, probe: &Probe) {
         let asking =
             Box::pin(check::ask(&reporter.shared, reporter.run, &reporter.id, probe, &expected));
         let (answer, took) = asking.await;
+        if answer.outcome != Outcome::NotAsked {
+            reporter.took(kind, took);
+        }
         let verdict = match answer.outcome {
             Outcome::Good => judge.answer(reporter.now(), true),
             Outcome::Bad => judge.answer(reporter.now(), false),
