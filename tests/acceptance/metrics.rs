@@ -121,6 +121,7 @@ fn metrics_are_well_formed_and_true() {
     ]));
     let _supervisor = place.start();
     let pid = place.running("ps");
+    place.await_component("ps", "has been measured", |ps| ps["memory_bytes"].as_u64() > Some(0));
     let of_ps = [("component", "ps")];
     let before = until("a health check has been made", || {
         let families = metrics(&place);
