@@ -134,6 +134,13 @@ impl Machine {
 
     pub(super) fn proceed(&mut self, cx: &Context<'_>, effects: &mut Vec<Effect>) -> Response {
         match &mut self.state {
+            // Released together, those who failed start as the governor lets them.
+            State::Waiting { .. }
+                if cx.may_start && self.record.trouble.is_some() && cx.restart_from > cx.now =>
+            {
+                self.state = State::Backoff { until: cx.restart_from };
+                Response::Applied
+            }
             State::Waiting { .. } if cx.may_start => {
                 self.begin(cx, effects);
                 Response::Applied
