@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
-use super::verbs::{check, completions, demo, events, explain, hold, reload, run, status};
+use super::verbs::{check, completions, demo, events, explain, hold, logs, reload, run, status};
 use crate::demo::component;
 
 /// Starts, watches, restarts and stops the components of a `SupervisorRegistry.xml`.
@@ -123,6 +123,10 @@ pub enum Command {
     Hold(With<hold::Arguments>),
     /// End the hold of components; what it held back is carried out
     Release(With<Ids>),
+    /// What components wrote: searched, merged, and as it comes
+    Logs(With<logs::Arguments>),
+    /// Open the log files anew (for outside rotators)
+    Reopen(With<Nothing>),
     /// Verify the registry and print the plan: order and commands
     Check(With<check::Arguments>),
     /// The Supervisor on a built-in registry of three small components in a temporary folder
@@ -143,6 +147,10 @@ pub struct OptionalIds {
     pub ids: Vec<String>,
 }
 
+/// For verbs that take none.
+#[derive(Debug, Clone, Args)]
+pub struct Nothing {}
+
 #[derive(Debug, Clone, Args)]
 pub struct Ids {
     /// Components
@@ -162,6 +170,8 @@ impl Command {
             Self::Status(with) => with.lists.clone(),
             Self::Events(with) => with.lists.clone(),
             Self::Explain(with) => with.lists.clone(),
+            Self::Logs(with) => with.lists.clone(),
+            Self::Reopen(with) => with.lists.clone(),
             Self::Check(with) => with.lists.clone(),
             Self::Demo(with) => with.lists.clone(),
             Self::Completions(_) | Self::Man | Self::DemoComponent(_) => Lists::default(),

@@ -42,6 +42,9 @@ pub struct Options {
     /// Where notices go. It must not block; what it gives back is offered again some
     /// milliseconds later.
     pub notices: NoticeSink,
+    /// A file of the runtime folder that keeps the numbers of records growing from one life to
+    /// the next; without it the time alone does.
+    pub numbers: Option<PathBuf>,
     pub(super) clock: Clock,
     pub(super) store: Arc<dyn Store>,
     /// From the first reason for it until retention runs: reasons come in crowds.
@@ -155,6 +158,7 @@ impl Options {
             ring_bytes: 256 << 10,
             rings_bytes: 64 << 20,
             notices,
+            numbers: None,
             clock: Clock::system(),
             store: Arc::new(Disk),
             upkeep_delay: Duration::from_secs(2),
@@ -361,6 +365,14 @@ impl Logs {
         let (done, wait) = sync_channel(1);
         self.send(Command::Sync { done });
         wait.recv_timeout(patience).is_ok()
+    }
+
+    /// Has the index of a component's files say everything that is known. Waits for a moment: a
+    /// reader that is told less than everything is told what was so a second ago.
+    pub(super) fn settle(&self, id: &ComponentId) {
+        let (done, wait) = sync_channel(1);
+        self.send(Command::Settle { id: id.clone(), done });
+        let _in_time = wait.recv_timeout(Duration::from_millis(200));
     }
 
     /// Components that are not among these, with the base paths of their files.

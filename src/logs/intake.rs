@@ -15,8 +15,9 @@ use regex::bytes::Regex;
 use super::{
     assemble::Assembler,
     clock::Calendar,
-    daily::{Daily, Outage, Written},
+    daily::{Chunk, Daily, Outage, When, Written},
     handle::{Notice, Shared},
+    index::Entry,
     line::{Mark, Piece, Source, Stream},
     merge::Merge,
     os::Pipe,
@@ -78,15 +79,10 @@ impl Tools {
 }
 
 impl Intake {
-    /// Takes in a log from `at` on.
-    pub fn new(
-        id: Option<ComponentId>,
-        output: Output,
-        shared: Arc<Shared>,
-        at: Timestamp,
-    ) -> Self {
-        let begin = u64::try_from(at.as_microsecond()).unwrap_or_default();
+    /// Takes in a log whose next byte stands at `begin`.
+    pub fn new(id: Option<ComponentId>, output: Output, shared: Arc<Shared>, begin: u64) -> Self {
         let daily = Daily::new(&output.log, output.max_size, begin);
+        let daily = if id.is_some() { daily } else { daily.without_index() };
         shared.ring().begin_at(begin);
         let run_begin = shared.ring().next();
         Self {
@@ -112,7 +108,8 @@ impl Intake {
     pub fn configure(&mut self, tools: &mut Tools, output: Output, now: Instant) {
         if (&output.log, output.timestamps) != (&self.output.log, self.output.timestamps) {
             self.finish(tools, now);
-            self.daily = Daily::new(&output.log, output.max_size, self.daily.position());
+            self.daily.close();
+            self.daily = self.daily.moved(&output.log, output.max_size);
         }
         self.daily.set_max_size(output.max_size);
         self.output = output;
@@ -145,7 +142,8 @@ impl Intake {
         let today = tools.calendar.today(at);
         let begin = self.daily.position();
         // First to the file: what is read must not be in our hands alone.
-        let written = self.daily.write(&*tools.store, bytes, today, now);
+        let chunk = Chunk { bytes, stream: Some(stream), preface: 0 };
+        let written = self.daily.write(&*tools.store, chunk, When { at, today, now });
         let (assembler, mut outlet) = self.outlet(&mut tools.notices, at);
         let newlines = assembler
             .push(stream, bytes, begin, |stream, piece, end| outlet.give(stream, piece, end));
@@ -225,7 +223,7 @@ impl Intake {
 
     pub fn started(&mut self, at: Timestamp, run: RunId, pid: u32) {
         let text = format!("run {run} started, pid {pid}");
-        let end = self.daily.remark();
+        let end = self.daily.remark(at, Some(Entry::Start { run: run.0, pid }));
         self.shared.ring().remark(at, end, Some(run), Mark::Started { pid }, &text);
     }
 
@@ -244,9 +242,11 @@ impl Intake {
         }
         let asked = if expected { ", as asked" } else { "" };
         let text = format!("run {run} ended: {exit}{asked}");
-        let end = self.daily.remark();
+        let at = tools.calendar.now();
+        let entry = Entry::Exit { run: run.0, expected, text: exit.to_string() };
+        let end = self.daily.remark(at, Some(entry));
         let mut ring = self.shared.ring();
-        ring.remark(tools.calendar.now(), end, Some(run), Mark::Ended { expected }, &text);
+        ring.remark(at, end, Some(run), Mark::Ended { expected }, &text);
         self.run_begin = ring.next();
     }
 
@@ -316,17 +316,20 @@ impl Intake {
         }
         let at = tools.calendar.now();
         let mut batch = std::mem::take(&mut tools.batch);
+        let mut preface = 0;
         if let Some(outage) = self.daily.outage_to_end(now) {
             let mut remark = Stamped::default();
             let stamps = self.output.timestamps;
             let source = if self.id.is_some() { COMPONENT_REMARK } else { TRACE_REMARK };
             let text = resumed_text(outage, self.lost);
             remark.remark(&mut tools.calendar, stamps, at, source, &text);
+            preface = remark.text.len();
             remark.append(&batch);
             batch = remark;
         }
         let today = tools.calendar.today(at);
-        let written = self.daily.write(&*tools.store, &batch.text, today, now);
+        let chunk = Chunk { bytes: &batch.text, stream: None, preface };
+        let written = self.daily.write(&*tools.store, chunk, When { at, today, now });
         let range = written.stored.clone();
         let (before, until) = (batch.worth(range.start), batch.worth(range.end));
         let all = batch.worth(batch.text.len());
@@ -380,7 +383,7 @@ impl Intake {
 
     /// A remark about the storing, in the ring.
     fn note(&mut self, at: Timestamp, text: &str) {
-        let end = self.daily.remark();
+        let end = self.daily.remark(at, None);
         self.shared.ring().remark(at, end, None, Mark::Note, text);
     }
 }

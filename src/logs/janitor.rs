@@ -16,10 +16,10 @@ use std::{
     thread::JoinHandle,
 };
 
-use flate2::{Compression, write::GzEncoder};
 use jiff::{ToSpan, civil::Date};
 
 use super::{
+    gzip, index,
     name::{Form, Names, Part, splits},
     os,
 };
@@ -130,6 +130,7 @@ fn bring(keep: &Keep, mut parts: Vec<Part>, today: Date, cancel: &AtomicBool) {
         let path = keep.names.path(*part);
         if part.date < oldest || index < surplus {
             remove(&path);
+            remove_index(&keep.names, *part);
         } else if keep.compress && part.form == Form::Plain {
             compress_part(&keep.names, *part, cancel);
         }
@@ -144,6 +145,15 @@ fn remove(path: &Path) {
             tracing::warn!(file = %path.display(), %error, "cannot delete an old log file");
         }
     }
+}
+
+/// The index of a file that is gone says nothing any more.
+fn remove_index(names: &Names, part: Part) {
+    let _never_made = fs::remove_file(index_path(names, part));
+}
+
+fn index_path(names: &Names, part: Part) -> PathBuf {
+    index::path_of(&names.path(Part { form: Form::Plain, ..part }))
 }
 
 fn compress_part(names: &Names, mut part: Part, cancel: &AtomicBool) {
@@ -161,6 +171,7 @@ fn compress_part(names: &Names, mut part: Part, cancel: &AtomicBool) {
             tracing::warn!(file = %path.display(), %error, "cannot rename a log file");
             return;
         }
+        let _never_made = fs::rename(index_path(names, part), index_path(names, numbered));
         (part, path) = (numbered, numbered_path);
     }
     let temporary = names.path(Part { form: Form::Temporary, ..part });
@@ -181,18 +192,27 @@ fn compress(from: &Path, to: &Path, cancel: &AtomicBool) -> io::Result<()> {
     let metadata = source.metadata()?;
     let target = File::options().write(true).create_new(true).open(to)?;
     target.set_permissions(metadata.permissions())?;
-    let mut encoder = GzEncoder::new(target, Compression::default());
-    let mut buffer = vec![0; 64 << 10];
+    let mut target = target;
+    let mut first = true;
+    let mut text = Vec::with_capacity(gzip::MEMBER);
     loop {
         if cancel.load(Ordering::Acquire) {
             return Err(io::ErrorKind::Interrupted.into());
         }
-        match source.read(&mut buffer)? {
-            0 => break,
-            count => encoder.write_all(&buffer[..count])?,
+        let room = (gzip::MEMBER - text.len()) as u64;
+        Read::by_ref(&mut source).take(room).read_to_end(&mut text)?;
+        // A file without text is one empty member.
+        if text.is_empty() && !first {
+            break;
         }
+        first = false;
+        // Members end with lines, so that nobody unpacks two for one line.
+        let full = text.len() == gzip::MEMBER;
+        let end = memchr::memrchr(b'\n', &text).filter(|_| full);
+        let end = end.map_or(text.len(), |newline| newline + 1);
+        target.write_all(&gzip::member(&text[..end])?)?;
+        text.drain(..end);
     }
-    let target = encoder.finish()?;
     // The original is removed next: after a power cut one of the two must be whole.
     target.sync_all()?;
     target.set_modified(metadata.modified()?)

@@ -193,8 +193,9 @@ async fn supervise(
     let (log_notices, logs_inbox) = mpsc::channel(1024);
     let sink =
         move |notice| log_notices.try_send(notice).map_err(mpsc::error::TrySendError::into_inner);
-    let (logs, log_thread) =
-        Logs::start(logs::Options::new(Box::new(sink))).map_err(system("start the log thread"))?;
+    let mut options = logs::Options::new(Box::new(sink));
+    options.numbers = Some(temp.join("log-numbers"));
+    let (logs, log_thread) = Logs::start(options).map_err(system("start the log thread"))?;
     trace.attach(&logs, &registry.config.log, registry.config.keep_days);
     tracing::info!(
         version = env!("CARGO_PKG_VERSION"), pid = std::process::id(),
