@@ -10,6 +10,7 @@ pub mod console;
 pub mod control;
 pub mod demo;
 pub mod events;
+pub mod history;
 pub mod logs;
 pub mod machine;
 pub mod model;

@@ -10,7 +10,7 @@ use std::{
 };
 
 /// Each room with the rooms that it may import.
-const MAY_IMPORT: [(&str, &[&str]); 20] = [
+const MAY_IMPORT: [(&str, &[&str]); 21] = [
     ("model", &[]),
     ("wire", &[]),
     ("registry", &[]),
@@ -25,6 +25,8 @@ const MAY_IMPORT: [(&str, &[&str]); 20] = [
     // Commands of exec checks are processes like others.
     ("probes", &["registry", "process"]),
     ("sampler", &["registry", "process"]),
+    // Rows and files; who samples, and when, is the driver's.
+    ("history", &[]),
     // The driver: the world's rooms, the pure ones, and the listeners that it opens.
     (
         "runtime",
@@ -37,6 +39,7 @@ const MAY_IMPORT: [(&str, &[&str]); 20] = [
             "logs",
             "probes",
             "sampler",
+            "history",
             "updates",
             "events",
             "control",
@@ -134,7 +137,8 @@ fn the_pure_rooms_touch_no_world() {
 
 #[test]
 fn control_knows_the_handle_alone() {
-    const HANDLE: [&str; 6] = ["Handle", "LogFeed", "LogRequest", "Message", "Request", "Targets"];
+    const HANDLE: [&str; 7] =
+        ["Handle", "HistoryRange", "LogFeed", "LogRequest", "Message", "Request", "Targets"];
     for source in sources().into_iter().filter(|source| source.room == "control") {
         let names = names_from(&source.code, "runtime");
         let strangers: Vec<_> =

@@ -12,7 +12,7 @@ use s7supervisor::{
 fn a_panic_is_written_before_its_thread_is_gone() {
     let folder = tempfile::tempdir().expect("a folder");
     let trace = Trace::new(TraceLevel(1), false);
-    trace.install().expect("the first one");
+    trace.install(None).expect("the first one");
     let (logs, thread) = Logs::start(Options::new(Box::new(|_| Ok(())))).expect("a log thread");
     trace.attach(&logs, &folder.path().join("Supervisor.log"), 14);
     let worker = std::thread::Builder::new().name("worker".into());

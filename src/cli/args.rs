@@ -4,7 +4,9 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
-use super::verbs::{check, completions, demo, events, explain, hold, logs, reload, run, status};
+use super::verbs::{
+    check, completions, console, demo, events, explain, hold, logs, reload, run, status,
+};
 use crate::demo::component;
 
 /// Starts, watches, restarts and stops the components of a `SupervisorRegistry.xml`.
@@ -101,6 +103,9 @@ pub struct With<T: Args> {
 
 #[derive(Debug, Subcommand)]
 pub enum Command {
+    /// The operations console: on the Supervisor that runs for this registry, else with one in this
+    /// process
+    Console(With<console::Arguments>),
     /// The Supervisor in the foreground, headless (systemd, containers)
     Run(With<run::Arguments>),
     /// The Supervisor in the background with every component; with ids: start those
@@ -129,7 +134,7 @@ pub enum Command {
     Reopen(With<Nothing>),
     /// Verify the registry and print the plan: order and commands
     Check(With<check::Arguments>),
-    /// The Supervisor on a built-in registry of three small components in a temporary folder
+    /// The console on a built-in registry of three small components in a temporary folder
     Demo(With<demo::Arguments>),
     /// Completions for a shell
     Completions(completions::Arguments),
@@ -162,6 +167,7 @@ impl Command {
     /// The repeatable options that stand after the verb.
     pub fn lists(&self) -> Lists {
         match self {
+            Self::Console(with) => with.lists.clone(),
             Self::Run(with) => with.lists.clone(),
             Self::Start(with) | Self::Stop(with) | Self::Restart(with) => with.lists.clone(),
             Self::Kill(with) | Self::Release(with) => with.lists.clone(),

@@ -9,28 +9,31 @@ use super::{
 };
 use crate::{
     process::Level,
-    runtime::{self, EngineError, EngineOptions},
+    runtime::{self, Embedding, EngineError, EngineOptions},
 };
 
 /// What the engine is started with.
-#[derive(Debug)]
 pub struct Start<'a> {
     pub place: &'a Place,
     /// Events go to standard error, too.
     pub log_to_stderr: bool,
     /// No other means of holding process trees than this one.
     pub containment: Option<Level>,
+    /// The command line of a restart in place.
+    pub arguments: Box<dyn FnOnce() -> Vec<OsString>>,
+    pub embedding: Option<Embedding>,
 }
 
 /// Runs the engine until the Supervisor has ended. Does not return from a restart in place.
-pub fn run(start: &Start<'_>) -> Result<(), Failure> {
+pub fn run(start: Start<'_>) -> Result<(), Failure> {
     let options = EngineOptions {
         install_folder: start.place.install_folder.clone(),
         registry_file: start.place.registry.clone(),
         sources: loading::sources(start.place),
         foreground_log: start.log_to_stderr,
         containment: start.containment,
-        arguments: arguments(start),
+        arguments: start.arguments,
+        embedding: start.embedding,
     };
     runtime::run(options).map_err(|error| match &error {
         EngineError::Registry(error) => loading::refusal(error, false, 100),
@@ -43,9 +46,8 @@ pub fn run(start: &Start<'_>) -> Result<(), Failure> {
     })
 }
 
-/// The command line that starts this Supervisor again, from any folder.
-fn arguments(start: &Start<'_>) -> Vec<OsString> {
-    let place = start.place;
+/// The command line that starts a Supervisor there again, headless and from any folder.
+pub fn arguments(place: &Place, log_to_stderr: bool, containment: Option<Level>) -> Vec<OsString> {
     let mut arguments: Vec<OsString> = vec![
         "--install-folder".into(),
         place.install_folder.clone().into(),
@@ -56,12 +58,12 @@ fn arguments(start: &Start<'_>) -> Vec<OsString> {
         arguments.extend(["--set".into(), format!("{name}={value}").into()]);
     }
     arguments.push("run".into());
-    match start.containment {
+    match containment {
         Some(Level::Cgroup) => arguments.extend(["--containment".into(), "cgroup".into()]),
         Some(Level::Subreaper) => arguments.extend(["--containment".into(), "subreaper".into()]),
         Some(Level::JobObject) | None => {}
     }
-    if !start.log_to_stderr {
+    if !log_to_stderr {
         arguments.push("--detached".into());
     }
     arguments

@@ -41,6 +41,13 @@ impl Failure {
     pub fn failed(message: impl Into<String>) -> Self {
         Self::new(Exit::Failed, message)
     }
+
+    /// With what to do about it.
+    #[must_use]
+    pub fn and(mut self, advice: &str) -> Self {
+        self.message = format!("{}; {advice}", self.message);
+        self
+    }
 }
 
 impl fmt::Display for Failure {

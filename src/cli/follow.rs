@@ -9,6 +9,7 @@ use super::{
     Context,
     exit::{Exit, Failure},
     progress::{self, Board},
+    ui::Ui,
 };
 use crate::{
     client::{Answer, Client, ClientError, CommandOptions},
@@ -29,7 +30,7 @@ const LOOK: Duration = Duration::from_millis(200);
 
 /// Follows an operation to its end.
 pub async fn operation(context: &Context, client: &Client, id: u64) -> Result<End, Failure> {
-    unless_interrupted(client, to_its_end(context, client, id)).await
+    unless_interrupted(client, to_its_end(&context.ui, client, id)).await
 }
 
 /// Waits for `work`, but no longer than the operator wants: one listener for the whole wait, so
@@ -49,19 +50,20 @@ pub async fn unless_interrupted<T>(
     }
 }
 
-async fn to_its_end(context: &Context, client: &Client, id: u64) -> Result<End, Failure> {
+/// As [`operation`], for whoever listens to interrupts himself.
+pub async fn to_its_end(ui: &Ui, client: &Client, id: u64) -> Result<End, Failure> {
     let mut board = Board::default();
     let mut last = None;
     let end = loop {
         match client.wait(id, LOOK).await {
             Ok(operation) if operation.state == OperationState::Pending => {
-                board.show(&context.ui, &operation, now());
+                board.show(ui, &operation, now());
                 last = Some(operation);
             }
             Ok(operation) => {
                 // Changes since the last look belong to the record where nothing is redrawn.
-                if !context.ui.err.terminal {
-                    board.show(&context.ui, &operation, now());
+                if !ui.err.terminal {
+                    board.show(ui, &operation, now());
                 }
                 break Ok(End::Told(operation));
             }

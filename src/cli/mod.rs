@@ -5,6 +5,7 @@
 //! process. One verb, one file below `verbs/`.
 
 mod args;
+mod console;
 mod engine;
 mod exit;
 mod follow;
@@ -69,6 +70,7 @@ fn refuse(ui: &Ui, failure: &Failure) -> ExitCode {
 fn perform(context: &Context, command: Command) -> Result<(), Failure> {
     match command {
         // These have a runtime of their own, or need none.
+        Command::Console(with) => verbs::console::perform(context, &with.own),
         Command::Run(with) => verbs::run::perform(context, &with.own),
         Command::Check(with) => verbs::check::perform(context, &with.own),
         Command::Demo(with) => verbs::demo::perform(context, &with.own),

@@ -55,27 +55,48 @@ impl Place {
 
     /// Calls to the Supervisor: that of `--host`, else the one of this registry.
     pub fn client(&self) -> Result<Client, Failure> {
-        let endpoint = match self.hosts.as_slice() {
-            [] => Endpoint::Unix(self.socket()),
-            [host] => {
-                let usage = |error: &dyn std::fmt::Display| {
-                    Failure::new(Exit::Usage, format!("cannot use --host: {error}"))
-                };
-                let endpoint: Endpoint = host.parse().map_err(|error| usage(&error))?;
-                self.with_token(endpoint)
-            }
-            [..] => {
-                return Err(Failure::new(
-                    Exit::Usage,
-                    "cannot talk to several Supervisors at once: give --host once",
-                ));
-            }
-        };
-        let client = Client::new(endpoint, "cli");
-        Ok(match std::env::var("SSH_CONNECTION") {
-            Ok(connection) => client.over_ssh(connection),
-            Err(_) => client,
-        })
+        match self.hosts.as_slice() {
+            [] => Ok(client(Endpoint::Unix(self.socket()), "cli")),
+            [host] => Ok(client(self.endpoint(host)?, "cli")),
+            [..] => Err(Failure::new(
+                Exit::Usage,
+                "cannot talk to several Supervisors at once: give --host once",
+            )),
+        }
+    }
+
+    /// The Supervisors of every `--host`, by name, for a program that calls itself `name`; else the
+    /// one of this registry.
+    pub fn clients(&self, name: &str) -> Result<Vec<(String, Client)>, Failure> {
+        if self.hosts.is_empty() {
+            let endpoint = Endpoint::Unix(self.socket());
+            return Ok(vec![("this machine".to_owned(), client(endpoint, name))]);
+        }
+        let named = |host: &String| Ok((host.clone(), client(self.endpoint(host)?, name)));
+        self.hosts.iter().map(named).collect()
+    }
+
+    fn endpoint(&self, host: &str) -> Result<Endpoint, Failure> {
+        let endpoint: Endpoint = host
+            .parse()
+            .map_err(|error| Failure::new(Exit::Usage, format!("cannot use --host: {error}")))?;
+        Ok(self.with_token(endpoint))
+    }
+
+    /// The beginning of a command line that names this installation from any folder.
+    pub fn command(&self) -> String {
+        let mut command = String::from("s7supervisor");
+        let named = |path: &Path| path.display().to_string().replace(' ', "\\ ");
+        if self.install_folder != Path::new(DEFAULT_INSTALL_FOLDER) {
+            command = format!("{command} -i {}", named(&self.install_folder));
+        }
+        if self.registry != self.install_folder.join("conf/SupervisorRegistry.xml") {
+            command = format!("{command} -r {}", named(&self.registry));
+        }
+        for (name, value) in self.settings.iter().filter(|(name, _)| name == "SV::temp") {
+            command = format!("{command} --set {name}={value}");
+        }
+        command
     }
 
     /// Another installation, with the same settings; no other Supervisor than its own.
@@ -136,6 +157,15 @@ impl Place {
             Some(token) => endpoint.with_token(token.trim()),
             None => endpoint,
         }
+    }
+}
+
+/// A client that passes on the way over ssh, if it came that way.
+fn client(endpoint: Endpoint, name: &str) -> Client {
+    let client = Client::new(endpoint, name);
+    match std::env::var("SSH_CONNECTION") {
+        Ok(connection) => client.over_ssh(connection),
+        Err(_) => client,
     }
 }
 

@@ -16,6 +16,7 @@ use std::{
 
 use tokio::sync::mpsc;
 
+use super::ending::{Ender, Told};
 use crate::wire::{ComponentDetails, Explanation, History, Snapshot, UpdateMessage, Verb};
 
 /// News that wait for the console. When full the sender waits: its stream is bounded by the
@@ -33,6 +34,7 @@ pub struct Feed {
     incoming: mpsc::Receiver<Incoming>,
     requests: mpsc::UnboundedSender<Request>,
     wake: Arc<Wake>,
+    ender: Ender,
 }
 
 /// The client's end. Cheap to clone: one task for each host can hold it.
@@ -154,7 +156,8 @@ pub fn channel(hosts: Vec<String>) -> io::Result<(Feed, Remote, Requests)> {
     let wake = Arc::new(Wake::new()?);
     let (sender, incoming) = mpsc::channel(CAPACITY);
     let (requests, wishes) = mpsc::unbounded_channel();
-    let feed = Feed { hosts, incoming, requests, wake: Arc::clone(&wake) };
+    let ender = Ender::new(Arc::clone(&wake));
+    let feed = Feed { hosts, incoming, requests, wake: Arc::clone(&wake), ender };
     Ok((feed, Remote { incoming: sender, wake }, wishes))
 }
 
@@ -188,6 +191,15 @@ impl Feed {
     /// is what the operator sees.
     pub fn ask(&self, request: Request) {
         let _client_gone = self.requests.send(request);
+    }
+
+    /// Ends the console that reads this feed.
+    pub fn ender(&self) -> Ender {
+        self.ender.clone()
+    }
+
+    pub(super) fn told_to_end(&self) -> Option<Told> {
+        self.ender.told()
     }
 
     pub(super) fn wake(&self) -> &Wake {

@@ -19,6 +19,7 @@
 //! nothing to it either: [`link`] joins it to clients, tests to scripted hosts.
 
 pub mod action;
+mod ending;
 pub mod feed;
 pub mod format;
 pub mod key;
@@ -34,9 +35,10 @@ pub mod terminal;
 pub mod update;
 pub mod views;
 
+pub use ending::{Ender, Outcome};
 pub use options::ConsoleOptions;
 #[cfg(unix)]
-pub use run::{ConsoleError, Outcome, run};
+pub use run::{ConsoleError, run};
 
 #[cfg(test)]
 mod tests;

@@ -11,6 +11,7 @@ use jiff::Timestamp;
 use ratatui::{buffer::Buffer, layout::Rect};
 
 use super::{
+    ending::{Outcome, Told},
     feed::Feed,
     keymap::Keymap,
     model::{Model, Now, Overlay, Settings, Urgency},
@@ -27,19 +28,6 @@ use super::{
 };
 use crate::{model::Moment, wire::Severity};
 
-/// How the console ended. The terminal has been given back.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Outcome {
-    /// An attached console was left.
-    Quit,
-    /// The engine of this process is to go on without a console.
-    Detach,
-    /// Everything is to be stopped.
-    StopAll,
-    /// The terminal is gone; the engine is to go on as its options say.
-    TerminalLost,
-}
-
 #[derive(Debug, thiserror::Error)]
 pub enum ConsoleError {
     #[error("cannot take over the terminal: {0} - `--plain` needs none")]
@@ -54,12 +42,13 @@ pub enum ConsoleError {
 /// Runs the console on this thread until it is left.
 ///
 /// Blocks: give it a thread of its own. The terminal is given back however it ends, also by a
-/// panic, `SIGTERM`, `SIGINT` and `SIGHUP`. Those signals are handled here only while the console
-/// runs, beside whoever else handles them in the process.
+/// panic. An attached console ends by `SIGTERM`, `SIGINT` and `SIGHUP` itself; where the engine is in
+/// this process they mean more than the end of a screen, so whoever handles them there ends the
+/// console with the [`Ender`](super::Ender) of its feed.
 pub fn run(feed: Feed, mut options: ConsoleOptions) -> Result<Outcome, ConsoleError> {
     let tty = Tty::enter(options.stderr.take()).map_err(ConsoleError::NoTerminal)?;
     guarded(tty, |tty| {
-        let signals = Signals::register().map_err(ConsoleError::Terminal)?;
+        let signals = Signals::register(!options.embedded).map_err(ConsoleError::Terminal)?;
         Console::new(feed, options, tty, signals)?.run()
     })
 }
@@ -98,6 +87,8 @@ struct Console {
 /// Between frames for numbers, and for log lines.
 const NUMBERS: Duration = Duration::from_secs(1);
 const LINES: Duration = Duration::from_millis(250);
+/// Between two looks at what only time changes. Longer than the second in which samples come.
+const TICK: Duration = Duration::from_millis(1100);
 /// News that are taken before the next look at the keys.
 const NEWS_AT_ONCE: usize = 256;
 /// A frame that is wanted at once follows others no closer than this.
@@ -173,6 +164,12 @@ impl Console {
             self.tty.restore().lost();
             return Ok(Some(Outcome::TerminalLost));
         }
+        match self.feed.told_to_end() {
+            None => {}
+            Some(Told::End(outcome)) => return Ok(Some(outcome)),
+            #[cfg(debug_assertions)]
+            Some(Told::Panic) => panic!("the console was told to panic"),
+        }
         if !self.tty.is_ready() {
             self.tty.flush()?;
         }
@@ -186,7 +183,9 @@ impl Console {
             messages.extend(self.input()?);
         }
         messages.extend(self.keyboard.tick(now().mono));
-        if now().mono.since(self.ticked) >= NUMBERS {
+        let since = now().mono.since(self.ticked);
+        // With news that come once a second the tick comes along: one wake-up instead of two.
+        if since >= TICK || (woken.news && since >= TICK / 2) {
             self.ticked = now().mono;
             messages.push(Message::Tick);
         } else if self.rested() {
@@ -233,10 +232,7 @@ impl Console {
                     self.painter.forget();
                     self.lost_size = true;
                 }
-                Signal::End => {
-                    let stop = self.model.settings.embedded;
-                    return Ok(Some(if stop { Outcome::StopAll } else { Outcome::Quit }));
-                }
+                Signal::End => return Ok(Some(Outcome::Quit)),
                 Signal::HangUp => {
                     // The terminal may be there all the same (`kill -HUP`): it is given back.
                     return Ok(Some(Outcome::TerminalLost));
@@ -294,7 +290,7 @@ impl Console {
 
     fn timeout(&self) -> Duration {
         let now = now().mono;
-        let mut next = self.ticked.after(NUMBERS);
+        let mut next = self.ticked.after(TICK);
         let rest = self.model.preview.moved.map(|moved| moved.after(Duration::from_millis(150)));
         // While the terminal takes nothing, no frame is waited for: it wakes us itself.
         let due = self.due().filter(|_| self.tty.is_ready());

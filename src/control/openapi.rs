@@ -37,6 +37,7 @@ pub fn document() -> &'static str {
         routes::component,
         routes::explain,
         routes::details,
+        routes::history,
         routes::component_command,
         routes::command,
         routes::hold,

@@ -86,6 +86,16 @@ impl Parameters {
         })
     }
 
+    /// `?NAME=SECONDS`, a second or more.
+    pub(super) fn seconds(&mut self, name: &str) -> Result<Option<Duration>, Refusal> {
+        let Some(text) = self.one(name)? else { return Ok(None) };
+        let seconds = text.parse::<f64>().ok().filter(|seconds| *seconds >= 1.0);
+        let duration = seconds.and_then(|seconds| Duration::try_from_secs_f64(seconds).ok());
+        duration.map(Some).ok_or_else(|| {
+            Refusal::bad_request(format!("\"{name}\" is \"{text}\": write seconds, 1 or more"))
+        })
+    }
+
     /// `?NAME=TEXT`, once.
     pub(super) fn text(&mut self, name: &str) -> Result<Option<String>, Refusal> {
         self.one(name)

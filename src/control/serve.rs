@@ -86,7 +86,7 @@ impl From<ServeError> for io::Error {
 /// The API being served, until [`Server::shutdown`] or the drop of this value.
 #[derive(Debug)]
 pub struct Server {
-    router: Router,
+    open: Router,
     tcp_address: Option<SocketAddr>,
     stop: watch::Sender<bool>,
     listeners: JoinSet<()>,
@@ -145,7 +145,7 @@ pub fn serve(options: &Options, handle: Handle) -> Result<Server, ServeError> {
         listeners.spawn(accept_tcp(listener, hall(&guarded, vec![fewer, places])));
     }
     Ok(Server {
-        router: routes::finish(open.layer(axum::Extension(Access::in_process()))),
+        open,
         tcp_address,
         stop,
         listeners,
@@ -155,9 +155,9 @@ pub fn serve(options: &Options, handle: Handle) -> Result<Server, ServeError> {
 }
 
 impl Server {
-    /// The same API for a client inside the process, with full access.
-    pub fn router(&self) -> Router {
-        self.router.clone()
+    /// The same API for a client inside the process, with this access.
+    pub fn router(&self, access: Access) -> Router {
+        routes::finish(self.open.clone().layer(axum::Extension(access)))
     }
 
     /// Where TCP is served: the port that was taken where 0 was asked for.

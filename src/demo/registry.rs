@@ -6,12 +6,10 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use tempfile::TempDir;
-
 /// An installation that exists as long as this value.
 #[derive(Debug)]
 pub struct Demo {
-    folder: TempDir,
+    folder: PathBuf,
     registry: PathBuf,
     components: Vec<DemoComponent>,
 }
@@ -62,11 +60,18 @@ impl Demo {
             io::Error::other(format!("the path {} is no text", executable.display()))
         })?;
         fs::write(&registry, registry_text(executable, &components))?;
-        Ok(Self { folder, registry, components })
+        // All of it is there: from here on it is ours to remove.
+        Ok(Self { folder: folder.keep(), registry, components })
+    }
+
+    /// Goes on with the folder that an earlier program of this process has made.
+    pub fn resume(folder: PathBuf) -> Self {
+        let registry = folder.join("conf/SupervisorRegistry.xml");
+        Self { folder, registry, components: Vec::new() }
     }
 
     pub fn folder(&self) -> &Path {
-        self.folder.path()
+        &self.folder
     }
 
     pub fn registry_file(&self) -> &Path {
@@ -79,7 +84,13 @@ impl Demo {
 
     /// Removes the folder and tells when that fails, which a drop could not.
     pub fn remove(self) -> io::Result<()> {
-        self.folder.close()
+        fs::remove_dir_all(&self.folder)
+    }
+}
+
+impl Drop for Demo {
+    fn drop(&mut self) {
+        let _removed_before = fs::remove_dir_all(&self.folder);
     }
 }
 

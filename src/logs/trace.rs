@@ -59,6 +59,9 @@ pub(super) struct Queue {
     waker: OnceLock<Arc<Waker>>,
 }
 
+/// Another receiver of events.
+pub type Beside = Box<dyn Layer<tracing_subscriber::Registry> + Send + Sync>;
+
 /// The trace log as the program sees it; cheap to clone.
 #[derive(Clone)]
 pub struct Trace {
@@ -91,8 +94,18 @@ impl Trace {
 
     /// Makes it the receiver of all events of the program, and has panics written to it before
     /// anything else happens. Once, at the very start.
-    pub fn install(&self) -> Result<(), tracing::subscriber::SetGlobalDefaultError> {
-        tracing::subscriber::set_global_default(self.subscriber())?;
+    ///
+    /// `beside`: gets every event that this one tells.
+    pub fn install(
+        &self,
+        beside: Option<Beside>,
+    ) -> Result<(), tracing::subscriber::SetGlobalDefaultError> {
+        match beside {
+            Some(beside) => tracing::subscriber::set_global_default(
+                tracing_subscriber::registry().with(beside).with(self.clone()),
+            )?,
+            None => tracing::subscriber::set_global_default(self.subscriber())?,
+        }
         let trace = self.clone();
         let previous = std::panic::take_hook();
         std::panic::set_hook(Box::new(move |info| {

@@ -21,6 +21,7 @@ use super::{
     clock,
     engine::Place,
     handle::Message,
+    history::Chronicle,
     holds::HoldFile,
     journal::{Entry, Journal},
     launch,
@@ -68,6 +69,7 @@ pub(super) struct Driver {
     pub hold_file: HoldFile,
     pub samples: Samples,
     pub limits: LimitWatch,
+    pub history: Chronicle,
     pub publisher: Publisher,
     pub telling: Telling,
     pub manager: ServiceManager,
@@ -208,6 +210,7 @@ impl Driver {
             self.trace_statistics();
         }
         self.look_at_limits(now);
+        self.keep_history(now);
         self.tell_manager();
         self.publish(now);
         self.write_events(now);
@@ -221,6 +224,7 @@ impl Driver {
             self.next_watchdog,
             lingering,
             self.limits.next_deadline(),
+            Some(self.history.next_deadline()),
             self.publisher.next_deadline(),
             self.telling.next_deadline(),
         ];
@@ -319,9 +323,7 @@ impl Driver {
         running.leader_ended = true;
         let id = running.id.clone();
         let tree_gone = running.tree.is_empty();
-        let expected = self.supervisor.component(&id).is_some_and(|view| {
-            view.state == crate::wire::ComponentState::Stopping && view.reason.is_some()
-        });
+        let expected = self.supervisor.is_end_expected(run);
         self.logs.exited(&id, run, exit, expected);
         let oom = self.is_out_of_memory(run, exit);
         self.tell_exit(&id, run, exit, Told { expected, oom });
@@ -501,11 +503,10 @@ impl Driver {
 
     fn summary(&self) -> String {
         use crate::wire::ComponentState::{Failed, Running};
-        let snapshot = self.supervisor.snapshot();
-        let count = |state| snapshot.iter().filter(|view| view.state == state).count();
-        let (running, failed) = (count(Running), count(Failed));
+        let (all, running) = self.supervisor.count(Running);
+        let (_, failed) = self.supervisor.count(Failed);
         let failed = if failed > 0 { format!(", {failed} failed") } else { String::new() };
-        format!("{running} of {} running{failed}", snapshot.len())
+        format!("{running} of {all} running{failed}")
     }
 
     /// The process of a run, for those who ask by pid.

@@ -127,6 +127,7 @@ impl Driver {
     }
 
     fn changed(&mut self, transition: &Transition) {
+        self.history.changed(transition);
         let Transition { id, run, pid, from, to, reason } = transition;
         let run_number = run.map(|run| run.0);
         match to {

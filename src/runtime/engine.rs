@@ -9,12 +9,13 @@ use std::{
     time::Duration,
 };
 
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, oneshot};
 
 use super::{
     clock,
     driver::{Driver, End, Inputs},
     handle::Handle,
+    history::Chronicle,
     holds::HoldFile,
     inheritance,
     journal::{self, Journal},
@@ -32,7 +33,10 @@ use super::{
 use crate::{
     control,
     events::{self, EventLog},
-    logs::{self, Logs, trace::Trace},
+    logs::{
+        self, Logs,
+        trace::{Beside, Trace},
+    },
     model::ComponentId,
     probes::{Commands, Probes, Runner, Services},
     process::{self, Containment, Level, Watcher},
@@ -45,7 +49,6 @@ use crate::{
 const FAREWELL: Duration = Duration::from_secs(5);
 
 /// What a Supervisor is started with.
-#[derive(Debug, Clone)]
 pub struct EngineOptions {
     /// Absolute.
     pub install_folder: PathBuf,
@@ -55,8 +58,22 @@ pub struct EngineOptions {
     pub foreground_log: bool,
     /// No other means of holding process trees than this one.
     pub containment: Option<Level>,
-    /// The arguments to execute ourselves with at a restart in place.
-    pub arguments: Vec<std::ffi::OsString>,
+    /// The arguments to execute ourselves with at a restart in place. Asked for when everything has
+    /// ended, just before: whoever else is in this process ends then.
+    pub arguments: Box<dyn FnOnce() -> Vec<std::ffi::OsString>>,
+    /// Where the engine is not alone in its process.
+    pub embedding: Option<Embedding>,
+}
+
+/// A program that has the engine in it, beside something of its own (the console).
+pub struct Embedding {
+    /// Called once, on the engine's thread, when the API is served. Must not block.
+    pub on_ready: Box<dyn FnOnce(&control::Server)>,
+    /// `SIGHUP` means a reload only from when this is told: a terminal that goes away sends it
+    /// too. Until then whoever embeds us handles it.
+    pub owns_hangup: oneshot::Receiver<()>,
+    /// Gets every event that the trace log gets.
+    pub events: Option<Beside>,
 }
 
 /// Where the registry is and how it is read.
@@ -147,8 +164,10 @@ pub fn run(options: EngineOptions) -> Result<(), EngineError> {
     let registry = Arc::new(loaded.registry);
 
     let trace = Trace::new(registry.config.trace_level, options.foreground_log);
+    let mut embedding = options.embedding;
+    let beside = embedding.as_mut().and_then(|embedding| embedding.events.take());
     // Somebody else's already (tests of the library): events go there then.
-    let _installed_before = trace.install();
+    let _installed_before = trace.install(beside);
     for warning in &loaded.warnings {
         tracing::warn!(warning = warning.message(), "the registry");
     }
@@ -170,12 +189,12 @@ pub fn run(options: EngineOptions) -> Result<(), EngineError> {
         .thread_keep_alive(Duration::from_secs(2))
         .build()
         .map_err(|source| EngineError::System { what: "make the event loop", source })?;
-    let end = runtime.block_on(supervise(place, registry, trace, options.containment));
+    let end = runtime.block_on(supervise(place, registry, trace, options.containment, embedding));
     runtime.shutdown_timeout(Duration::from_secs(1));
     drop(lock);
     let end = end?;
     if end.restart {
-        return Err(EngineError::Restart(process::execute_self(&options.arguments)));
+        return Err(EngineError::Restart(process::execute_self(&(options.arguments)())));
     }
     if end.left.is_empty() { Ok(()) } else { Err(EngineError::Left(end.left)) }
 }
@@ -185,10 +204,13 @@ async fn supervise(
     registry: Arc<Registry>,
     trace: Trace,
     forced: Option<Level>,
+    embedding: Option<Embedding>,
 ) -> Result<End, EngineError> {
     let system = |what| move |source| EngineError::System { what, source };
     let temp = registry.config.temp.clone();
-    let signals = Signals::listen().map_err(system("listen to signals"))?;
+    let (on_ready, owns_hangup) =
+        embedding.map(|embedding| (embedding.on_ready, embedding.owns_hangup)).unzip();
+    let signals = Signals::listen(owns_hangup).map_err(system("listen to signals"))?;
 
     let (log_notices, logs_inbox) = mpsc::channel(1024);
     let sink =
@@ -244,6 +266,7 @@ async fn supervise(
         hold_file,
         samples: Samples::default(),
         limits: LimitWatch::new(),
+        history: Chronicle::new(&registry.config.log),
         publisher: Publisher::new(handle.updates().clone()),
         telling: Telling::new(open_events(&registry)),
         next_watchdog: manager.watchdog.map(|_| now),
@@ -259,10 +282,13 @@ async fn supervise(
         end: None,
         next_statistics: registry.config.trace_stats_interval.map(|every| now.after(every)),
     };
-    let options = control_options(&registry.config);
     // Before anything is started: nothing runs that could not be asked about. Questions wait
     // until the loop begins.
-    let server = control::serve(&options, handle).map_err(EngineError::Control)?;
+    let server =
+        control::serve(&control_options(&registry.config), handle).map_err(EngineError::Control)?;
+    if let Some(on_ready) = on_ready {
+        on_ready(&server);
+    }
     driver.restore_holds(holds);
     tell_start(&driver);
     inheritance::take_over(&mut driver, &remembered, registry.config.leftovers)
@@ -348,7 +374,7 @@ fn boot(driver: &mut Driver, remembered: &journal::State) {
 /// Leaves nothing behind that is not of use to the next Supervisor.
 async fn finish(driver: Driver, log_thread: logs::LogThread, temp: &Path) {
     let ids: Vec<ComponentId> = driver.supervisor.ids().cloned().collect();
-    let Driver { containment, journal, logs, running, telling, .. } = driver;
+    let Driver { containment, history, journal, logs, running, telling, .. } = driver;
     journal.close();
     // What is held outlives a restart of the Supervisor; so do processes that cannot be ended.
     let alive: BTreeSet<&ComponentId> = running.values().map(|running| &running.id).collect();
@@ -366,6 +392,7 @@ async fn finish(driver: Driver, log_thread: logs::LogThread, temp: &Path) {
         if let events::Written::Failed { error, .. } = telling.log.write() {
             tracing::error!(%error, "the last events could not be stored");
         }
+        history.close();
         log_thread.shutdown(FAREWELL)
     })
     .await;

@@ -11,6 +11,7 @@ use tokio::sync::{mpsc, oneshot};
 
 use super::{
     clock,
+    history::HistoryRange,
     log_feed::{LogFeed, LogRequest, LogSources},
 };
 use crate::{
@@ -18,8 +19,8 @@ use crate::{
     model::{OperationId, Origin, RunId},
     updates::{Reader, Updates},
     wire::{
-        Acceptance, ComponentDetails, ComponentStatus, Explanation, HoldReport, Operation, Problem,
-        ProblemCode, Readiness, ReloadReport, Snapshot, Status, Verb,
+        Acceptance, ComponentDetails, ComponentStatus, Explanation, History, HoldReport, Operation,
+        Problem, ProblemCode, Readiness, ReloadReport, Snapshot, Status, Verb,
     },
 };
 
@@ -69,6 +70,11 @@ pub enum Message {
     Explain {
         id: String,
         reply: Reply<Explanation>,
+    },
+    History {
+        id: String,
+        range: HistoryRange,
+        reply: Reply<History>,
     },
     Details {
         id: String,
@@ -185,6 +191,16 @@ impl Handle {
     pub async fn explain(&self, id: impl Into<String>) -> Result<Explanation, Problem> {
         let id = id.into();
         self.ask(|reply| Message::Explain { id, reply }).await
+    }
+
+    /// Figures and states over time; see [`HistoryRange`] for what is left out.
+    pub async fn history(
+        &self,
+        id: impl Into<String>,
+        range: HistoryRange,
+    ) -> Result<History, Problem> {
+        let id = id.into();
+        self.ask(|reply| Message::History { id, range, reply }).await
     }
 
     /// How a component is launched, and its processes now.

@@ -66,6 +66,11 @@ impl Publisher {
         }
     }
 
+    /// Whether somebody's watching has samples taken.
+    pub fn is_sampling(&self) -> bool {
+        self.next_sample.is_some()
+    }
+
     pub fn next_deadline(&self) -> Option<Moment> {
         let sample = self.next_sample.filter(|_| !self.sampling);
         [self.due, self.blocked_due, sample, self.forget_at].into_iter().flatten().min()
@@ -193,7 +198,9 @@ impl Driver {
         let names: Vec<(ComponentId, RunId)> =
             self.running.iter().map(|(&run, running)| (running.id.clone(), run)).collect();
         let (updates, internal) = (self.publisher.updates.clone(), self.internal.clone());
+        let record = self.recording();
         self.with_sample(move |sample| {
+            record(&sample);
             // Written as JSON here: a fleet has much of it.
             updates.publish(Update::Sample(sample_of(&names, &sample)));
             let _ended_meanwhile = internal.send(Internal::Sampled(sample));

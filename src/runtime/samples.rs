@@ -56,6 +56,12 @@ impl Samples {
         sample
     }
 
+    /// Keeps nothing open until the next sample, which costs a little more then.
+    pub fn close_files(&self) {
+        let mut inner = self.inner.lock().unwrap_or_else(PoisonError::into_inner);
+        inner.sampler.close_files();
+    }
+
     /// Every process of one tree. Blocks: for the blocking pool.
     pub fn inspect(&self, run: RunId, source: &Source) -> Vec<ProcessUsage> {
         let mut inner = self.inner.lock().unwrap_or_else(PoisonError::into_inner);

@@ -132,6 +132,13 @@ impl Sampler {
         usages
     }
 
+    /// Closes all files and remembers the figures: for when the next sample is far off.
+    pub fn close_files(&mut self) {
+        for metered in self.runs.values_mut() {
+            metered.meter.close_files();
+        }
+    }
+
     /// Open descriptors of the trees as they were at the last sample. Costs about as much as a
     /// sample.
     pub fn open_files(&self) -> Vec<(RunId, u32)> {

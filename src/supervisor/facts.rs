@@ -171,6 +171,7 @@ impl Supervisor {
             self.recheck_around(slot);
         }
         if was != is {
+            self.recount(was, is);
             let record = self.entry(slot).machine.record();
             let given_up = matches!(
                 is,
@@ -182,6 +183,12 @@ impl Supervisor {
             }
         }
         self.forget_if_removed(now, slot, effects);
+    }
+
+    fn recount(&mut self, was: ComponentState, is: ComponentState) {
+        let before = self.tally.entry(was).or_default();
+        *before = before.saturating_sub(1);
+        *self.tally.entry(is).or_default() += 1;
     }
 
     /// Keeps the map of runs, and what belongs to a run alone.
@@ -237,7 +244,10 @@ impl Supervisor {
         self.order.retain(|&other| other != slot);
         self.recheck.remove(&slot);
         self.touched.remove(&slot);
-        self.entries[slot.0 as usize] = None;
+        if let Some(entry) = self.entries[slot.0 as usize].take() {
+            let count = self.tally.entry(entry.machine.state().name()).or_default();
+            *count = count.saturating_sub(1);
+        }
         self.free.push(slot);
         effects.push(Effect::Removed { id });
     }

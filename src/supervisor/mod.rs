@@ -216,6 +216,8 @@ pub struct Supervisor {
     touched: BTreeSet<Slot>,
     /// Components that may look different since [`Supervisor::take_changed`] was called last.
     changed: Vec<Slot>,
+    /// How many components are in each state.
+    tally: BTreeMap<ComponentState, usize>,
     /// Something happened that may make it hopeless to wait for others.
     hopes_moved: bool,
     /// When components were restarted without request, within the last minute.
@@ -257,6 +259,7 @@ impl Supervisor {
             recheck: BTreeSet::new(),
             touched: BTreeSet::new(),
             changed: Vec::new(),
+            tally: BTreeMap::new(),
             hopes_moved: false,
             restarts: VecDeque::new(),
             chance: Chance(seed),
@@ -327,6 +330,16 @@ impl Supervisor {
             .collect()
     }
 
+    /// How many components there are, and how many of them in this state.
+    pub fn count(&self, state: ComponentState) -> (usize, usize) {
+        (self.order.len(), self.tally.get(&state).copied().unwrap_or(0))
+    }
+
+    /// Whether a run's process, should it end now, ends because somebody asked for it.
+    pub fn is_end_expected(&self, run: RunId) -> bool {
+        self.runs.get(&run).is_some_and(|&slot| self.entry(slot).is_going_down())
+    }
+
     /// When something is due by itself.
     pub fn next_deadline(&self) -> Option<Moment> {
         let first = |set: &BTreeSet<(Moment, Slot)>| set.first().map(|&(moment, _)| moment);
@@ -366,6 +379,7 @@ impl Supervisor {
         let slot = Slot(u32::try_from(position).expect("a registry holds fewer than 2^32"));
         self.index.insert(id, slot);
         self.order.push(slot);
+        *self.tally.entry(ComponentState::Stopped).or_default() += 1;
         slot
     }
 

@@ -40,6 +40,15 @@ impl Supervisor {
         self.find(id).map(|slot| self.view(slot))
     }
 
+    /// Every component's state, and its present or last run.
+    pub fn states(&self) -> impl Iterator<Item = (&ComponentId, ComponentState, Option<RunId>)> {
+        self.order.iter().map(|&slot| {
+            let entry = self.entry(slot);
+            let machine = &entry.machine;
+            (&entry.id, machine.state().name(), machine.record().last_run)
+        })
+    }
+
     /// Every id, in the order of the registry.
     pub fn ids(&self) -> impl Iterator<Item = &ComponentId> {
         self.order.iter().map(|&slot| &self.entry(slot).id)

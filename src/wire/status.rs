@@ -117,7 +117,9 @@ pub struct HoldReport {
 }
 
 /// The state of a component. `stopped` means that its whole process tree is gone.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize, ToSchema)]
+#[derive(
+    Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, ToSchema,
+)]
 #[serde(rename_all = "snake_case")]
 pub enum ComponentState {
     Stopped,

@@ -17,6 +17,7 @@ mod demo;
 mod details;
 mod fleet;
 mod harness;
+mod history;
 mod holds;
 mod latency;
 mod launch;

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use s7supervisor::{
     client::{Answer, Client, ClientError, CommandOptions, Endpoint},
+    control::Access,
     runtime::Targets,
     wire::{Acceptance, OperationState, ProblemCode, Verb},
 };
@@ -22,7 +23,7 @@ fn every_way(served: &Served) -> [Client; 3] {
     [
         served.client(),
         served.tcp_client(Some(served.token("control.token"))),
-        Client::new(Endpoint::InProcess(served.server.router()), "test"),
+        Client::new(Endpoint::InProcess(served.server.router(Access::in_process())), "test"),
     ]
 }
 

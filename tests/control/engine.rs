@@ -7,11 +7,11 @@ use s7supervisor::{
     logs::{self, LogThread, Logs},
     model::{ComponentId, OperationId, RunId},
     registry::Component,
-    runtime::{Handle, LogSources, Message, Request, Targets},
+    runtime::{Handle, HistoryRange, LogSources, Message, Request, Targets},
     updates::Updates,
     wire::{
         Acceptance, Access, ComponentDetails, ComponentState, ComponentStatus, ContainmentLevel,
-        EventKind, EventRecord, Explanation, Health, Hold, HoldReport, Intent, Operation,
+        EventKind, EventRecord, Explanation, Health, History, Hold, HoldReport, Intent, Operation,
         OperationState, Outcome, Problem, ProblemCode, Progress, Readiness, ReloadReport, Snapshot,
         Status, SupervisorStatus, Update, Verb,
     },
@@ -220,6 +220,9 @@ impl State {
             Message::Explain { id, reply } => {
                 let _ = reply.send(known(&id).map(|()| explanation(&id, &self.description)));
             }
+            Message::History { id, range, reply } => {
+                let _ = reply.send(known(&id).map(|()| history(&id, range)));
+            }
             Message::Details { id, reply } => {
                 let details = |()| ComponentDetails { id: id.clone(), ..Default::default() };
                 let _ = reply.send(known(&id).map(details));
@@ -381,6 +384,12 @@ impl State {
             components: ["is", "ps", "svg"].map(|id| component(id, &self.description)).into(),
         }
     }
+}
+
+fn history(id: &str, range: HistoryRange) -> History {
+    let step_s = range.step.map_or(30.0, |step| step.as_secs_f64());
+    let from = range.from.map(|from| from.to_string()).unwrap_or_default();
+    History { id: id.into(), from, step_s, points: Vec::new() }
 }
 
 fn known(id: &str) -> Result<(), Problem> {

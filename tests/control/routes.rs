@@ -33,6 +33,16 @@ async fn what_is_can_be_asked() {
     assert_eq!((why.status(), &why.json()["summary"]), (200, &json!("running")));
     let details = served.ask("GET", "/v1/components/ps/details").await;
     assert_eq!((details.status(), &details.json()["id"]), (200, &json!("ps")));
+    let path = "/v1/components/ps/history?from=2026-11-22T10:00:00Z&to=now&step=10";
+    let history = served.ask("GET", path).await.json();
+    assert_eq!(
+        (&history["from"], &history["step_s"]),
+        (&json!("2026-11-22T10:00:00Z"), &json!(10.0))
+    );
+    for wrong in ["step=0", "step=x", "from=soon", "from=-1m&to=-2m", "form=-1m"] {
+        let path = format!("/v1/components/ps/history?{wrong}");
+        assert_eq!(served.ask("GET", &path).await.status(), 400, "{wrong}");
+    }
     let description = served.ask("GET", "/v1/openapi.json").await;
     assert_eq!((description.status(), &description.json()["openapi"]), (200, &json!("3.1.0")));
 }

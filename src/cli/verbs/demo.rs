@@ -1,62 +1,91 @@
-//! `demo`: the engine on a registry of three small components in a temporary folder.
+//! `demo`: the console on a registry of three small components in a temporary folder.
 //!
-//! The engine has the main thread; what the operator sees is a client of it like any other, on a
-//! thread of its own. When the Supervisor has ended the folder goes.
+//! The folder goes when the Supervisor ends, whatever way that comes about: a demo that was
+//! detached keeps it until then.
 
-use std::{
-    sync::{
-        Arc,
-        atomic::{AtomicBool, Ordering},
-    },
-    thread,
-};
+use std::{ffi::OsString, path::PathBuf};
 
 use clap::Args;
 
 use crate::{
-    cli::{Context, engine, exit::Failure, stream},
+    cli::{
+        Context,
+        console::{self, Screen, Session},
+        engine,
+        exit::Failure,
+    },
     demo::registry::Demo,
     process,
 };
 
 #[derive(Debug, Clone, Args)]
-pub struct Arguments {}
+pub struct Arguments {
+    #[command(flatten)]
+    screen: Screen,
+    /// A demo that was restarted in place goes on with its folder
+    #[arg(long, value_name = "DIR", hide = true)]
+    folder: Option<PathBuf>,
+    /// It had been detached
+    #[arg(long, hide = true, requires = "folder")]
+    headless: bool,
+}
 
-pub fn perform(context: &Context, _arguments: &Arguments) -> Result<(), Failure> {
-    process::hygiene();
-    let demo = Demo::create()
-        .map_err(|error| Failure::failed(format!("cannot set up the demo: {error}")))?;
-    let place = context.place.moved(demo.folder(), demo.registry_file());
-    let seen = Context { ui: context.ui.another(), place: place.clone() };
-    for component in demo.components() {
-        context.ui.note(format_args!("{component}"));
+pub fn perform(context: &Context, arguments: &Arguments) -> Result<(), Failure> {
+    let Arguments { screen, folder, headless } = arguments;
+    if !headless && console::needs_front(context, screen) {
+        return console::front(context);
     }
-    context.ui.note("Ctrl-C stops everything; nothing is left behind.");
-
-    let ended = Arc::new(AtomicBool::new(false));
-    let front = {
-        let ended = Arc::clone(&ended);
-        thread::Builder::new().name("demo-stream".to_owned()).spawn(move || front(&seen, &ended))
+    let demo = match folder {
+        Some(folder) => Demo::resume(folder.clone()),
+        None => Demo::create()
+            .map_err(|error| Failure::failed(format!("cannot set up the demo: {error}")))?,
     };
-    let front =
-        front.map_err(|error| Failure::failed(format!("cannot start a thread: {error}")))?;
-    let outcome =
-        engine::run(&engine::Start { place: &place, log_to_stderr: false, containment: None });
-    ended.store(true, Ordering::Release);
-    let shown = front.join();
+    let place = context.place.moved(demo.folder(), demo.registry_file());
+    let command = place.command();
+    let session = Session {
+        comeback: format!("{command} console attaches to it, {command} stop ends the demo"),
+        with_console: console_arguments(&demo),
+        headless: headless_arguments(&demo),
+        place,
+    };
+    let outcome = if *headless {
+        run_headless(session)
+    } else {
+        if screen.is_plain(&context.ui) && folder.is_none() {
+            for component in demo.components() {
+                context.ui.note(format_args!("{component}"));
+            }
+            context.ui.note("Ctrl-C stops everything; nothing is left behind.");
+        }
+        console::start(context, screen, &session)
+    };
     let removed = demo
         .remove()
         .map_err(|error| Failure::failed(format!("cannot remove the demo's folder: {error}")));
-    outcome?;
-    removed?;
-    shown.unwrap_or_else(|_panic| Err(Failure::failed("the status stream broke")))
+    outcome.and(removed)
 }
 
-/// What the operator sees, until the engine has ended. Later the console has this place.
-fn front(context: &Context, ended: &AtomicBool) -> Result<(), Failure> {
-    let client = context.place.client()?;
-    crate::cli::block_on(async {
-        stream::follow(context, &client, &[], || ended.load(Ordering::Acquire)).await;
-        Ok(())
+fn run_headless(session: Session) -> Result<(), Failure> {
+    process::hygiene();
+    let headless = session.headless;
+    engine::run(engine::Start {
+        place: &session.place,
+        log_to_stderr: false,
+        containment: None,
+        arguments: Box::new(|| headless),
+        embedding: None,
     })
+}
+
+/// As the operator gave them, with the folder that is there.
+fn console_arguments(demo: &Demo) -> Vec<OsString> {
+    let mut arguments = console::same_command();
+    if !arguments.iter().any(|argument| argument == "--folder") {
+        arguments.extend(["--folder".into(), demo.folder().into()]);
+    }
+    arguments
+}
+
+fn headless_arguments(demo: &Demo) -> Vec<OsString> {
+    vec!["demo".into(), "--folder".into(), demo.folder().into(), "--headless".into()]
 }

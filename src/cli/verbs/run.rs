@@ -32,5 +32,12 @@ pub fn perform(context: &Context, arguments: &Arguments) -> Result<(), Failure> 
         Containment::Subreaper => Level::Subreaper,
     });
     let log_to_stderr = !arguments.detached;
-    engine::run(&engine::Start { place: &context.place, log_to_stderr, containment })
+    let arguments = engine::arguments(&context.place, log_to_stderr, containment);
+    engine::run(engine::Start {
+        place: &context.place,
+        log_to_stderr,
+        containment,
+        arguments: Box::new(|| arguments),
+        embedding: None,
+    })
 }

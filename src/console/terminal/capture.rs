@@ -3,7 +3,13 @@
 //! tui-logger's own initialisation starts a timer of 10 ms, and it bounds records, not bytes. So
 //! the layer hands over records itself, cut and made harmless, and the console's loop moves them.
 
-use std::fmt::{self, Write as _};
+use std::{
+    fmt::{self, Write as _},
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+};
 
 use tracing::{
     Event, Level, Subscriber,
@@ -17,20 +23,33 @@ use crate::console::sanitize;
 const RECORDS: usize = 2000;
 
 /// Install it with the other layers, in the process that holds the engine.
-#[derive(Debug, Default)]
-#[non_exhaustive]
-pub struct Capture;
+#[derive(Debug)]
+pub struct Capture(Arc<AtomicBool>);
+
+/// Ends the capturing, when nobody is to see it any more.
+#[derive(Debug)]
+pub struct Capturing(Arc<AtomicBool>);
+
+impl Capturing {
+    pub fn stop(&self) {
+        self.0.store(false, Ordering::Release);
+    }
+}
 
 /// Makes ready to capture; call it once, before the layer is installed.
-pub fn capture() -> Capture {
+pub fn capture() -> (Capture, Capturing) {
+    let on = Arc::new(AtomicBool::new(true));
     tui_logger::set_default_level(log::LevelFilter::Info);
     tui_logger::set_hot_buffer_depth(RECORDS);
     tui_logger::set_buffer_depth(RECORDS);
-    Capture
+    (Capture(Arc::clone(&on)), Capturing(on))
 }
 
 impl<S: Subscriber> Layer<S> for Capture {
     fn on_event(&self, event: &Event<'_>, _context: Context<'_, S>) {
+        if !self.0.load(Ordering::Acquire) {
+            return;
+        }
         let metadata = event.metadata();
         let mut text = Text(String::new());
         event.record(&mut text);

@@ -1,7 +1,8 @@
 //! The signals that concern a terminal program, as bytes that a loop can sleep on.
 //!
 //! Registered beside whoever else handles them in the process; what they mean is decided by the
-//! loop, in its own time.
+//! loop, in its own time. Those that end a program are left alone where the engine is in the same
+//! process: they have one owner, and he tells the console.
 
 use std::{
     io::{self, Read},
@@ -34,13 +35,14 @@ pub enum Signal {
 }
 
 impl Signals {
-    pub fn register() -> io::Result<Self> {
+    /// `ends`: those that end a program, too.
+    pub fn register(ends: bool) -> io::Result<Self> {
         let (receiver, sender) = UnixStream::pair()?;
         receiver.set_nonblocking(true)?;
         let mut signals = Self { receiver, flags: Vec::new(), ids: Vec::new() };
-        for signal in
-            [consts::SIGWINCH, consts::SIGCONT, consts::SIGTERM, consts::SIGINT, consts::SIGHUP]
-        {
+        let screen = [consts::SIGWINCH, consts::SIGCONT];
+        let ending = [consts::SIGTERM, consts::SIGINT, consts::SIGHUP];
+        for signal in screen.into_iter().chain(ending.into_iter().filter(|_| ends)) {
             let flag = Arc::default();
             // The flag first: when the byte wakes us it is set.
             signals.ids.push(signal_hook::flag::register(signal, Arc::clone(&flag))?);

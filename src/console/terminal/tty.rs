@@ -197,6 +197,23 @@ impl Drop for Tty {
 }
 
 impl Restore {
+    /// For who keeps the terminal as it is now, to give it back should another lose it.
+    ///
+    /// In the background it stops here until it is brought to the foreground, as every program does
+    /// that sets up its terminal; where nobody can bring it there, it is an error.
+    pub fn of_terminal() -> io::Result<Arc<Self>> {
+        let input = input()?;
+        let saved = rustix::termios::tcgetattr(&input)?;
+        rustix::termios::tcsetattr(&input, OptionalActions::Now, &saved)?;
+        Ok(Arc::new(Self {
+            output: open(&input)?,
+            input,
+            saved: Mutex::new(Some(saved)),
+            stderr: Mutex::new(None),
+            lost: AtomicBool::new(false),
+        }))
+    }
+
     /// The terminal is gone: nothing is written to it any more, not even at the end.
     pub fn lost(&self) {
         self.lost.store(true, Ordering::Release);

@@ -266,8 +266,8 @@ fn set_size(tty: BorrowedFd<'_>, columns: u16, rows: u16) {
 fn child() {
     let Ok(mode) = std::env::var("CONSOLE_MODE") else { return };
     let outcome = std::env::var("CONSOLE_OUTCOME").expect("the parent sets it");
-    if mode == "ignores-hangup" {
-        // As under nohup.
+    if mode == "ignores-hangup" || mode == "embedded" {
+        // As under nohup, or as somebody else's: the console itself does not listen then.
         let ignored = signal_hook::flag::register(signal_hook::consts::SIGHUP, Arc::default());
         ignored.expect("a signal");
     }
@@ -446,7 +446,6 @@ fn signals_give_the_terminal_back() {
     for (mode, signal, outcome) in [
         ("attached", Signal::TERM, "Quit"),
         ("attached", Signal::INT, "Quit"),
-        ("embedded", Signal::TERM, "StopAll"),
         ("attached", Signal::HUP, "TerminalLost"),
     ] {
         let mut session = Session::start(mode);

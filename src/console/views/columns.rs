@@ -10,7 +10,7 @@ use crate::{
         model::{Facts, Row, RowKey},
     },
     model::Moment,
-    wire::{ComponentState, Hold},
+    wire::{ComponentState, Health, Hold},
 };
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -127,7 +127,7 @@ impl Column {
             C::Memory => "MEM",
             C::Restarts => "RST",
             C::LastExit => "LAST EXIT",
-            C::Sparkline => "CPU 2 M",
+            C::Sparkline => "CPU 2 MIN",
             C::Note => "NOTE",
         }
     }
@@ -216,6 +216,8 @@ pub fn note(row: &Row, now: Moment) -> String {
         return format!("waits for {waiting}");
     }
     let reason = status.reason.as_deref().filter(|_| row.is_trouble());
-    let detail = reason.or(status.health_detail.as_deref());
+    // What a check says that is content is no news.
+    let failing = status.health == Health::Failing;
+    let detail = reason.or(status.health_detail.as_deref().filter(|_| failing));
     detail.map(crate::console::sanitize::plain).unwrap_or_default()
 }

@@ -31,7 +31,8 @@ pub fn render(model: &Model, skin: Skin, area: Rect, buf: &mut Buffer) {
     badges(model, skin, &mut pieces);
     totals(model, skin, &mut pieces);
     let facts = model.seen();
-    let clock = facts.as_of.map(|at| format::local_time(at, &model.settings.zone, "%H:%M:%S"));
+    // Without seconds: on a machine at rest they would be all that moves, every second, for hours.
+    let clock = facts.as_of.map(|at| format::local_time(at, &model.settings.zone, "%H:%M"));
     let clock = clock.unwrap_or_default();
     let room = usize::from(area.width).saturating_sub(1);
     let needed = |pieces: &[Piece], clock: &str| {

@@ -29,7 +29,7 @@ pub fn lines(model: &Model, skin: Skin, width: usize) -> Vec<Line<'static>> {
                 Context::Everywhere | Context::Components => String::new(),
                 other => format!("{}: ", other.word()),
             };
-            let id = if width >= 100 { format::pad(entry.id, 26) } else { String::new() };
+            let id = if width >= 100 { format::pad(entry.id, 29) } else { String::new() };
             lines.push(Line::from(vec![
                 Span::styled(format!("  {}", format::pad(&keys, KEYS)), skin.info()),
                 Span::styled(id, skin.dim()),

@@ -51,6 +51,7 @@ pub(super) fn routes(handle: Handle) -> Router {
         .route("/v1/components/{id}", get(component))
         .route("/v1/components/{id}/explain", get(explain))
         .route("/v1/components/{id}/details", get(details))
+        .route("/v1/components/{id}/history", get(history))
         .route("/v1/components/{id}/start", post(async |a| component_command(Verb::Start, a).await))
         .route("/v1/components/{id}/stop", post(async |a| component_command(Verb::Stop, a).await))
         .route(

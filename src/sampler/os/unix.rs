@@ -45,6 +45,12 @@ struct Process {
     parent: i32,
     start_time: u64,
     ticks: u64,
+    files: Option<Files>,
+}
+
+/// What is kept open of a process between two samples.
+#[derive(Debug)]
+struct Files {
     stat: File,
     /// Of its first thread; `None` where the kernel has no such file.
     children: Option<File>,
@@ -113,6 +119,18 @@ impl Meter {
         self.source == *source
     }
 
+    /// Closes all files; what was counted so far stays.
+    pub(crate) fn close_files(&mut self) {
+        self.cgroup = None;
+        for process in self.processes.values_mut() {
+            process.files = None;
+        }
+    }
+
+    fn children_file(&self, pid: i32) -> Option<&File> {
+        self.processes.get(&pid)?.files.as_ref()?.children.as_ref()
+    }
+
     /// The processes that were alive at the last reading.
     pub(crate) fn pids(&self) -> impl Iterator<Item = i32> {
         self.processes.keys().copied()
@@ -146,8 +164,7 @@ impl Meter {
                 if search {
                     children = children_of(pid);
                 }
-            } else if let Some(file) = self.processes.get(&pid).and_then(|it| it.children.as_ref())
-            {
+            } else if let Some(file) = self.children_file(pid) {
                 read_numbers(file, &mut children);
             } else if search {
                 children = children_of(pid);
@@ -200,7 +217,8 @@ impl Meter {
     /// `None`: it has ended, and is forgotten but for the time that it used.
     fn read_process(&mut self, pid: i32) -> Option<Stat> {
         let process = self.processes.get_mut(&pid)?;
-        if let Some(stat) = read_stat(&process.stat) {
+        let stat = process.files(pid).and_then(|files| read_stat(&files.stat));
+        if let Some(stat) = stat {
             process.ticks = stat.ticks;
             if !stat.is_dead() {
                 return Some(stat);
@@ -249,7 +267,16 @@ impl Process {
         let children = File::open(format!("/proc/{pid}/task/{pid}/children")).ok();
         let now = read_stat(&stat)?;
         let Stat { ppid: parent, start_time, ticks, .. } = now;
-        Some(Self { parent, start_time, ticks, stat, children })
+        Some(Self { parent, start_time, ticks, files: Some(Files { stat, children }) })
+    }
+
+    /// Its files, opened again if they were closed; none when the pid is another's now.
+    fn files(&mut self, pid: i32) -> Option<&Files> {
+        if self.files.is_none() {
+            let again = Self::open(pid).filter(|again| again.start_time == self.start_time)?;
+            self.files = again.files;
+        }
+        self.files.as_ref()
     }
 }
 

@@ -17,6 +17,7 @@ impl Supervisor {
         let mut blocked = BTreeSet::new();
         let mut groups: BTreeMap<OperationId, Group> = BTreeMap::new();
         let mut free = BTreeSet::new();
+        let mut tally = BTreeMap::new();
         for (position, entry) in self.entries.iter().enumerate() {
             let slot = Slot(u32::try_from(position).expect("few entries"));
             let Some(entry) = entry else {
@@ -25,6 +26,7 @@ impl Supervisor {
             };
             assert_eq!(self.index.get(&entry.id), Some(&slot), "index of {}", entry.id);
             let state = entry.machine.state();
+            *tally.entry(state.name()).or_insert(0_usize) += 1;
             if let Some(run) = state.run() {
                 assert!(runs.insert(run, slot).is_none(), "run {run} belongs to two");
                 assert!(run < self.next_run, "run {run} is given out once");
@@ -75,6 +77,9 @@ impl Supervisor {
             |slot: &Slot| matches!(self.entry(*slot).machine.state(), State::Waiting { .. });
         assert_eq!(self.waiting, blocked.iter().copied().filter(waits).collect());
         assert_eq!(self.groups, groups);
+        let counted = self.tally.iter().filter(|(_, count)| **count > 0);
+        let counted: BTreeMap<_, _> = counted.map(|(&state, &count)| (state, count)).collect();
+        assert_eq!(counted, tally, "components of each state");
         assert_eq!(self.free.iter().copied().collect::<BTreeSet<_>>(), free);
         assert_eq!(self.order.len() + free.len(), self.entries.len());
         assert!(self.recheck.is_empty() && self.touched.is_empty() && !self.hopes_moved);

@@ -33,7 +33,10 @@ pub use child::Child;
 pub(crate) use family::{children_of, numbers, own_orphans};
 pub use kernel_log::KernelLog;
 pub use leaders::reap_orphans;
-pub use own::{Original, boot_id, execute_self, hygiene, spawn_detached, start_time};
+pub use own::{
+    Original, boot_id, execute_self, hygiene, ignore_job_control, inherited, leave_terminal,
+    spawn_detached, start_time,
+};
 pub use readiness::readable;
 pub use spawn::spawn;
 pub use tree::{Containment, Tree};

@@ -7,7 +7,10 @@ use std::{
     ffi::OsString,
     fs::{self, OpenOptions},
     io, mem,
-    os::unix::process::CommandExt,
+    os::{
+        fd::{FromRawFd, OwnedFd},
+        unix::process::CommandExt,
+    },
     path::{Path, PathBuf},
     process::Command,
     ptr,
@@ -64,6 +67,49 @@ fn raise_open_files() -> Option<u64> {
     let wanted = limit.maximum.unwrap_or(HIGHEST).min(HIGHEST);
     let raised = Rlimit { current: Some(wanted), ..limit };
     (before < wanted && setrlimit(Resource::Nofile, raised).is_ok()).then_some(before)
+}
+
+/// A descriptor that whoever started us has left open for us, close-on-exec from now on. Ask for
+/// each number once.
+pub fn inherited(number: i32) -> io::Result<OwnedFd> {
+    if number <= 2 {
+        return Err(io::ErrorKind::InvalidInput.into());
+    }
+    // SAFETY: takes numbers; fails where no such descriptor is open.
+    if unsafe { libc::fcntl(number, libc::F_SETFD, libc::FD_CLOEXEC) } < 0 {
+        return Err(io::Error::last_os_error());
+    }
+    // SAFETY: it is open, and as it was inherited nothing here owns it yet.
+    Ok(unsafe { OwnedFd::from_raw_fd(number) })
+}
+
+/// Stopping a program from its terminal must not stop us, for that would stop more than a screen:
+/// `SIGTSTP`, `SIGTTIN` and `SIGTTOU` are ignored from now on. Components get the defaults back.
+pub fn ignore_job_control() {
+    // SAFETY: valid arguments.
+    unsafe {
+        libc::signal(libc::SIGTSTP, libc::SIG_IGN);
+        libc::signal(libc::SIGTTIN, libc::SIG_IGN);
+        libc::signal(libc::SIGTTOU, libc::SIG_IGN);
+    }
+}
+
+/// Leaves the terminal for good: a session of our own, no input, our output in `output` (appended
+/// to) or nowhere.
+///
+/// A process that leads its group stays in its session; it keeps the terminal then, but does
+/// nothing with it.
+pub fn leave_terminal(output: Option<&Path>) -> io::Result<()> {
+    let _leads_a_group = rustix::process::setsid();
+    let nothing = OpenOptions::new().read(true).write(true).open("/dev/null")?;
+    let output = match output {
+        Some(path) => &OpenOptions::new().append(true).create(true).open(path)?,
+        None => &nothing,
+    };
+    rustix::stdio::dup2_stdin(&nothing)?;
+    rustix::stdio::dup2_stdout(output)?;
+    rustix::stdio::dup2_stderr(output)?;
+    Ok(())
 }
 
 /// What a child's limit of open files is to be, where we raised our own.
