@@ -9,6 +9,7 @@ pub mod client;
 pub mod console;
 pub mod control;
 pub mod demo;
+pub mod dossier;
 pub mod events;
 pub mod history;
 pub mod logs;

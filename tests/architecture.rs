@@ -10,7 +10,7 @@ use std::{
 };
 
 /// Each room with the rooms that it may import.
-const MAY_IMPORT: [(&str, &[&str]); 21] = [
+const MAY_IMPORT: [(&str, &[&str]); 22] = [
     ("model", &[]),
     ("wire", &[]),
     ("registry", &[]),
@@ -43,6 +43,7 @@ const MAY_IMPORT: [(&str, &[&str]); 21] = [
             "updates",
             "events",
             "control",
+            "dossier",
         ],
     ),
     // Of the runtime it may know the handle alone; see `control_knows_the_handle_alone`.
@@ -51,6 +52,7 @@ const MAY_IMPORT: [(&str, &[&str]); 21] = [
     ("client", &["control"]),
     ("console", &["client"]),
     ("demo", &[]),
+    ("dossier", &[]),
     ("guardian", &[]),
     (
         "cli",

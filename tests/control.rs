@@ -15,9 +15,13 @@ mod limits;
 mod lines;
 #[path = "control/logs.rs"]
 mod logs;
+#[path = "control/readers.rs"]
+mod readers;
 #[path = "control/routes.rs"]
 mod routes;
 #[path = "control/served.rs"]
 mod served;
+#[path = "control/ssh.rs"]
+mod ssh;
 #[path = "control/streams.rs"]
 mod streams;

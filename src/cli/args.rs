@@ -2,7 +2,10 @@
 
 use std::path::PathBuf;
 
-use clap::{Args, Parser, Subcommand, ValueEnum};
+use clap::{
+    ArgMatches, Args, CommandFactory as _, FromArgMatches as _, Parser, Subcommand, ValueEnum,
+    parser::ValueSource,
+};
 
 use super::verbs::{
     check, completions, console, demo, events, explain, hold, logs, reload, run, status,
@@ -70,6 +73,10 @@ pub struct Options {
     /// Tell more of what is done
     #[arg(short, long, global = true, display_order = 106)]
     pub verbose: bool,
+    /// The options that name an installation, where they were typed and not taken from the
+    /// environment.
+    #[arg(skip)]
+    pub typed: Vec<String>,
 }
 
 /// Repeatable options. They belong to each level by themselves, because clap lets a repeated
@@ -79,7 +86,8 @@ pub struct Lists {
     /// A setting of the registry, as in `--set SV::PsHeapSize=1g`; repeatable
     #[arg(long, value_name = "NAME=VALUE", value_parser = setting, display_order = 103)]
     pub set: Vec<(String, String)>,
-    /// The Supervisor to talk to: unix:PATH or http://HOST:PORT [default: this registry's]
+    /// The Supervisor to talk to: unix:PATH, http://HOST:PORT or ssh://[USER@]HOST[:PORT];
+    /// repeatable for `status` [default: this registry's]
     #[arg(long, value_name = "TARGET", display_order = 104)]
     pub host: Vec<String>,
 }
@@ -140,6 +148,9 @@ pub enum Command {
     Completions(completions::Arguments),
     /// The manual page (roff)
     Man,
+    /// Joins standard input and output to the control socket (ssh:// runs it)
+    #[command(hide = true)]
+    DialStdio,
     /// One of the demo's components
     #[command(hide = true)]
     DemoComponent(component::Arguments),
@@ -163,6 +174,30 @@ pub struct Ids {
     pub ids: Vec<String>,
 }
 
+impl Cli {
+    /// The arguments of this process. Where they are wrong, or ask for help, it ends here.
+    pub fn of_process() -> Self {
+        let matches = Self::command().get_matches();
+        Self::of(&matches).unwrap_or_else(|error| error.exit())
+    }
+
+    fn of(matches: &ArgMatches) -> Result<Self, clap::Error> {
+        let mut cli = Self::from_arg_matches(matches)?;
+        let options = &cli.options;
+        let paths = [
+            ("-i", "install_folder", &options.install_folder),
+            ("-r", "registry", &options.registry),
+        ];
+        let typed = paths.into_iter().filter_map(|(option, name, path)| {
+            let typed = matches.value_source(name) == Some(ValueSource::CommandLine);
+            let path = path.as_ref().filter(|_| typed)?;
+            Some([option.to_owned(), path.to_string_lossy().into_owned()])
+        });
+        cli.options.typed = typed.flatten().collect();
+        Ok(cli)
+    }
+}
+
 impl Command {
     /// The repeatable options that stand after the verb.
     pub fn lists(&self) -> Lists {
@@ -180,7 +215,9 @@ impl Command {
             Self::Reopen(with) => with.lists.clone(),
             Self::Check(with) => with.lists.clone(),
             Self::Demo(with) => with.lists.clone(),
-            Self::Completions(_) | Self::Man | Self::DemoComponent(_) => Lists::default(),
+            Self::Completions(_) | Self::Man | Self::DialStdio | Self::DemoComponent(_) => {
+                Lists::default()
+            }
         }
     }
 }
@@ -204,8 +241,6 @@ fn setting(text: &str) -> Result<(String, String), String> {
 
 #[cfg(test)]
 mod tests {
-    use clap::CommandFactory;
-
     use super::*;
 
     fn parse(line: &str) -> Cli {
@@ -224,6 +259,21 @@ mod tests {
             assert_eq!(cli.options.install_folder, Some("/x".into()), "{line}");
             assert!(cli.options.quiet, "{line}");
         }
+    }
+
+    #[test]
+    fn what_was_typed_to_name_an_installation_is_known_as_such() {
+        for line in ["s7 -i /x --registry r.xml status", "s7 status -i /x -r r.xml"] {
+            let matches = Cli::command().try_get_matches_from(line.split(' ')).expect(line);
+            let typed = Cli::of(&matches).expect(line).options.typed;
+            assert_eq!(typed, ["-i", "/x", "-r", "r.xml"], "{line}");
+        }
+        // What the environment says is a default, not a word of the operator.
+        let given = Cli::command().mut_arg("install_folder", |arg| arg.env("PATH"));
+        let matches = given.try_get_matches_from(["s7", "status"]).expect("sound");
+        let cli = Cli::of(&matches).expect("sound");
+        assert!(cli.options.install_folder.is_some());
+        assert_eq!(cli.options.typed, [""; 0]);
     }
 
     #[test]

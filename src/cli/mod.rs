@@ -10,10 +10,12 @@ mod engine;
 mod exit;
 mod follow;
 mod gone;
+mod hosts;
 mod loading;
 mod log_text;
 mod place;
 mod progress;
+mod several;
 mod stream;
 mod table;
 mod ui;
@@ -79,6 +81,7 @@ fn perform(context: &Context, command: Command) -> Result<(), Failure> {
             Ok(())
         }
         Command::Man => verbs::man::perform(context),
+        Command::DialStdio => verbs::dial_stdio::perform(context),
         Command::DemoComponent(arguments) => component::run(&arguments).map_err(Failure::failed),
         Command::Start(with) => block_on(verbs::start::perform(context, &with.own.ids)),
         Command::Stop(with) => block_on(verbs::stop::perform(context, &with.own.ids)),

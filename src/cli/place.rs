@@ -13,7 +13,7 @@ use quick_xml::{Reader, events::Event};
 use super::{
     args::{Lists, Options},
     exit::{Exit, Failure},
-    loading,
+    hosts, loading,
 };
 use crate::client::{Client, Endpoint};
 
@@ -33,6 +33,8 @@ pub struct Place {
     pub registry: PathBuf,
     pub settings: Vec<(String, String)>,
     hosts: Vec<String>,
+    /// As typed on the command line: for `dial-stdio` on another machine.
+    typed: Vec<String>,
 }
 
 impl Place {
@@ -50,14 +52,18 @@ impl Place {
         };
         let registry =
             registry.unwrap_or_else(|| install_folder.join("conf/SupervisorRegistry.xml"));
-        Ok(Self { install_folder, registry, settings: lists.set, hosts: lists.host })
+        let mut typed = options.typed.clone();
+        for (name, value) in &lists.set {
+            typed.extend(["--set".to_owned(), format!("{name}={value}")]);
+        }
+        Ok(Self { install_folder, registry, settings: lists.set, hosts: lists.host, typed })
     }
 
     /// Calls to the Supervisor: that of `--host`, else the one of this registry.
     pub fn client(&self) -> Result<Client, Failure> {
         match self.hosts.as_slice() {
-            [] => Ok(client(Endpoint::Unix(self.socket()), "cli")),
-            [host] => Ok(client(self.endpoint(host)?, "cli")),
+            [] => Ok(hosts::client(Endpoint::Unix(self.socket()), "cli")),
+            [host] => Ok(hosts::client(self.endpoint(host)?, "cli")),
             [..] => Err(Failure::new(
                 Exit::Usage,
                 "cannot talk to several Supervisors at once: give --host once",
@@ -70,9 +76,9 @@ impl Place {
     pub fn clients(&self, name: &str) -> Result<Vec<(String, Client)>, Failure> {
         if self.hosts.is_empty() {
             let endpoint = Endpoint::Unix(self.socket());
-            return Ok(vec![("this machine".to_owned(), client(endpoint, name))]);
+            return Ok(vec![("this machine".to_owned(), hosts::client(endpoint, name))]);
         }
-        let named = |host: &String| Ok((host.clone(), client(self.endpoint(host)?, name)));
+        let named = |host: &String| Ok((host.clone(), hosts::client(self.endpoint(host)?, name)));
         self.hosts.iter().map(named).collect()
     }
 
@@ -80,7 +86,10 @@ impl Place {
         let endpoint: Endpoint = host
             .parse()
             .map_err(|error| Failure::new(Exit::Usage, format!("cannot use --host: {error}")))?;
-        Ok(self.with_token(endpoint))
+        match endpoint {
+            Endpoint::Ssh(_) => Ok(endpoint.with_ssh(hosts::ssh_options(&self.typed)?)),
+            other => Ok(self.with_token(other)),
+        }
     }
 
     /// The beginning of a command line that names this installation from any folder.
@@ -107,6 +116,7 @@ impl Place {
             registry: registry.to_owned(),
             settings: self.settings.clone(),
             hosts: Vec::new(),
+            typed: Vec::new(),
         }
     }
 
@@ -157,15 +167,6 @@ impl Place {
             Some(token) => endpoint.with_token(token.trim()),
             None => endpoint,
         }
-    }
-}
-
-/// A client that passes on the way over ssh, if it came that way.
-fn client(endpoint: Endpoint, name: &str) -> Client {
-    let client = Client::new(endpoint, name);
-    match std::env::var("SSH_CONNECTION") {
-        Ok(connection) => client.over_ssh(connection),
-        Err(_) => client,
     }
 }
 

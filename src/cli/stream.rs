@@ -4,7 +4,7 @@ use std::{collections::HashMap, fmt::Write as _, time::Duration};
 
 use jiff::ZonedDateTime;
 
-use super::{Context, table, ui::clean, words};
+use super::{Context, several, table, ui::clean, words};
 use crate::{
     client::{Client, ClientError},
     wire::{ComponentState, ComponentStatus, Health, Status},
@@ -31,6 +31,26 @@ pub async fn follow(context: &Context, client: &Client, ids: &[String], ended: i
             return;
         }
         tokio::time::sleep(LOOK).await;
+    }
+}
+
+/// The same for several hosts: each line says whose it is.
+pub async fn follow_several(context: &Context, clients: &[(String, Client)], ids: &[String]) {
+    let mut tellers: Vec<Teller> = clients.iter().map(|_| Teller::default()).collect();
+    let mut watch = several::watch(clients, LOOK);
+    while !context.ui.reader_gone() {
+        let Some((index, heard)) = watch.answers.recv().await else { return };
+        let lines = match heard {
+            Ok(mut status) => {
+                status.components.retain(|component| ids.is_empty() || ids.contains(&component.id));
+                tellers[index].changes(&status)
+            }
+            Err(error) => tellers[index].lost(&error),
+        };
+        for line in lines {
+            let time = ZonedDateTime::now().strftime("%H:%M:%S");
+            context.ui.line(format_args!("{time} {} {line}", clients[index].0));
+        }
     }
 }
 

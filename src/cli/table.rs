@@ -16,6 +16,7 @@ use crate::wire::{ComponentState, ComponentStatus, Health, Status, SupervisorSta
 type Cell = (String, Tone);
 
 /// Columns that hold numbers stand to the right.
+const HOST: (&str, bool) = ("HOST", false);
 const HEADINGS: [(&str, bool); 9] = [
     ("ID", false),
     ("STATE", false),
@@ -37,38 +38,90 @@ pub fn status(status: &Status, now: Timestamp, colour: bool) -> String {
         return text;
     }
     let rows: Vec<_> = status.components.iter().map(|component| row(component, now)).collect();
-    text.push_str(&table(&rows, colour));
-    let remarks: Vec<_> =
-        status.components.iter().filter_map(|component| remark(component, now)).collect();
-    if !remarks.is_empty() {
-        text.push('\n');
-        for (id, remark) in remarks {
-            let id = paint(Tone::Strong, id, colour);
-            let _ = writeln!(text, "{id}: {remark}");
+    text.push_str(&table(&HEADINGS, &rows, colour));
+    let remarks = status.components.iter().filter_map(|component| remark(component, now));
+    remarks_below(&mut text, remarks.map(|(id, remark)| (id.to_owned(), remark)), colour);
+    text
+}
+
+/// Those of several hosts that answered, in one table: a line for each Supervisor, then the
+/// components with their hosts.
+pub fn statuses(hosts: &[(&str, &Status)], now: Timestamp, colour: bool) -> String {
+    let mut text = String::new();
+    let width = hosts.iter().map(|(host, _)| host.width()).max().unwrap_or(0);
+    for (host, status) in hosts {
+        let blanks = " ".repeat(width - host.width());
+        let host = paint(Tone::Strong, host, colour);
+        let _ = writeln!(text, "{host}{blanks}  {}", headline(&status.supervisor));
+        if let Some(note) = farewell(&status.supervisor) {
+            let _ = writeln!(text, "{host}{blanks}  {}", paint(Tone::Busy, note, colour));
         }
     }
+    let all = || {
+        let of = |(host, status): &(&str, &'_ Status)| {
+            let host = (*host).to_owned();
+            status.components.clone().into_iter().map(move |component| (host.clone(), component))
+        };
+        hosts.iter().flat_map(of)
+    };
+    let rows: Vec<_> = all()
+        .map(|(host, component)| {
+            let mut cells = vec![(host, Tone::Plain)];
+            cells.extend(row(&component, now));
+            cells
+        })
+        .collect();
+    if rows.is_empty() {
+        return text;
+    }
+    text.push('\n');
+    let headings: Vec<_> = std::iter::once(HOST).chain(HEADINGS).collect();
+    text.push_str(&table(&headings, &rows, colour));
+    let remarks = all().filter_map(|(host, component)| {
+        let (id, remark) = remark(&component, now)?;
+        Some((format!("{host} {id}"), remark))
+    });
+    remarks_below(&mut text, remarks, colour);
     text
+}
+
+fn remarks_below(text: &mut String, remarks: impl Iterator<Item = (String, String)>, colour: bool) {
+    for (index, (who, remark)) in remarks.enumerate() {
+        if index == 0 {
+            text.push('\n');
+        }
+        let _ = writeln!(text, "{}: {remark}", paint(Tone::Strong, &who, colour));
+    }
 }
 
 /// The Supervisor itself in one line, and one more where it is on its way out.
 fn supervisor(supervisor: &SupervisorStatus, colour: bool) -> String {
-    let mut text = format!(
-        "Supervisor {}: pid {}, up {}, CPU {}, memory {}\n{}\n",
-        clean(&supervisor.version),
-        supervisor.pid,
-        words::span(supervisor.uptime_s),
-        words::percent(supervisor.cpu_percent),
-        words::bytes(supervisor.memory_bytes),
-        paint(Tone::Dim, &clean(&supervisor.registry), colour),
-    );
-    if supervisor.shutting_down {
-        let note = "It is shutting down: every component is being stopped.";
+    let registry = clean(&supervisor.registry);
+    let registry = paint(Tone::Dim, &registry, colour);
+    let mut text = format!("{}\n{registry}\n", headline(supervisor));
+    if let Some(note) = farewell(supervisor) {
         let _ = writeln!(text, "{}", paint(Tone::Busy, note, colour));
     }
     text
 }
 
-fn row(component: &ComponentStatus, now: Timestamp) -> [Cell; 9] {
+fn headline(supervisor: &SupervisorStatus) -> String {
+    format!(
+        "Supervisor {}: pid {}, up {}, CPU {}, memory {}",
+        clean(&supervisor.version),
+        supervisor.pid,
+        words::span(supervisor.uptime_s),
+        words::percent(supervisor.cpu_percent),
+        words::bytes(supervisor.memory_bytes),
+    )
+}
+
+fn farewell(supervisor: &SupervisorStatus) -> Option<&'static str> {
+    let note = "It is shutting down: every component is being stopped.";
+    supervisor.shutting_down.then_some(note)
+}
+
+fn row(component: &ComponentStatus, now: Timestamp) -> Vec<Cell> {
     let plain = |text: Option<String>| match text {
         Some(text) => (text, Tone::Plain),
         None => ("-".to_owned(), Tone::Dim),
@@ -80,7 +133,7 @@ fn row(component: &ComponentStatus, now: Timestamp) -> [Cell; 9] {
         Health::None => ("-".to_owned(), Tone::Dim),
         health => (health.to_string(), words::health_tone(health)),
     };
-    [
+    vec![
         (clean(&component.id).into_owned(), Tone::Strong),
         (component.state.to_string(), words::state_tone(component.state)),
         health,
@@ -99,21 +152,21 @@ fn row(component: &ComponentStatus, now: Timestamp) -> [Cell; 9] {
     ]
 }
 
-fn table(rows: &[[Cell; 9]], colour: bool) -> String {
+fn table(headings: &[(&str, bool)], rows: &[Vec<Cell>], colour: bool) -> String {
     let width_of = |column: usize| {
         let cells = rows.iter().map(|row| row[column].0.width());
-        cells.chain([HEADINGS[column].0.width()]).max().unwrap_or(0)
+        cells.chain([headings[column].0.width()]).max().unwrap_or(0)
     };
-    let widths: [usize; 9] = std::array::from_fn(width_of);
-    let headings = HEADINGS.map(|(heading, _)| (heading.to_owned(), Tone::Dim));
+    let widths: Vec<usize> = (0..headings.len()).map(width_of).collect();
+    let first = headings.iter().map(|(heading, _)| ((*heading).to_owned(), Tone::Dim)).collect();
     let mut text = String::new();
-    for row in std::iter::once(&headings).chain(rows) {
+    for row in std::iter::once(&first).chain(rows) {
         let mut line = String::new();
         // Blanks are kept back until something follows them: no line ends in blanks.
         let mut blanks = 0;
         for (column, (cell, tone)) in row.iter().enumerate() {
             let spare = widths[column] - cell.width();
-            let (before, after) = if HEADINGS[column].1 { (spare, 0) } else { (0, spare) };
+            let (before, after) = if headings[column].1 { (spare, 0) } else { (0, spare) };
             line.extend(std::iter::repeat_n(' ', blanks + before));
             line.push_str(&paint(*tone, cell, colour));
             blanks = after + 2;

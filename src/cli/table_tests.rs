@@ -49,3 +49,14 @@ fn what_is_well_needs_no_remark() {
     assert_eq!(remark(&component("is", ComponentState::Running), samples::now()), None);
     assert_eq!(remark(&component("is", ComponentState::Stopped), samples::now()), None);
 }
+
+#[test]
+fn several_hosts_share_one_table() {
+    let mut other = samples::status(vec![component("is", ComponentState::Running)]);
+    other.supervisor.shutting_down = true;
+    let hosts = [("ssh://anna@img-1", &mixed()), ("ssh://img-2", &other)];
+    insta::assert_snapshot!(statuses(&hosts, samples::now(), false));
+    let empty = samples::status(Vec::new());
+    let text = statuses(&[("ssh://img-3", &empty)], samples::now(), false);
+    assert_eq!(text.lines().count(), 1, "{text}");
+}

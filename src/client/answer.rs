@@ -15,7 +15,7 @@ use hyper::{
     header,
 };
 
-use super::{Client, ClientError, call::RawAnswer};
+use super::{Client, ClientError, call::RawAnswer, ssh::Trouble};
 
 /// Larger answers are cut off: ten times a status of 10,000 components.
 const LARGEST_ANSWER: usize = 64 << 20;
@@ -32,6 +32,10 @@ pub(super) struct Answering {
     body: UnsyncBoxBody<Bytes, BoxError>,
     /// None once it has ended, and for the router in the process, which has none.
     connection: Option<Driven>,
+    /// Says why an ssh connection broke.
+    trouble: Option<Trouble>,
+    /// How the body ended before it was complete: it stays so, whoever asks again.
+    broken: Option<ClientError>,
 }
 
 impl Answering {
@@ -40,6 +44,7 @@ impl Answering {
         client: &Client,
         response: Response<B>,
         connection: Option<Driven>,
+        trouble: Option<Trouble>,
     ) -> Result<Self, ClientError>
     where
         B: Body<Data = Bytes> + Send + 'static,
@@ -62,18 +67,31 @@ impl Answering {
             client: client.clone(),
             body: body.map_err(Into::into).boxed_unsync(),
             connection,
+            trouble,
+            broken: None,
         })
     }
 
     /// The next piece of the body; none when it is complete. Nothing is lost where the future is
     /// dropped before it is ready.
     pub(super) async fn chunk(&mut self) -> Result<Option<Bytes>, ClientError> {
-        poll_fn(|context| self.poll_chunk(context)).await.transpose().map_err(|error| {
-            ClientError::Unreachable {
-                target: self.client.target().to_owned(),
-                why: format!("the connection broke within the answer: {}", innermost(&*error)),
-            }
-        })
+        let mut error = match &self.broken {
+            Some(error) => error.clone(),
+            None => match poll_fn(|context| self.poll_chunk(context)).await.transpose() {
+                Ok(chunk) => return Ok(chunk),
+                Err(error) => ClientError::Unreachable {
+                    target: self.client.target().to_owned(),
+                    why: format!("the connection broke within the answer: {}", innermost(&*error)),
+                },
+            },
+        };
+        self.broken = Some(error.clone());
+        if let Some(trouble) = &mut self.trouble {
+            error = trouble.explain(error).await;
+            self.trouble = None;
+            self.broken = Some(error.clone());
+        }
+        Err(error)
     }
 
     fn poll_chunk(&mut self, context: &mut Context<'_>) -> Poll<Option<Result<Bytes, BoxError>>> {

@@ -2,20 +2,28 @@
 
 use std::{fmt, path::PathBuf, str::FromStr};
 
-/// A way to a Supervisor. Written as `unix:PATH` or `http://HOST:PORT`.
+use super::ssh::{Ssh, SshOptions};
+
+/// A way to a Supervisor. Written as `unix:PATH`, `http://HOST:PORT` or
+/// `ssh://[USER@]HOST[:PORT]`.
 #[derive(Clone)]
 pub enum Endpoint {
     /// The socket in the Supervisor's runtime folder. Paths of any length work.
     Unix(PathBuf),
     /// The TCP port of the registry's `tcpport`, with the token that it asks for.
     Tcp { host: String, port: u16, token: Option<String> },
+    /// The socket of another machine, through a login there.
+    Ssh(Ssh),
     /// The router itself, inside the same process.
     InProcess(axum::Router),
 }
 
 /// Why a text names no endpoint.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("\"{text}\" names no Supervisor: {why}; write unix:PATH or http://HOST:PORT")]
+#[error(
+    "\"{text}\" names no Supervisor: {why}; write unix:PATH, http://HOST:PORT or \
+         ssh://[USER@]HOST[:PORT]"
+)]
 pub struct InvalidEndpoint {
     text: String,
     why: &'static str,
@@ -32,6 +40,15 @@ impl Endpoint {
             other => other,
         }
     }
+
+    /// The same endpoint with ssh run in this way; only ssh has one.
+    #[must_use]
+    pub fn with_ssh(self, options: SshOptions) -> Self {
+        match self {
+            Self::Ssh(ssh) => Self::Ssh(ssh.with_options(options)),
+            other => other,
+        }
+    }
 }
 
 impl FromStr for Endpoint {
@@ -45,6 +62,9 @@ impl FromStr for Endpoint {
             } else {
                 Ok(Self::Unix(path.into()))
             };
+        }
+        if let Some(login) = text.strip_prefix("ssh://") {
+            return Ssh::parse(login).map(Self::Ssh).or_else(refuse);
         }
         let Some(authority) = text.strip_prefix("http://") else {
             return refuse(if text.starts_with("https://") {
@@ -82,6 +102,7 @@ impl fmt::Display for Endpoint {
                 write!(f, "http://[{host}]:{port}")
             }
             Self::Tcp { host, port, .. } => write!(f, "http://{host}:{port}"),
+            Self::Ssh(ssh) => ssh.fmt(f),
             Self::InProcess(_) => f.write_str("this process"),
         }
     }
@@ -104,7 +125,12 @@ mod tests {
 
     #[test]
     fn endpoints_are_read_as_they_are_written() {
-        for text in ["unix:/run/s7/supervisor.sock", "http://localhost:9910", "http://[::1]:9910"] {
+        for text in [
+            "unix:/run/s7/supervisor.sock",
+            "http://localhost:9910",
+            "http://[::1]:9910",
+            "ssh://anna@img-3:2222",
+        ] {
             assert_eq!(parse(text).expect(text).to_string(), text);
         }
     }
@@ -121,6 +147,7 @@ mod tests {
             ("http://:9910", "host is no name"),
             ("http://::1:9910", "in brackets"),
             ("http://a/b:1", "host is no name"),
+            ("ssh://-oProxyCommand=x", "host is no name"),
         ] {
             let error = parse(text).expect_err(text).to_string();
             assert!(error.contains(why), "{text}: {error}");

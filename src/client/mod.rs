@@ -16,6 +16,7 @@ mod error;
 mod lines;
 mod queries;
 mod sse;
+mod ssh;
 mod streams;
 mod transport;
 
@@ -23,9 +24,13 @@ pub use call::{Answer, CommandOptions, RawAnswer};
 pub use endpoint::{Endpoint, InvalidEndpoint};
 pub use error::ClientError;
 pub use queries::{EventQuery, LogQuery};
+pub use ssh::SshOptions;
 pub use streams::{ComponentLog, Records, SILENCE, Updates};
+#[cfg(unix)]
+pub use transport::dial;
 
 use std::{
+    io,
     sync::{Arc, Mutex, PoisonError},
     time::Duration,
 };
@@ -84,6 +89,26 @@ impl Client {
     #[must_use]
     pub fn with_timeout(self, timeout: Duration) -> Self {
         self.changed(|inner| inner.timeout = timeout)
+    }
+
+    /// All connections over ssh take one login, which ends with the last clone of this client.
+    /// Other ways stay as they are.
+    pub fn with_one_login(self) -> io::Result<Self> {
+        let Endpoint::Ssh(ssh) = &self.inner.endpoint else { return Ok(self) };
+        let endpoint = Endpoint::Ssh(ssh.clone().shared()?);
+        Ok(self.changed(|inner| inner.endpoint = endpoint))
+    }
+
+    pub fn is_over_ssh(&self) -> bool {
+        matches!(self.inner.endpoint, Endpoint::Ssh(_))
+    }
+
+    /// From now on ssh fails where it would ask for a password or about a key: something else is
+    /// on the terminal. Until then it may ask. Clones are told, too.
+    pub fn ask_nothing(&self) {
+        if let Endpoint::Ssh(ssh) = &self.inner.endpoint {
+            ssh.ask_nothing();
+        }
     }
 
     /// Where it goes, as in error texts: `unix:/run/s7/supervisor.sock`.

@@ -4,8 +4,8 @@ use std::{io, time::Duration};
 
 use http_body_util::Full;
 use hyper::{
-    Request,
-    body::Bytes,
+    Request, Response,
+    body::{Bytes, Incoming},
     client::conn::http1,
     header::{self, HeaderValue},
 };
@@ -15,8 +15,9 @@ use tower::ServiceExt as _;
 
 use super::{
     Client, ClientError, Endpoint,
-    answer::{Answering, innermost},
+    answer::{Answering, Driven, innermost},
     call::RawAnswer,
+    ssh::Trouble,
 };
 
 /// What every connection is to this room.
@@ -26,7 +27,7 @@ impl<T: AsyncRead + AsyncWrite + Send + Unpin> Stream for T {}
 /// A way to the Supervisor that is open.
 enum Way {
     Router(axum::Router),
-    Wire(Box<dyn Stream>),
+    Wire(Box<dyn Stream>, Option<Trouble>),
 }
 
 /// Asks, and takes the whole answer.
@@ -36,6 +37,7 @@ pub(super) async fn exchange(
     limit: Duration,
 ) -> Result<RawAnswer, ClientError> {
     let (way, request) = prepare(client, request).await?;
+    let limit = limit.saturating_add(login_time(client));
     let answer = async { ask(client, way, request).await?.whole().await };
     tokio::time::timeout(limit, answer).await.map_err(|_elapsed| late(client, "answer", limit))?
 }
@@ -47,6 +49,7 @@ pub(super) async fn open(
     limit: Duration,
 ) -> Result<Answering, ClientError> {
     let (way, request) = prepare(client, request).await?;
+    let limit = limit.saturating_add(login_time(client));
     let answer = async {
         let answering = ask(client, way, request).await?;
         if answering.status < 400 {
@@ -62,6 +65,14 @@ fn late(client: &Client, step: &'static str, after: Duration) -> ClientError {
     ClientError::TimedOut { target: client.target().to_owned(), step, after }
 }
 
+/// What a login may take on top of the answer.
+fn login_time(client: &Client) -> Duration {
+    match &client.inner.endpoint {
+        Endpoint::Ssh(ssh) => ssh.login_time(),
+        Endpoint::Unix(_) | Endpoint::Tcp { .. } | Endpoint::InProcess(_) => Duration::ZERO,
+    }
+}
+
 /// The signed request, and the way that it goes.
 async fn prepare(
     client: &Client,
@@ -70,13 +81,17 @@ async fn prepare(
     sign(client, &mut request)?;
     let way = match &client.inner.endpoint {
         Endpoint::InProcess(router) => Way::Router(router.clone()),
+        Endpoint::Ssh(ssh) => {
+            let (pipe, trouble) = ssh.connect().map_err(|error| no_ssh(client, &error))?;
+            Way::Wire(Box::new(pipe), Some(trouble))
+        }
         endpoint => {
             let limit = Client::CONNECT_TIMEOUT;
             let stream = tokio::time::timeout(limit, connect(endpoint))
                 .await
                 .map_err(|_elapsed| late(client, "take the connection", limit))?
                 .map_err(|error| not_connected(client, &error))?;
-            Way::Wire(stream)
+            Way::Wire(stream, None)
         }
     };
     Ok((way, request))
@@ -99,7 +114,7 @@ fn sign(client: &Client, request: &mut Request<Full<Bytes>>) -> Result<(), Clien
             }
             if host.contains(':') { format!("[{host}]:{port}") } else { format!("{host}:{port}") }
         }
-        Endpoint::Unix(_) | Endpoint::InProcess(_) => "localhost".to_owned(),
+        Endpoint::Unix(_) | Endpoint::Ssh(_) | Endpoint::InProcess(_) => "localhost".to_owned(),
     };
     let headers = request.headers_mut();
     headers.insert(header::HOST, value(&host)?);
@@ -131,7 +146,9 @@ async fn connect(endpoint: &Endpoint) -> io::Result<Box<dyn Stream>> {
             stream.set_nodelay(true)?;
             Box::new(stream)
         }
-        Endpoint::InProcess(_) => return Err(io::ErrorKind::Unsupported.into()),
+        Endpoint::Ssh(_) | Endpoint::InProcess(_) => {
+            return Err(io::ErrorKind::Unsupported.into());
+        }
     })
 }
 
@@ -141,13 +158,29 @@ async fn ask(
     way: Way,
     request: Request<Full<Bytes>>,
 ) -> Result<Answering, ClientError> {
-    let stream = match way {
+    let (stream, trouble) = match way {
         Way::Router(router) => {
             let Ok(response) = router.oneshot(request.map(axum::body::Body::new)).await;
-            return Answering::new(client, response, None);
+            return Answering::new(client, response, None, None);
         }
-        Way::Wire(stream) => stream,
+        Way::Wire(stream, trouble) => (stream, trouble),
     };
+    let asked = over(client, stream, request).await;
+    match (asked, trouble) {
+        (Ok((response, connection)), trouble) => {
+            Answering::new(client, response, connection, trouble)
+        }
+        (Err(error), Some(mut trouble)) => Err(trouble.explain(error).await),
+        (Err(error), None) => Err(error),
+    }
+}
+
+/// The head of the answer over this stream, and the connection that brings the rest.
+async fn over(
+    client: &Client,
+    stream: Box<dyn Stream>,
+    request: Request<Full<Bytes>>,
+) -> Result<(Response<Incoming>, Option<Driven>), ClientError> {
     let broken = |error: &hyper::Error| ClientError::Unreachable {
         target: client.target().to_owned(),
         why: format!("the connection broke: {}", innermost(error)),
@@ -168,9 +201,14 @@ async fn ask(
             let _told_by_the_body = connection.await;
             drop(sender);
         };
-        Box::pin(driven) as super::answer::Driven
+        Box::pin(driven) as Driven
     });
-    Answering::new(client, response, connection)
+    Ok((response, connection))
+}
+
+fn no_ssh(client: &Client, error: &io::Error) -> ClientError {
+    let why = format!("cannot run ssh: {error}; S7_SSH names another one");
+    ClientError::Unreachable { target: client.target().to_owned(), why }
 }
 
 fn not_connected(client: &Client, error: &io::Error) -> ClientError {
@@ -189,4 +227,13 @@ fn not_connected(client: &Client, error: &io::Error) -> ClientError {
         },
         _ => ClientError::Unreachable { target, why: error.to_string() },
     }
+}
+
+/// A bare connection to the control socket, for whoever hands bytes on.
+#[cfg(unix)]
+pub fn dial(socket: &std::path::Path) -> Result<std::os::unix::net::UnixStream, ClientError> {
+    let connected = crate::control::socket::ShortPath::of(socket)
+        .and_then(|path| std::os::unix::net::UnixStream::connect(path.as_path()));
+    let client = Client::new(Endpoint::Unix(socket.to_owned()), "dial");
+    connected.map_err(|error| not_connected(&client, &error))
 }

@@ -61,11 +61,11 @@ impl Machine {
                 if asked_already && !moved { Response::Redundant } else { Response::Applied }
             }
             State::Stopping { .. } | State::Unkillable { .. } => {
-                if wished_already {
-                    Response::Redundant
-                } else {
-                    Response::Applied
+                // Who asks does not wait for evidence.
+                if self.end_evidence(false, cx, effects) {
+                    return Response::Applied;
                 }
+                if wished_already { Response::Redundant } else { Response::Applied }
             }
         }
     }
@@ -91,6 +91,7 @@ impl Machine {
             }
             State::Stopping { .. } => {
                 self.begin_anew_when_gone(cause);
+                self.end_evidence(false, cx, effects);
                 Response::Applied
             }
             State::Unkillable { .. } => Response::Denied(DenyReason::Unkillable),
@@ -115,7 +116,7 @@ impl Machine {
             State::Stopping { run, phase, .. } => {
                 match phase {
                     StopPhase::AwaitingSpawn { kill } => *kill = true,
-                    StopPhase::Polite { .. } => {
+                    StopPhase::Evidence { .. } | StopPhase::Polite { .. } => {
                         *phase = StopPhase::Killing { deadline: cx.now.after(KILL_PATIENCE) };
                         effects.push(Effect::KillTree { run: *run });
                     }

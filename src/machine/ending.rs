@@ -2,7 +2,9 @@
 
 use super::{
     Context, Effect, Ended, FailReason, Live, Machine, Process, Response, State, StopCause,
-    StopPhase, backoff::delay_before, step::KILL_PATIENCE,
+    StopPhase,
+    backoff::delay_before,
+    step::{EVIDENCE_PATIENCE, KILL_PATIENCE},
 };
 use crate::{
     model::{Exit, LastExit, RunId},
@@ -43,6 +45,39 @@ impl Machine {
             StopPhase::AwaitingSpawn { kill }
         };
         self.state = State::Stopping { run, process, cause, phase, leader: None };
+    }
+
+    /// Begins to end a live run that is broken: what it is doing comes first.
+    pub(super) fn end_broken(
+        &mut self,
+        cause: StopCause,
+        cx: &Context<'_>,
+        effects: &mut Vec<Effect>,
+    ) {
+        let (State::Starting { live, .. } | State::Running { live, .. }) = &self.state else {
+            return;
+        };
+        let (StopCause::Failure(ended), Some(process)) = (&cause, live.process) else {
+            return self.end_live(cause, false, cx, effects);
+        };
+        let run = live.run;
+        effects.push(Effect::StopProbes { run });
+        effects.push(Effect::GatherEvidence { run, ended: ended.clone() });
+        let phase = StopPhase::Evidence { deadline: cx.now.after(EVIDENCE_PATIENCE) };
+        self.state = State::Stopping { run, process: Some(process), cause, phase, leader: None };
+    }
+
+    /// Evidence is there, or nobody waits for it any more: the stop itself begins.
+    pub(super) fn end_evidence(
+        &mut self,
+        kill: bool,
+        cx: &Context<'_>,
+        effects: &mut Vec<Effect>,
+    ) -> bool {
+        let State::Stopping { run, phase, .. } = &mut self.state else { return false };
+        let StopPhase::Evidence { .. } = phase else { return false };
+        *phase = begin_stop(*run, kill, cx, effects);
+        true
     }
 
     pub(super) fn remember_exit(

@@ -1,7 +1,7 @@
 //! What happens to a component, in each of its states.
 
 use super::{
-    Context, Effect, Ended, Live, Machine, Process, Response, State, StopPhase,
+    Context, Effect, Ended, Live, Machine, Process, Response, State, StopCause, StopPhase,
     ending::begin_stop,
     step::{KILL_PATIENCE, ORPHAN_PATIENCE},
 };
@@ -94,6 +94,11 @@ impl Machine {
                     None if oom => self.count_failure(Ended::OutOfMemory(exit), cx),
                     None => self.count_failure(Ended::Exited(exit), cx),
                 };
+                if let StopCause::Failure(ended) = &cause
+                    && !ended.is_success(&cx.config.restart)
+                {
+                    effects.push(Effect::Crashed { run, process, ended: ended.clone() });
+                }
                 effects.push(Effect::StopProbes { run });
                 self.remember_exit(run, process, exit, oom, cause.clone(), cx);
                 if tree_gone {
@@ -117,8 +122,21 @@ impl Machine {
                 self.remember_exit(run, process, exit, oom, cause.clone(), cx);
                 if tree_gone {
                     self.settle(cause, cx, effects);
-                } else if let StopPhase::Polite { .. } = phase {
-                    effects.push(Effect::RequestOrphansStop { run });
+                } else {
+                    match phase {
+                        StopPhase::Polite { .. } => {
+                            effects.push(Effect::RequestOrphansStop { run });
+                        }
+                        StopPhase::Evidence { .. } => {
+                            effects.push(Effect::RequestOrphansStop { run });
+                            let patience = cx.config.stop.timeout.min(ORPHAN_PATIENCE);
+                            let deadline = cx.now.after(patience);
+                            if let State::Stopping { phase, .. } = &mut self.state {
+                                *phase = StopPhase::Polite { deadline };
+                            }
+                        }
+                        StopPhase::Killing { .. } | StopPhase::AwaitingSpawn { .. } => {}
+                    }
                 }
                 Response::Applied
             }
@@ -196,7 +214,7 @@ impl Machine {
                     Some(asked) => asked,
                     None => self.count_failure(ended, cx),
                 };
-                self.end_live(cause, false, cx, effects);
+                self.end_broken(cause, cx, effects);
                 Response::Applied
             }
             State::Stopped
@@ -207,6 +225,14 @@ impl Machine {
             | State::Failed { .. }
             | State::Unkillable { .. } => Response::Redundant,
         }
+    }
+
+    pub(super) fn evidence_gathered(
+        &mut self,
+        cx: &Context<'_>,
+        effects: &mut Vec<Effect>,
+    ) -> Response {
+        if self.end_evidence(false, cx, effects) { Response::Applied } else { Response::Redundant }
     }
 
     pub(super) fn adopted(
@@ -255,6 +281,9 @@ impl Machine {
             }
             State::Stopping { run, process, cause, phase, leader } => {
                 match (*phase, *process) {
+                    (StopPhase::Evidence { .. }, _) => {
+                        *phase = begin_stop(*run, false, cx, effects);
+                    }
                     (StopPhase::Polite { .. }, _) => {
                         *phase = StopPhase::Killing { deadline: cx.now.after(KILL_PATIENCE) };
                         effects.push(Effect::KillTree { run: *run });

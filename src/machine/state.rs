@@ -82,6 +82,9 @@ pub enum StopCause {
 pub enum StopPhase {
     /// The process is still being made; it is ended as soon as it is known.
     AwaitingSpawn { kill: bool },
+    /// It hangs or is broken, and what it is doing is written down before it is asked to end: at
+    /// `deadline` at the latest.
+    Evidence { deadline: Moment },
     /// Asked politely; killed at `deadline`.
     Polite { deadline: Moment },
     /// Killed; unkillable at `deadline`.
@@ -139,7 +142,9 @@ impl State {
             Self::Starting { deadline, .. } => *deadline,
             Self::Stopping { phase, .. } => match phase {
                 StopPhase::AwaitingSpawn { .. } => None,
-                StopPhase::Polite { deadline } | StopPhase::Killing { deadline } => Some(*deadline),
+                StopPhase::Evidence { deadline }
+                | StopPhase::Polite { deadline }
+                | StopPhase::Killing { deadline } => Some(*deadline),
             },
             Self::Backoff { until } => Some(*until),
             Self::Stopped

@@ -12,6 +12,10 @@ use crate::{
 /// How long a killed tree may take to be gone before it is called unkillable.
 pub const KILL_PATIENCE: Duration = Duration::from_secs(10);
 
+/// How long a broken component may live on for the sake of evidence. The service is down or
+/// wrong meanwhile.
+pub const EVIDENCE_PATIENCE: Duration = Duration::from_secs(3);
+
 /// What is left of a tree whose leader ended by itself gets at most this long for a polite end,
 /// since the service is down meanwhile.
 pub const ORPHAN_PATIENCE: Duration = Duration::from_secs(5);
@@ -70,6 +74,10 @@ pub enum Event {
         run: RunId,
         why: String,
     },
+    /// What it was doing is written down, as far as that was possible.
+    EvidenceGathered {
+        run: RunId,
+    },
     /// A process of an earlier Supervisor was taken over; `ready` if it had been running.
     Adopted {
         run: RunId,
@@ -87,6 +95,17 @@ pub enum Event {
 pub enum Effect {
     Spawn {
         run: RunId,
+    },
+    /// Write down what it is doing; [`Event::EvidenceGathered`] answers.
+    GatherEvidence {
+        run: RunId,
+        ended: Ended,
+    },
+    /// Its leader ended by itself, and not well: what is known of that is to be kept.
+    Crashed {
+        run: RunId,
+        process: Process,
+        ended: Ended,
     },
     /// The polite way: the stop command, or the stop signal to the leader.
     RequestStop {
@@ -212,6 +231,7 @@ impl Machine {
             | Event::NotReady { run, .. }
             | Event::Unhealthy { run, .. }
             | Event::OverLimit { run, .. }
+            | Event::EvidenceGathered { run }
                 // The one place where news of old runs end.
                 if self.state.run() != Some(run) =>
             {
@@ -226,6 +246,7 @@ impl Machine {
             Event::Ready { run: _ } => self.became_ready(cx),
             Event::NotReady { run: _, why } => self.broke(Ended::NotReady(why), cx, effects),
             Event::Unhealthy { run: _, why } => self.broke(Ended::Unhealthy(why), cx, effects),
+            Event::EvidenceGathered { run: _ } => self.evidence_gathered(cx, effects),
             Event::OverLimit { run: _, why } => self.broke(Ended::OverLimit(why), cx, effects),
         }
     }

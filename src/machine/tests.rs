@@ -51,7 +51,9 @@ fn live(process: Option<Process>, asked: Option<StopCause>) -> Live {
 fn stopping(cause: StopCause, phase: StopPhase, leader: Option<Exit>) -> State {
     let process = match phase {
         StopPhase::AwaitingSpawn { .. } => None,
-        StopPhase::Polite { .. } | StopPhase::Killing { .. } => Some(process()),
+        StopPhase::Evidence { .. } | StopPhase::Polite { .. } | StopPhase::Killing { .. } => {
+            Some(process())
+        }
     };
     State::Stopping { run: RUN, process, cause, phase, leader }
 }
@@ -63,6 +65,7 @@ fn states() -> Vec<(&'static str, Machine)> {
     let deadline = second(NOW);
     let polite = StopPhase::Polite { deadline };
     let killing = StopPhase::Killing { deadline };
+    let evidence = StopPhase::Evidence { deadline };
     let awaiting = |kill| StopPhase::AwaitingSpawn { kill };
     let dead = Some(Exit::Code(1));
     let made = Some(process());
@@ -97,6 +100,7 @@ fn states() -> Vec<(&'static str, Machine)> {
             Running,
         ),
         ("stopping, no process yet, failed", stopping(failure(), awaiting(false), None), Running),
+        ("evidence is taken", stopping(failure(), evidence, None), Running),
         ("stopping politely", stopping(StopCause::Stop, polite, None), Stopped),
         ("stopping politely, leader dead", stopping(StopCause::Stop, polite, dead), Stopped),
         ("stopping politely, start kept", stopping(StopCause::Stop, polite, None), Running),
@@ -138,6 +142,7 @@ fn facts(run: RunId) -> Vec<(&'static str, Event)> {
         ("Ready", Event::Ready { run }),
         ("NotReady", Event::NotReady { run, why: "not ready in time".into() }),
         ("Unhealthy", Event::Unhealthy { run, why: "no answer".into() }),
+        ("EvidenceGathered", Event::EvidenceGathered { run }),
         ("OverLimit", Event::OverLimit { run, why: "too much memory".into() }),
     ]
 }
@@ -190,6 +195,7 @@ fn run_of(event: &Event) -> Option<RunId> {
         | Event::NotReady { run, .. }
         | Event::Unhealthy { run, .. }
         | Event::OverLimit { run, .. }
+        | Event::EvidenceGathered { run }
         | Event::Adopted { run, .. } => Some(*run),
         Event::Start
         | Event::Stop(_)
@@ -272,6 +278,9 @@ fn in_short(state: &State) -> String {
         State::Stopping { run, process, cause, phase, leader } => {
             let phase = match phase {
                 StopPhase::AwaitingSpawn { kill } => format!("AwaitingSpawn(kill {kill})"),
+                StopPhase::Evidence { deadline } => {
+                    format!("Evidence(until {})", relative(deadline))
+                }
                 StopPhase::Polite { deadline } => format!("Polite(until {})", relative(deadline)),
                 StopPhase::Killing { deadline } => format!("Killing(until {})", relative(deadline)),
             };
@@ -334,6 +343,8 @@ fn effects_concern_the_run_that_lives() {
                 Effect::RequestStop { run }
                 | Effect::RequestOrphansStop { run }
                 | Effect::KillTree { run }
+                | Effect::GatherEvidence { run, .. }
+                | Effect::Crashed { run, .. }
                 | Effect::StartProbes { run, .. }
                 | Effect::StopProbes { run } => {
                     assert_eq!(Some(*run), before.state().run(), "{cell}");
@@ -552,4 +563,39 @@ fn a_second_kill_does_not_put_the_verdict_off() {
     let mut machine = Machine::at(stopping(StopCause::Stop, killing, None), Intent::Stopped);
     step(&mut machine, Event::Kill, &context(&config, true));
     assert_eq!(machine.state().deadline(), Some(second(NOW + 1)));
+}
+
+#[test]
+fn evidence_comes_before_the_stop_but_never_holds_it_up() {
+    let config = component();
+    let cx = context(&config, true);
+    let broken = || {
+        let live = live(Some(process()), None);
+        let mut machine = Machine::at(State::Running { live, since: second(1) }, Intent::Running);
+        let event = Event::Unhealthy { run: RUN, why: "no answer".into() };
+        let (_, effects) = step(&mut machine, event, &cx);
+        assert!(matches!(effects[..], [Effect::StopProbes { .. }, Effect::GatherEvidence { .. }]));
+        machine
+    };
+    let stop = [Effect::RequestStop { run: RUN }];
+    let kill = [Effect::KillTree { run: RUN }];
+    for (event, expected) in [
+        (Event::EvidenceGathered { run: RUN }, &stop),
+        (Event::Stop(StopCause::Stop), &stop),
+        (Event::Restart(StopCause::Restart), &stop),
+        (Event::Kill, &kill),
+    ] {
+        let mut machine = broken();
+        let (response, effects) = step(&mut machine, event.clone(), &cx);
+        assert_eq!((response, &effects[..]), (Response::Applied, &expected[..]), "{event:?}");
+    }
+    // Where it hangs, time goes on.
+    let mut machine = broken();
+    let deadline = machine.state().deadline().expect("a limit");
+    assert!(deadline.since(cx.now) <= Duration::from_secs(3));
+    let late = Context { now: deadline, ..cx };
+    assert_eq!(step(&mut machine, Event::DeadlineReached, &late).1, stop);
+    // And what comes of it after that changes nothing.
+    let (response, effects) = step(&mut machine, Event::EvidenceGathered { run: RUN }, &late);
+    assert_eq!((response, effects), (Response::Redundant, vec![]));
 }

@@ -19,6 +19,7 @@ use tokio::{
 
 use super::{
     clock,
+    dossiers::Desk,
     engine::Place,
     handle::Message,
     history::Chronicle,
@@ -67,6 +68,7 @@ pub(super) struct Driver {
     pub containment: Containment,
     pub journal: Journal,
     pub hold_file: HoldFile,
+    pub desk: Desk,
     pub samples: Samples,
     pub limits: LimitWatch,
     pub history: Chronicle,
@@ -327,6 +329,7 @@ impl Driver {
         self.logs.exited(&id, run, exit, expected);
         let oom = self.is_out_of_memory(run, exit);
         self.tell_exit(&id, run, exit, Told { expected, oom });
+        self.complete_dossier(run, exit, oom);
         self.facts.push(Fact::Exited { run, exit, oom, tree_gone });
         if tree_gone {
             self.forget(run);

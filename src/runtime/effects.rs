@@ -25,6 +25,10 @@ impl Driver {
             tracing::debug!(?effect, "to be done");
             match effect {
                 Effect::Spawn { id, run } => self.spawn(&id, run),
+                Effect::GatherEvidence { id, run, ended } => self.gather_evidence(&id, run, ended),
+                Effect::Crashed { id, run, process, ended } => {
+                    self.keep_crash(&id, run, process.pid, &ended);
+                }
                 Effect::RequestStop { id, run } => self.request_stop(&id, run),
                 Effect::RequestOrphansStop { run } => self.request_orphans_stop(run),
                 Effect::KillTree { run } => self.kill_tree(run),
@@ -63,6 +67,7 @@ impl Driver {
 
     /// The polite way: the stop command where there is one, else the signal to the leader.
     fn request_stop(&mut self, id: &ComponentId, run: RunId) {
+        self.give_up_evidence(run);
         let Some(config) = self.supervisor.config(id).map(Arc::clone) else { return };
         let Some(command) = config.stop.command.clone() else {
             self.send_stop_signal(run, config.stop.signal.into());
@@ -113,6 +118,7 @@ impl Driver {
     }
 
     fn kill_tree(&mut self, run: RunId) {
+        self.give_up_evidence(run);
         let Some(running) = self.running.get_mut(&run) else { return };
         if let Err(error) = running.tree.kill() {
             tracing::warn!(id = %running.id, %run, %error, "cannot kill all of a process tree");
@@ -207,6 +213,7 @@ impl Driver {
         self.logs.close(id, true);
         self.journal.append(&Entry::StoppedByHand { id: id.clone(), stopped: false });
         self.hold_file.is_behind = true;
+        self.desk.forget(id);
     }
 
     fn configs(

@@ -13,6 +13,7 @@ use tokio::sync::{mpsc, oneshot};
 
 use super::{
     clock,
+    dossiers::Desk,
     driver::{Driver, End, Inputs},
     handle::Handle,
     history::Chronicle,
@@ -264,6 +265,7 @@ async fn supervise(
         containment,
         journal,
         hold_file,
+        desk: Desk::new(&registry.config.log),
         samples: Samples::default(),
         limits: LimitWatch::new(),
         history: Chronicle::new(&registry.config.log),

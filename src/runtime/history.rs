@@ -79,6 +79,17 @@ impl Chronicle {
         self.changes.push_back(Change { at, id: transition.id.clone(), state: transition.to });
     }
 
+    /// The hour up to now of a component; to be called where it may block.
+    pub fn last_hour(&self) -> impl FnOnce(&str) -> wire::History + Send + 'static + use<> {
+        let record = self.record.clone();
+        move |id| {
+            let to = clock::wall(clock::now()).as_millisecond();
+            let query = Query::new(to - USUAL_RANGE, to, None);
+            let points = record.lock().recorder.points(id, &query);
+            answer(id.to_owned(), &query, points)
+        }
+    }
+
     /// Writes what has not been written. Blocks; for the end.
     pub fn close(self) {
         let now = clock::now();

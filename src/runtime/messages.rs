@@ -30,10 +30,18 @@ use crate::{
 /// Lines of output in an explanation.
 const EXPLAINED_LINES: usize = 10;
 
+/// Dossiers in an explanation.
+const EXPLAINED_DOSSIERS: usize = 5;
+
 pub(super) type Reply<T> = oneshot::Sender<Result<T, Problem>>;
 
 /// What comes back to the loop from work that was done elsewhere.
 pub(super) enum Internal {
+    /// What a broken run was doing.
+    EvidenceGathered {
+        run: RunId,
+        evidence: Box<super::evidence::Evidence>,
+    },
     StopCommandEnded {
         run: RunId,
         result: Result<CommandEnd, CommandError>,
@@ -82,8 +90,10 @@ impl Driver {
                 Some(explain) => {
                     let lines = self.logs.tail(&explain.view.id, EXPLAINED_LINES);
                     let lines = lines.iter().map(|line| status::sanitised(&line.text)).collect();
+                    let dossiers = self.desk.index.of(&explain.view.id, EXPLAINED_DOSSIERS);
                     self.with_sample(move |sample| {
-                        let answer = status::explanation(explain, now, &sample.trees, lines);
+                        let answer =
+                            status::explanation(explain, now, &sample.trees, lines, dossiers);
                         let _caller_left = reply.send(Ok(answer));
                     });
                 }
@@ -138,6 +148,7 @@ impl Driver {
 
     pub fn handle_internal(&mut self, internal: Internal) {
         match internal {
+            Internal::EvidenceGathered { run, evidence } => self.evidence_gathered(run, *evidence),
             Internal::StopCommandEnded { run, result } => self.stop_command_ended(run, result),
             Internal::MemoryLookedAt { used } => self.memory_looked_at(used),
             Internal::Sampled(sample) => self.sampled(&sample),

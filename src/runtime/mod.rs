@@ -15,9 +15,11 @@
 
 mod clock;
 mod details;
+mod dossiers;
 mod driver;
 mod effects;
 mod engine;
+mod evidence;
 mod handle;
 mod history;
 mod holds;

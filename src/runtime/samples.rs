@@ -56,6 +56,13 @@ impl Samples {
         sample
     }
 
+    /// What a run used when it was looked at last, and how long ago that is.
+    pub fn last(&self, run: RunId) -> Option<(Duration, Usage)> {
+        let inner = self.inner.lock().unwrap_or_else(PoisonError::into_inner);
+        let last = inner.last.as_ref()?;
+        Some((clock::now().since(last.at), *last.trees.get(&run)?))
+    }
+
     /// Keeps nothing open until the next sample, which costs a little more then.
     pub fn close_files(&self) {
         let mut inner = self.inner.lock().unwrap_or_else(PoisonError::into_inner);

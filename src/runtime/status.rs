@@ -4,11 +4,12 @@ use std::collections::HashMap;
 
 use super::clock;
 use crate::{
+    dossier::Known,
     machine::{Ended, ExitEntry, StopCause},
     model::{self, Moment, RunId},
     sampler::Usage,
     supervisor::{ComponentView, Explain, Hold, OperationView},
-    wire::{self, ExitRecord, Explanation, Operation, Progress},
+    wire::{self, DossierRef, ExitRecord, Explanation, Operation, Progress},
 };
 
 /// What the trees used at the last sample.
@@ -72,6 +73,7 @@ pub fn explanation(
     now: Moment,
     usages: &Usages,
     last_lines: Vec<String>,
+    dossiers: Vec<Known>,
 ) -> Explanation {
     let next_attempt = explain.view.next_attempt;
     Explanation {
@@ -86,6 +88,16 @@ pub fn explanation(
         exits: explain.exits.iter().map(exit_record).collect(),
         last_lines,
         advice: explain.advice,
+        dossiers: dossiers.into_iter().map(dossier).collect(),
+    }
+}
+
+fn dossier(known: Known) -> DossierRef {
+    DossierRef {
+        path: known.path.display().to_string(),
+        at: known.at,
+        run: known.run.0,
+        what: known.what,
     }
 }
 

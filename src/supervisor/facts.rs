@@ -34,6 +34,7 @@ impl Supervisor {
             Fact::NotReady { run, why } => Event::NotReady { run, why },
             Fact::Unhealthy { run, why } => Event::Unhealthy { run, why },
             Fact::OverLimit { run, why } => Event::OverLimit { run, why },
+            Fact::EvidenceGathered { run } => Event::EvidenceGathered { run },
             Fact::HealthChanged { run: _, health, detail } => {
                 let entry = self.entry_mut(slot);
                 if health == Health::Ok {
@@ -143,6 +144,12 @@ impl Supervisor {
                 machine::Effect::Spawn { run } => Effect::Spawn { id, run },
                 machine::Effect::RequestStop { run } => Effect::RequestStop { id, run },
                 machine::Effect::RequestOrphansStop { run } => Effect::RequestOrphansStop { run },
+                machine::Effect::GatherEvidence { run, ended } => {
+                    Effect::GatherEvidence { id, run, ended }
+                }
+                machine::Effect::Crashed { run, process, ended } => {
+                    Effect::Crashed { id, run, process, ended }
+                }
                 machine::Effect::KillTree { run } => Effect::KillTree { run },
                 machine::Effect::StartProbes { run, ready_already } => {
                     Effect::StartProbes { id, run, ready_already }
@@ -284,6 +291,7 @@ impl Fact {
             | Self::NotReady { run, .. }
             | Self::Unhealthy { run, .. }
             | Self::OverLimit { run, .. }
+            | Self::EvidenceGathered { run }
             | Self::HealthChanged { run, .. }
             | Self::StatusText { run, .. } => *run,
         }

@@ -35,7 +35,7 @@ use std::{
 };
 
 use crate::{
-    machine::{self, Process},
+    machine::{self, Ended, Process},
     model::{ComponentId, Exit, Moment, OperationId, RunId},
     registry::{Component, Registry},
     wire::{ComponentState, Verb},
@@ -88,6 +88,10 @@ pub enum Fact {
         run: RunId,
         why: String,
     },
+    /// What a broken run was doing is written down.
+    EvidenceGathered {
+        run: RunId,
+    },
     /// A health check's verdict, or what the component says of itself.
     HealthChanged {
         run: RunId,
@@ -117,6 +121,20 @@ pub enum Effect {
     },
     KillTree {
         run: RunId,
+    },
+    /// Write down what a broken run is doing, before it is ended; [`Fact::EvidenceGathered`]
+    /// answers, and whoever stops or kills it does not wait for that.
+    GatherEvidence {
+        id: ComponentId,
+        run: RunId,
+        ended: Ended,
+    },
+    /// A run ended by itself, and not well: what is known of that is to be kept.
+    Crashed {
+        id: ComponentId,
+        run: RunId,
+        process: Process,
+        ended: Ended,
     },
     StartProbes {
         id: ComponentId,

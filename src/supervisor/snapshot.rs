@@ -2,7 +2,7 @@
 
 use super::{Hold, Slot, Supervisor};
 use crate::{
-    machine::{State, StopCause},
+    machine::{State, StopCause, StopPhase},
     model::{ComponentId, LastExit, Moment, RunId},
     wire::{ComponentState, Health, Intent},
 };
@@ -138,6 +138,9 @@ impl Supervisor {
                 } else {
                     format!("its start delay of {} s", entry.config().start_delay.as_secs_f64())
                 })
+            }
+            State::Stopping { phase: StopPhase::Evidence { .. }, .. } => {
+                Some("what it is doing to be written down".to_owned())
             }
             State::Stopping { leader, cause, .. } => Some(match (leader, cause) {
                 (None, StopCause::Failure(_)) => "its process to end".to_owned(),

@@ -30,6 +30,21 @@ pub struct Explanation {
     pub last_lines: Vec<String>,
     /// What to do next, where there is something to do.
     pub advice: Vec<String>,
+    /// The latest dossiers, newest first, at most 5: folders with what is known of an end that
+    /// nobody asked for.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub dossiers: Vec<DossierRef>,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct DossierRef {
+    /// The folder.
+    pub path: String,
+    /// RFC 3339, UTC: when the failure showed.
+    pub at: String,
+    pub run: u64,
+    /// Why it ended, in words.
+    pub what: String,
 }
 
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]

@@ -19,7 +19,7 @@ pub use command::{
 };
 pub use details::{ComponentDetails, EnvironmentVariable, ProcessInfo};
 pub use event::{EventKind, EventRecord, Severity};
-pub use explain::{ExitRecord, Explanation};
+pub use explain::{DossierRef, ExitRecord, Explanation};
 pub use history::{History, HistoryPoint};
 pub use log::{LogEntry, LogRecord, LogStream};
 pub use problem::{Problem, ProblemCode};

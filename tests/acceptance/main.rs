@@ -15,6 +15,7 @@ mod control_security;
 mod crash;
 mod demo;
 mod details;
+mod dossiers;
 mod fleet;
 mod harness;
 mod history;

@@ -438,5 +438,6 @@ fn explanation(id: &str, description: &str) -> Explanation {
         exits: vec![],
         last_lines: vec![],
         advice: vec![],
+        dossiers: vec![],
     }
 }

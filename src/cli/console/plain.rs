@@ -23,11 +23,15 @@ use crate::{
     runtime::Embedding,
 };
 
-/// The stream of a Supervisor that runs, until nobody reads it.
+/// The stream of a Supervisor that runs, or of several, until nobody reads it.
 pub fn attached(context: &Context) -> Result<(), Failure> {
-    let client = context.place.client()?;
+    let clients = context.place.clients("console")?;
     crate::cli::block_on(async {
-        stream::follow(context, &client, &[], || false).await;
+        if let [(_, client)] = clients.as_slice() {
+            stream::follow(context, client, &[], || false).await;
+        } else {
+            stream::follow_several(context, &clients, &[]).await;
+        }
         Ok(())
     })
 }

@@ -82,6 +82,7 @@ fn render(explanation: &Explanation, now: Timestamp, colour: bool) -> String {
         }
     };
     section("Last exits", exits(explanation, now));
+    section("Dossiers", dossiers(explanation, now));
     let said = explanation.last_lines.iter();
     section("It wrote last", said.map(|line| format!("| {}", clean(line))).collect());
     let advice = explanation.advice.iter();
@@ -160,6 +161,19 @@ fn exits(explanation: &Explanation, now: Timestamp) -> Vec<String> {
     rows.iter().map(line).collect()
 }
 
+fn dossiers(explanation: &Explanation, now: Timestamp) -> Vec<String> {
+    let lines = explanation.dossiers.iter().flat_map(|dossier| {
+        let head = format!(
+            "{}  run {}: {}",
+            words::ago(&dossier.at, now),
+            dossier.run,
+            clean(&dossier.what)
+        );
+        [head, format!("  {}", clean(&dossier.path))]
+    });
+    lines.collect()
+}
+
 /// Short runs matter to the fraction: they tell a crash at once from a crash after a while.
 fn lasted(seconds: f64) -> String {
     if seconds < 10.0 { format!("{seconds:.1}s") } else { words::span(seconds) }
@@ -170,7 +184,7 @@ mod tests {
     use super::*;
     use crate::{
         cli::samples::{component, exit, now},
-        wire::{ComponentState, ExitRecord, LastExit},
+        wire::{ComponentState, DossierRef, ExitRecord, LastExit},
     };
 
     fn failed() -> Explanation {
@@ -198,6 +212,12 @@ mod tests {
             ],
             last_lines: vec!["Error: port 8080 is in use\x1b[31m".to_owned()],
             advice: vec!["free port 8080, then: s7supervisor start ps".to_owned()],
+            dossiers: vec![DossierRef {
+                path: "/opt/is/logs/dossiers/ps-20261122T140002Z-run14".to_owned(),
+                at: "2026-11-22T14:00:02Z".to_owned(),
+                run: 14,
+                what: "it exited with 1".to_owned(),
+            }],
         }
     }
 
@@ -217,6 +237,7 @@ mod tests {
         well.exits.clear();
         well.last_lines.clear();
         well.advice.clear();
+        well.dossiers.clear();
         insta::assert_snapshot!(render(&well, now(), false));
     }
 

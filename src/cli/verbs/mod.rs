@@ -4,6 +4,7 @@ pub mod check;
 pub mod completions;
 pub mod console;
 pub mod demo;
+pub mod dial_stdio;
 pub mod events;
 pub mod explain;
 pub mod hold;

@@ -9,6 +9,7 @@ use crate::{
     cli::{
         Context,
         exit::{Exit, Failure},
+        several::{self, Heard},
         stream, table,
     },
     client::{Client, ClientError},
@@ -20,7 +21,7 @@ pub struct Arguments {
     /// Only these components
     #[arg(value_name = "ID")]
     ids: Vec<String>,
-    /// The object of GET /v1/status, unchanged
+    /// The object of GET /v1/status, unchanged; of several hosts an array
     #[arg(long, conflicts_with = "watch")]
     json: bool,
     /// Show it again each second; without a terminal, a line for each change
@@ -29,6 +30,10 @@ pub struct Arguments {
 }
 
 pub async fn perform(context: &Context, arguments: &Arguments) -> Result<(), Failure> {
+    let clients = context.place.clients("cli")?;
+    if clients.len() > 1 {
+        return of_several(context, arguments, &clients).await;
+    }
     let client = context.place.client()?;
     if arguments.json && arguments.ids.is_empty() {
         let answer = client.raw("/v1/status").await.map_err(failure)?;
@@ -43,12 +48,120 @@ pub async fn perform(context: &Context, arguments: &Arguments) -> Result<(), Fai
         context.ui.line(json);
     } else if !arguments.watch {
         context.ui.print(&table::status(&status, Timestamp::now(), context.ui.out.colour));
-    } else if context.ui.out.terminal {
-        watch(context, &client, &arguments.ids).await;
     } else {
-        stream::follow(context, &client, &arguments.ids, || false).await;
+        until_interrupted(async {
+            if context.ui.out.terminal {
+                watch(context, &client, &arguments.ids).await;
+            } else {
+                stream::follow(context, &client, &arguments.ids, || false).await;
+            }
+        })
+        .await;
     }
     Ok(())
+}
+
+/// Ctrl-C is how a watch ends: then the client still gives back what it holds, a login say.
+async fn until_interrupted(watch: impl Future<Output = ()>) {
+    tokio::select! {
+        _ = tokio::signal::ctrl_c() => {}
+        () = watch => {}
+    }
+}
+
+/// Several hosts in one table. What is wrong with some is told, the others are shown all the
+/// same, and the worst decides the exit status.
+async fn of_several(
+    context: &Context,
+    arguments: &Arguments,
+    clients: &[(String, Client)],
+) -> Result<(), Failure> {
+    if arguments.watch {
+        let ids = &arguments.ids;
+        until_interrupted(async {
+            if context.ui.out.terminal {
+                watch_several(context, clients, ids).await;
+            } else {
+                stream::follow_several(context, clients, ids).await;
+            }
+        })
+        .await;
+        return Ok(());
+    }
+    let heard = several::ask(clients).await;
+    let known = heard.iter().flatten().flat_map(|status| &status.components);
+    let known: Vec<&str> = known.map(|component| component.id.as_str()).collect();
+    // A component need not be on every host; one that is on none is a mistake, unless it may be on
+    // a host that does not answer.
+    if heard.iter().all(Result::is_ok)
+        && let Some(id) = arguments.ids.iter().find(|id| !known.contains(&id.as_str()))
+    {
+        return Err(unknown(id, known.into_iter()));
+    }
+    let heard: Vec<_> =
+        heard.into_iter().map(|heard| heard.map(|of| only(of, &arguments.ids))).collect();
+    if arguments.json {
+        let hosts = clients.iter().zip(&heard).map(|((host, _), heard)| match heard {
+            Ok(status) => serde_json::json!({ "host": host, "status": status }),
+            Err(error) => serde_json::json!({ "host": host, "error": error.to_string() }),
+        });
+        context.ui.line(hosts.collect::<serde_json::Value>());
+    } else {
+        context.ui.print(&render_several(clients, &heard, context.ui.out.colour));
+    }
+    let failures: Vec<Failure> = heard.into_iter().filter_map(Result::err).map(failure).collect();
+    let Some(worst) = failures.iter().map(|failure| failure.exit).max_by_key(|exit| *exit as u8)
+    else {
+        return Ok(());
+    };
+    let messages: Vec<String> = failures.into_iter().map(|failure| failure.message).collect();
+    Err(Failure::new(worst, messages.join("\n")))
+}
+
+fn render_several(clients: &[(String, Client)], heard: &[Heard], colour: bool) -> String {
+    let answered = clients.iter().zip(heard);
+    let answered =
+        answered.filter_map(|((host, _), heard)| Some((host.as_str(), heard.as_ref().ok()?)));
+    table::statuses(&answered.collect::<Vec<_>>(), Timestamp::now(), colour)
+}
+
+/// Redraws the table of several hosts each second; a host that does not answer keeps a line.
+async fn watch_several(context: &Context, clients: &[(String, Client)], ids: &[String]) {
+    const SECOND: Duration = Duration::from_secs(1);
+    let mut latest: Vec<Option<Heard>> = clients.iter().map(|_| None).collect();
+    let mut asked = several::watch(clients, SECOND);
+    let mut frames = tokio::time::interval(SECOND);
+    context.ui.print("\x1b[2J");
+    while !context.ui.reader_gone() {
+        tokio::select! {
+            Some((index, heard)) = asked.answers.recv() => {
+                latest[index] = Some(heard.map(|status| only(status, ids)));
+                continue;
+            }
+            _ = frames.tick() => {}
+        }
+        let colour = context.ui.out.colour;
+        let seen = clients
+            .iter()
+            .zip(&latest)
+            .filter_map(|((host, _), heard)| Some((host.as_str(), heard.as_ref()?.as_ref().ok()?)));
+        let mut text = table::statuses(&seen.collect::<Vec<_>>(), Timestamp::now(), colour);
+        for (host, heard) in clients.iter().map(|(host, _)| host).zip(&latest) {
+            let trouble = match heard {
+                Some(Ok(_)) => continue,
+                Some(Err(error)) => error.reason(),
+                None => "no answer yet".to_owned(),
+            };
+            text.extend([host, ": ", &trouble, "\n"]);
+        }
+        redraw(context, &text);
+    }
+}
+
+/// The status of these components; of all where none is named.
+fn only(mut status: Status, ids: &[String]) -> Status {
+    status.components.retain(|component| ids.is_empty() || ids.contains(&component.id));
+    status
 }
 
 /// The LSB has a status of its own for "not running"; not to know is something else.
@@ -60,17 +173,14 @@ fn failure(error: ClientError) -> Failure {
 }
 
 /// The status of these components only; of all where none is named.
-fn chosen(mut status: Status, ids: &[String]) -> Result<Status, Failure> {
+fn chosen(status: Status, ids: &[String]) -> Result<Status, Failure> {
     for id in ids {
         if !status.components.iter().any(|component| component.id == *id) {
             let known = status.components.iter().map(|component| component.id.as_str());
             return Err(unknown(id, known));
         }
     }
-    if !ids.is_empty() {
-        status.components.retain(|component| ids.contains(&component.id));
-    }
-    Ok(status)
+    Ok(only(status, ids))
 }
 
 fn unknown<'a>(id: &str, known: impl Iterator<Item = &'a str>) -> Failure {
@@ -97,16 +207,21 @@ async fn watch(context: &Context, client: &Client, ids: &[String]) {
             },
             Err(failure) => failure.message,
         };
-        let (_, height) = context.ui.terminal_size();
-        let mut frame = String::from("\x1b[H");
-        for line in text.lines().take(height.saturating_sub(1)) {
-            frame.push_str(line);
-            frame.push_str("\x1b[K\r\n");
-        }
-        frame.push_str("\x1b[J");
-        context.ui.print(&frame);
+        redraw(context, &text);
         tokio::time::sleep(Duration::from_secs(1)).await;
     }
+}
+
+/// Puts the text over what is on the terminal, as much of it as fits.
+fn redraw(context: &Context, text: &str) {
+    let (_, height) = context.ui.terminal_size();
+    let mut frame = String::from("\x1b[H");
+    for line in text.lines().take(height.saturating_sub(1)) {
+        frame.push_str(line);
+        frame.push_str("\x1b[K\r\n");
+    }
+    frame.push_str("\x1b[J");
+    context.ui.print(&frame);
 }
 
 #[cfg(test)]

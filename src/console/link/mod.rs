@@ -57,6 +57,8 @@ pub async fn attach(remote: Remote, mut requests: Requests, hosts: Vec<Client>) 
     watchers.abort_all();
     let sent = async { while commands.join_next().await.is_some() {} };
     let _unsent = tokio::time::timeout(FAREWELL, sent).await;
+    commands.shutdown().await;
+    watchers.shutdown().await;
 }
 
 /// One host, as its tasks see it.

@@ -498,5 +498,6 @@ pub fn explanation(status: &ComponentStatus) -> Explanation {
         exits: vec![],
         last_lines: vec![],
         advice: vec![],
+        dossiers: vec![],
     }
 }

@@ -110,6 +110,9 @@ pub fn lines(
         for advice in &explanation.advice {
             add("do", advice.clone(), skin.info());
         }
+        if let Some(dossier) = explanation.dossiers.first() {
+            add("dossier", format!("{} ({})", dossier.path, dossier.what), plain);
+        }
         for exit in &explanation.exits {
             let lasted = format::uptime(exit.lasted_s);
             let text = format!("{} after {lasted}: {}", format::exit(&exit.exit), exit.cause);

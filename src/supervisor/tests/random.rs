@@ -86,6 +86,7 @@ fn some_habit(rng: &mut Rng) -> Habit {
         ready: some(rng, 9, 5000),
         stop: some(rng, 8, 5000),
         kill: some(rng, 9, 5000),
+        evidence: some(rng, 8, 5000),
         orphan: some(rng, 2, 10_000),
     }
 }

@@ -33,6 +33,8 @@ pub struct Habit {
     pub stop: Option<Duration>,
     /// From the kill to its end; none: it does not go away.
     pub kill: Option<Duration>,
+    /// How long it takes to write down what it is doing; none: that hangs.
+    pub evidence: Option<Duration>,
     /// Something of its tree outlives the leader by so much, unless it is killed.
     pub orphan: Option<Duration>,
 }
@@ -46,6 +48,7 @@ impl Default for Habit {
             ready: Some(Duration::ZERO),
             stop: Some(Duration::from_millis(10)),
             kill: Some(Duration::from_millis(1)),
+            evidence: Some(Duration::ZERO),
             orphan: None,
         }
     }
@@ -68,6 +71,7 @@ enum Due {
     LeaderEnds(RunId, Exit),
     OrphansEnd(RunId),
     Killed(RunId),
+    Evidence(RunId),
 }
 
 pub struct Sim {
@@ -405,7 +409,13 @@ impl Sim {
                 assert!(self.all_gone.is_none(), "all are gone twice");
                 self.all_gone = Some(left.clone());
             }
+            Effect::GatherEvidence { run, .. } => {
+                let tree = self.trees.get(run).expect("evidence is taken of what lives");
+                let after = tree.habit.evidence;
+                self.plan_if(after, Due::Evidence(*run));
+            }
             Effect::RequestOrphansStop { .. }
+            | Effect::Crashed { .. }
             | Effect::StartProbes { .. }
             | Effect::StopProbes { .. }
             | Effect::Asked { .. }
@@ -442,6 +452,9 @@ impl Sim {
             Due::Ready(_) => {}
             Due::LeaderEnds(run, exit) => self.leader_ends(run, exit),
             Due::OrphansEnd(run) => self.end_tree(run),
+            Due::Evidence(run) => {
+                self.tell(Fact::EvidenceGathered { run });
+            }
             Due::Killed(run) => {
                 if self.trees.get(&run).is_some_and(|tree| tree.process.is_some()) {
                     self.end_tree(run);
