@@ -156,16 +156,13 @@ impl Daily {
             self.run = *run;
         }
         let mut place = Place { time: at.as_millisecond(), offset: 0, position: self.position };
-        match (&self.file, &mut self.index) {
-            (Some(file), Some(index)) => {
-                place.offset = file.size;
-                index.record(place, &entry);
-            }
-            _ => {
-                self.remarks.push((place, entry));
-                if self.remarks.len() > MOST_REMARKS {
-                    self.remarks.remove(0);
-                }
+        if let (Some(file), Some(index)) = (&self.file, &mut self.index) {
+            place.offset = file.size;
+            index.record(place, &entry);
+        } else {
+            self.remarks.push((place, entry));
+            if self.remarks.len() > MOST_REMARKS {
+                self.remarks.remove(0);
             }
         }
         self.position

@@ -346,13 +346,13 @@ impl Cursor {
 }
 
 /// Passes pieces on as records, those within the bounds.
-fn giver<'a>(
+fn giver(
     at: Timestamp,
     run: u64,
     limit: u64,
     bounds: Bounds,
-    emit: &'a mut impl FnMut(&Seen<'_>),
-) -> impl FnMut(Stream, Piece<'_>, u64) + 'a {
+    emit: &mut impl FnMut(&Seen<'_>),
+) -> impl FnMut(Stream, Piece<'_>, u64) {
     move |stream, piece, end| {
         let position = end.min(limit);
         if piece.after_cut || position <= bounds.after || position > bounds.upto {

@@ -55,14 +55,11 @@ impl History {
     pub fn open(log: &Path, query: &Query, wanted: Option<u64>, bounds: Bounds) -> Self {
         let shelf = Shelf::new(log);
         let books = shelf.books();
-        let state = match wanted {
-            Some(wanted) => {
-                State::Searching(Box::new(Search::new(books, wanted.min(MOST_TAIL), bounds)))
-            }
-            None => {
-                let (index, mark) = beginning(&books, query, bounds.after);
-                reading(&shelf, &books, index, mark, bounds.upto)
-            }
+        let state = if let Some(wanted) = wanted {
+            State::Searching(Box::new(Search::new(books, wanted.min(MOST_TAIL), bounds)))
+        } else {
+            let (index, mark) = beginning(&books, query, bounds.after);
+            reading(&shelf, &books, index, mark, bounds.upto)
         };
         Self { shelf, state }
     }
@@ -221,9 +218,9 @@ impl Search {
     }
 
     /// Searches one block; at the end where to read from, and behind which place.
-    fn step(&mut self, shelf: &Shelf, query: &Query) -> Option<(State, u64)> {
+    fn step(&mut self, files: &Shelf, query: &Query) -> Option<(State, u64)> {
         if self.found >= self.wanted {
-            return Some(self.result(shelf, self.bounds.after));
+            return Some(self.result(files, self.bounds.after));
         }
         let Some(blocks) = &mut self.blocks else {
             // The next older file; there is none, or none that could hold anything.
@@ -233,7 +230,7 @@ impl Search {
                 first.time < since.saturating_sub(SLACK) || first.position <= self.bounds.after
             });
             if self.index == 0 || over {
-                return Some(self.result(shelf, self.bounds.after));
+                return Some(self.result(files, self.bounds.after));
             }
             self.index -= 1;
             self.blocks = Some(blocks_of(&self.books[self.index]));
@@ -244,30 +241,30 @@ impl Search {
             self.blocks = None;
             return None;
         };
-        let places = self.places(shelf, mark, query);
+        let places = self.places(files, mark, query);
         self.end = mark.map_or(0, |mark| mark.place.offset);
         self.begin = (self.index, mark);
         self.found += places.len() as u64;
         let first = places.front().filter(|_| self.found >= self.wanted);
-        first.copied().map(|first| self.result(shelf, first))
+        first.copied().map(|first| self.result(files, first))
     }
 
-    fn result(&self, shelf: &Shelf, after: u64) -> (State, u64) {
+    fn result(&self, files: &Shelf, after: u64) -> (State, u64) {
         let (index, mark) = self.begin;
         let state = if self.wanted == 0 {
             State::Over
         } else {
-            reading(shelf, &self.books, index, mark, self.bounds.upto)
+            reading(files, &self.books, index, mark, self.bounds.upto)
         };
         (state, after)
     }
 
     /// Where the wanted records of a block begin, of the newest as many as are still wanted.
-    fn places(&self, shelf: &Shelf, mark: Option<Mark>, query: &Query) -> VecDeque<u64> {
+    fn places(&self, files: &Shelf, mark: Option<Mark>, query: &Query) -> VecDeque<u64> {
         let mut places = VecDeque::new();
         let most = self.wanted - self.found;
         let base = base(&self.books, self.index, self.bounds.upto);
-        let Ok(mut cursor) = Cursor::open(shelf, &self.books[self.index], mark, base) else {
+        let Ok(mut cursor) = Cursor::open(files, &self.books[self.index], mark, base) else {
             return places;
         };
         let mut begin = cursor.place();

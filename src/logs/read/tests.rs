@@ -142,26 +142,26 @@ fn check(deeds: Vec<Deed>, timestamps: Timestamps, max_size: u64) {
     // Where somebody left: how much had been written, and the number of the last record.
     let mut left = Vec::new();
     let mut follower = life.reader(Query::default());
-    let mut followed = Vec::new();
+    let mut got = Vec::new();
     for deed in deeds {
         match deed {
             Deed::Write(stream, lengths) => {
                 let mut text = String::new();
                 for length in lengths {
                     number += 1;
-                    let line = format!("{number:04}{}", "x".repeat(length));
-                    written.push(format!("{run} {stream:?} {line}"));
-                    text += &(line + "\n");
+                    let words = format!("{number:04}{}", "x".repeat(length));
+                    written.push(format!("{run} {stream:?} {words}"));
+                    text += &(words + "\n");
                 }
                 life.write(stream, &text);
             }
             Deed::Pass(millis) => life.pass(millis),
             Deed::Restart => {
-                followed.extend(all(&mut follower));
+                got.extend(all(&mut follower));
                 let (folder, now) = life.end();
                 life = Life::begin(&folder, &now, max_size, timestamps);
                 // What was read is known by its number.
-                let after = followed.last().map(|(_, record)| record.seq);
+                let after = got.last().map(|(_, record)| record.seq);
                 follower = life.reader(Query { after, ..Query::default() });
                 // A run is known by those that begin.
                 run = 0;
@@ -184,13 +184,13 @@ fn check(deeds: Vec<Deed>, timestamps: Timestamps, max_size: u64) {
                 assert_eq!(told(&records), written);
                 let last = records.last().map(|(_, record)| record.seq);
                 left.push((written.len(), last));
-                followed.extend(all(&mut follower));
+                got.extend(all(&mut follower));
             }
         }
     }
     assert_eq!(told(&all(&mut life.reader(Query::default()))), written);
-    followed.extend(all(&mut follower));
-    assert_eq!(told(&followed), written, "followed");
+    got.extend(all(&mut follower));
+    assert_eq!(told(&got), written, "followed");
     for (count, after) in left {
         let rest = all(&mut life.reader(Query { after, ..Query::default() }));
         assert_eq!(told(&rest), written[count..], "after {after:?}");

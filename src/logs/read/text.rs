@@ -11,7 +11,7 @@ use flate2::read::{GzDecoder, MultiGzDecoder};
 use super::super::gzip::{self, HEAD};
 
 /// Bytes that are unpacked at once to get over them.
-const SKIP: usize = 32 << 10;
+const SKIP: usize = 8 << 10;
 
 pub(super) enum Text {
     Plain(File),
