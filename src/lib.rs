@@ -14,6 +14,7 @@ pub mod events;
 pub mod history;
 pub mod logs;
 pub mod machine;
+pub mod metrics;
 pub mod model;
 pub mod plan;
 pub mod probes;

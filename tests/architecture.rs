@@ -10,10 +10,12 @@ use std::{
 };
 
 /// Each room with the rooms that it may import.
-const MAY_IMPORT: [(&str, &[&str]); 22] = [
+const MAY_IMPORT: [(&str, &[&str]); 23] = [
     ("model", &[]),
     ("wire", &[]),
     ("registry", &[]),
+    // How numbers are written for Prometheus.
+    ("metrics", &[]),
     ("plan", &["registry"]),
     ("machine", &["registry"]),
     ("supervisor", &["registry", "plan", "machine"]),
@@ -23,7 +25,7 @@ const MAY_IMPORT: [(&str, &[&str]); 22] = [
     ("process", &["registry"]),
     ("logs", &["registry"]),
     // Commands of exec checks are processes like others.
-    ("probes", &["registry", "process"]),
+    ("probes", &["registry", "process", "metrics"]),
     ("sampler", &["registry", "process"]),
     // Rows and files; who samples, and when, is the driver's.
     ("history", &[]),
@@ -40,6 +42,7 @@ const MAY_IMPORT: [(&str, &[&str]); 22] = [
             "probes",
             "sampler",
             "history",
+            "metrics",
             "updates",
             "events",
             "control",
@@ -47,7 +50,7 @@ const MAY_IMPORT: [(&str, &[&str]); 22] = [
         ],
     ),
     // Of the runtime it may know the handle alone; see `control_knows_the_handle_alone`.
-    ("control", &["runtime", "updates", "events"]),
+    ("control", &["runtime", "updates", "events", "metrics"]),
     // How a socket with a long path is reached is said once, where it is bound.
     ("client", &["control"]),
     ("console", &["client"]),
@@ -69,7 +72,7 @@ const MAY_IMPORT: [(&str, &[&str]); 22] = [
 const KNOWN_BY_ALL: [&str; 2] = ["model", "wire"];
 
 /// What decides gets time, chance and the world as arguments.
-const PURE: [&str; 4] = ["registry", "plan", "machine", "supervisor"];
+const PURE: [&str; 5] = ["registry", "plan", "machine", "supervisor", "metrics"];
 const IMPURE: [&str; 15] = [
     "tokio",
     "std::thread",
@@ -139,8 +142,17 @@ fn the_pure_rooms_touch_no_world() {
 
 #[test]
 fn control_knows_the_handle_alone() {
-    const HANDLE: [&str; 7] =
-        ["Handle", "HistoryRange", "LogFeed", "LogRequest", "Message", "Request", "Targets"];
+    const HANDLE: [&str; 9] = [
+        "Handle",
+        "HistoryRange",
+        "LogFeed",
+        "LogRequest",
+        "Message",
+        "Request",
+        "Targets",
+        "TraceFeed",
+        "TraceRequest",
+    ];
     for source in sources().into_iter().filter(|source| source.room == "control") {
         let names = names_from(&source.code, "runtime");
         let strangers: Vec<_> =

@@ -25,3 +25,5 @@ mod served;
 mod ssh;
 #[path = "control/streams.rs"]
 mod streams;
+#[path = "control/supervisor_logs.rs"]
+mod supervisor_logs;

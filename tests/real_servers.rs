@@ -1,14 +1,13 @@
 //! A real Image Serving's worth of servers, through the script that operators use: Tomcat and a
 //! second JVM, nginx with its workers, their ports, their children, their ways to die.
 //!
-//! Needs Debian's tomcat10, openjdk-17-jdk-headless and nginx, hence the feature; where one of
+//! Needs Debian's tomcat10, openjdk-17-jdk-headless, nginx and prometheus, hence the feature; where one of
 //! them is missing the tests fail and say which.
 
 #![cfg(feature = "real-servers")]
 
 #[expect(
     dead_code,
-    unused_imports,
     reason = "the harness serves the acceptance tests first, this crate uses a part of it"
 )]
 mod support;
@@ -23,7 +22,7 @@ use std::{
 
 use rustix::process::Signal;
 use support::{
-    Place, free_port, http,
+    Place, Registry, Server, free_port, http,
     place::{Finished, finish, pid_of, text},
     processes, report, since, until,
 };
@@ -281,4 +280,32 @@ fn the_shipped_registry_runs_where_the_executables_are() {
     }
     all.image_serving("stop").assert_code(0);
     all.assert_all_gone();
+}
+
+#[test]
+fn promtool_accepts_the_metrics() {
+    let promtool = Path::new("/usr/bin/promtool");
+    assert!(promtool.exists(), "{} is not installed", promtool.display());
+    let place = Place::new(&Registry::of([
+        Server::shell("is", "echo hello; exec sleep infinity")
+            .with("<health interval=\"0.1\"><exec><argument>/bin/true</argument></exec></health>"),
+        Server::sleep("ps").priority(2),
+    ]));
+    let _supervisor = place.start();
+    place.running("ps");
+    let metrics = until("a check has been made", || {
+        let metrics = place.get("/metrics").body;
+        metrics.contains("s7supervisor_probe_duration_seconds_count").then_some(metrics)
+    });
+    place.write("metrics.txt", &metrics);
+    let input = fs::File::open(place.path("metrics.txt")).expect("just written");
+    let checked = Command::new(promtool)
+        .args(["check", "metrics"])
+        .stdin(input)
+        .output()
+        .expect("promtool starts");
+    // It says nothing about metrics that are as they should be.
+    let said = String::from_utf8_lossy(&checked.stderr).into_owned()
+        + &String::from_utf8_lossy(&checked.stdout);
+    assert!(checked.status.success() && said.is_empty(), "{said}\n{metrics}");
 }

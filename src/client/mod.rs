@@ -23,7 +23,7 @@ mod transport;
 pub use call::{Answer, CommandOptions, RawAnswer};
 pub use endpoint::{Endpoint, InvalidEndpoint};
 pub use error::ClientError;
-pub use queries::{EventQuery, LogQuery};
+pub use queries::{EventQuery, LogQuery, TraceQuery};
 pub use ssh::SshOptions;
 pub use streams::{ComponentLog, Records, SILENCE, Updates};
 #[cfg(unix)]

@@ -11,7 +11,7 @@ use super::{
     call::{escaped, request},
     transport,
 };
-use crate::wire::{ComponentDetails, EventRecord, History, LogStream};
+use crate::wire::{ComponentDetails, EventRecord, History, LogStream, TraceRecord};
 
 /// Which entries of which logs. Times as the API takes them: RFC 3339, `-10m`, `14:02`.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -27,6 +27,15 @@ pub struct LogQuery {
     /// Only lines that match this expression.
     pub grep: Option<String>,
     pub stream: Option<LogStream>,
+    /// Go on with what comes.
+    pub follow: bool,
+}
+
+/// Which events of the Supervisor's own log.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct TraceQuery {
+    pub after: Option<u64>,
+    pub tail: Option<u32>,
     /// Go on with what comes.
     pub follow: bool,
 }
@@ -60,6 +69,18 @@ impl Client {
     /// What happened, to whom, and who asked for it.
     pub async fn events(&self, query: &EventQuery) -> Result<Records<EventRecord>, ClientError> {
         self.records(&query.path()).await
+    }
+
+    /// The Supervisor's own trace log.
+    pub async fn supervisor_log(
+        &self,
+        query: TraceQuery,
+    ) -> Result<Records<TraceRecord>, ClientError> {
+        let mut path = Path::new("/v1/supervisor/logs");
+        path.add_some("after", query.after);
+        path.add_some("tail", query.tail);
+        path.add_some("follow", query.follow.then_some(true));
+        self.records(&path.text).await
     }
 
     /// CPU, memory and state over the time up to now, in about so many steps.

@@ -17,7 +17,9 @@ use std::{
 use tokio::sync::mpsc;
 
 use super::ending::{Ender, Told};
-use crate::wire::{ComponentDetails, Explanation, History, Snapshot, UpdateMessage, Verb};
+use crate::wire::{
+    ComponentDetails, Explanation, History, LogRecord, Snapshot, TraceRecord, UpdateMessage, Verb,
+};
 
 /// News that wait for the console. When full the sender waits: its stream is bounded by the
 /// engine, which then tells a gap instead of waiting for us.
@@ -71,6 +73,21 @@ pub enum News {
         range: Duration,
         history: Box<History>,
     },
+    /// New events of the Supervisor's own log.
+    SupervisorLog(Vec<TraceRecord>),
+    /// A piece of the past of some logs, as it was asked for under this number.
+    Page {
+        number: u64,
+        page: Result<Page, String>,
+    },
+}
+
+/// Entries of some logs, in each log's order.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Page {
+    pub logs: Vec<(String, Vec<LogRecord>)>,
+    /// There is no more in that direction.
+    pub last: bool,
 }
 
 /// How the connection to a host is.
@@ -127,6 +144,11 @@ pub enum Ask {
     Command { number: u64, verb: Verb, ids: Vec<String>, if_run: Option<u64> },
     /// The logs wanted from now on: it replaces the earlier wish, an empty list ends it.
     Logs { wanted: Vec<LogWish> },
+    /// The Supervisor's own log is wanted from now on, or no longer: [`News::SupervisorLog`].
+    SupervisorLog { wanted: bool },
+    /// A piece of the past of these logs, once. Answered with [`News::Page`] of the same number,
+    /// always.
+    Page { number: u64, ids: Vec<String>, part: Part, most: u32 },
     /// Answered with [`News::History`]; at most `points` of them.
     History { id: String, range: Duration, points: u32 },
     /// Answered with [`News::Explanation`].
@@ -135,6 +157,17 @@ pub enum Ask {
     Details { id: String },
     /// Do not wait for the next attempt.
     Reconnect,
+}
+
+/// Which piece of the past.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Part {
+    /// Of each log the newest entries until this time (RFC 3339).
+    Until(String),
+    /// The oldest entries from this time on.
+    Since(String),
+    /// The oldest entries that come after these.
+    After(Vec<(String, u64)>),
 }
 
 /// Send the log of `id`: what is kept (at most `tail` entries, the newest), then what comes.

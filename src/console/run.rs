@@ -17,6 +17,7 @@ use super::{
     model::{Model, Now, Overlay, Settings, Urgency},
     options::ConsoleOptions,
     terminal::{
+        capture,
         hook::PanicHook,
         input::Input,
         paint::Painter,
@@ -113,6 +114,9 @@ impl Console {
             ascii: options.ascii,
             registry: options.registry,
         };
+        if !options.embedded {
+            capture::bound();
+        }
         let now = now();
         let mut model = Model::new(feed.hosts.clone(), settings, now);
         model.first_run = options.first_run;
@@ -264,6 +268,12 @@ impl Console {
                 }
                 Effect::Mouse(on) => self.tty.mouse(on)?,
                 Effect::Redraw => self.painter.forget(),
+                Effect::Keep { host, records } => {
+                    let zone = &self.model.settings.zone;
+                    for record in &records {
+                        capture::keep(host.as_deref(), record, zone);
+                    }
+                }
                 Effect::SupervisorLog(by) => self.stage.supervisor_log.go(by),
                 Effect::Leave(leave) => {
                     return Ok(Some(match leave {

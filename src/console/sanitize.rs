@@ -2,8 +2,9 @@
 //!
 //! Pure. What passes: printable text and SGR sequences (colours, bold) in their plain form.
 //! What does not: every other control sequence (OSC, DCS, CSI that moves or clears), C0 and C1
-//! controls, and characters that turn the direction of text or take no room. Tabs become
-//! spaces, a carriage return overwrites from the start of the line as a terminal would.
+//! controls. Characters that turn the direction of text or that nobody can see are shown by
+//! their number, `<U+202E>`. Tabs become spaces, a carriage return overwrites from the start of
+//! the line as a terminal would. Every character that is left takes as many columns as we count.
 
 use unicode_width::UnicodeWidthChar;
 
@@ -20,7 +21,9 @@ pub fn line(text: &str) -> String {
         _ => (text, false),
     };
     // Most lines are plain: nothing to do but a copy.
-    let mut clean = if text.chars().all(is_plain) { text.to_owned() } else { scrub(text) };
+    let plain = text.bytes().all(|byte| (b' '..=b'~').contains(&byte))
+        || text.chars().all(|character| is_plain(character) && character.width() > Some(0));
+    let mut clean = if plain { text.to_owned() } else { scrub(text) };
     if cut {
         clean.push('…');
     }
@@ -68,13 +71,20 @@ fn is_plain(character: char) -> bool {
 /// Characters that reorder text (bidirectional controls), are invisible, or start a line.
 fn is_deceptive(character: char) -> bool {
     matches!(character,
-        '\u{ad}' | '\u{61c}' | '\u{180e}' | '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}'
-        | '\u{2060}'..='\u{206f}' | '\u{feff}' | '\u{fff9}'..='\u{fffb}' | '\u{e0000}'..='\u{e007f}')
+        '\u{ad}' | '\u{34f}' | '\u{61c}' | '\u{115f}' | '\u{1160}' | '\u{180e}'
+        | '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{206f}' | '\u{3164}'
+        | '\u{feff}' | '\u{ffa0}' | '\u{fff9}'..='\u{fffb}' | '\u{e0000}'..='\u{e007f}')
+}
+
+/// They only choose between two looks of the character before, but may make it wider.
+fn is_variation(character: char) -> bool {
+    matches!(character, '\u{fe00}'..='\u{fe0f}' | '\u{e0100}'..='\u{e01ef}')
 }
 
 fn scrub(text: &str) -> String {
     let mut line = Overwriting::default();
-    let mut characters = text.chars().peekable();
+    // A byte order mark at the start marks nothing else.
+    let mut characters = text.trim_start_matches('\u{feff}').chars().peekable();
     while let Some(character) = characters.next() {
         match character {
             ESC => match characters.peek() {
@@ -114,7 +124,11 @@ fn scrub(text: &str) -> String {
             }
             '\r' => line.column = 0,
             '\u{8}' => line.column = line.column.saturating_sub(1),
+            variation if is_variation(variation) => {}
             other if is_plain(other) => line.put(other),
+            hidden if is_deceptive(hidden) => {
+                format!("<U+{:04X}>", u32::from(hidden)).chars().for_each(|shown| line.put(shown));
+            }
             _control => {}
         }
     }
@@ -178,6 +192,10 @@ impl Overwriting {
         let width = character.width().unwrap_or(0);
         if width == 0 {
             // A combining mark joins what stands before it; a few are enough for any script.
+            if self.cells.is_empty() {
+                // Nothing stands there: it is shown on a blank.
+                self.put(' ');
+            }
             let before = self.column.min(self.cells.len());
             if let Some((_, text)) = self.cells[..before].last_mut()
                 && text.len() < 24
@@ -256,7 +274,10 @@ mod tests {
             ("a\u{1b}(0b", "ab"),
             ("a\u{7}\u{0}\u{e}b", "ab"),
             ("a\u{9d}0;t\u{9c}b", "ab"),
-            ("a\u{202e}b\u{200b}", "ab"),
+            ("a\u{202e}b\u{200b}", "a<U+202E>b<U+200B>"),
+            ("\u{feff}ab", "ab"),
+            ("a\u{fe0f}b", "ab"),
+            ("\u{301}ab", " \u{301}ab"),
             ("a\u{1b}", "a"),
             ("a\u{1b}]0;endless", "a"),
             ("a\u{1b}[31", "a"),
@@ -279,6 +300,13 @@ mod tests {
         let shown = line(&"é".repeat(1 << 20));
         assert!(shown.len() <= MAX_LINE_BYTES + '…'.len_utf8());
         assert!(shown.ends_with('…'));
+    }
+
+    #[test]
+    fn marks_that_are_piled_up_are_a_few() {
+        let pile = format!("a{}b", "\u{301}".repeat(1000));
+        let clean = line(&pile);
+        assert!(clean.len() < 40 && clean.ends_with('b'), "{} bytes", clean.len());
     }
 
     proptest! {

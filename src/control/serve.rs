@@ -106,9 +106,10 @@ struct Hall {
 
 /// Binds and serves in tasks of the current tokio runtime.
 pub fn serve(options: &Options, handle: Handle) -> Result<Server, ServeError> {
-    let open = routes::routes(handle);
     let (stop, stopped) = watch::channel(false);
     let places = Arc::new(Semaphore::new(MOST_CONNECTIONS));
+    let taken = routes::Connections { free: Arc::clone(&places), all: MOST_CONNECTIONS };
+    let open = routes::routes(handle).layer(axum::Extension(taken));
     let hall = |router: &Router, places| Hall {
         router: routes::finish(router.clone()),
         places,

@@ -27,7 +27,13 @@ mod text;
 #[cfg(test)]
 mod tests;
 
-use std::{collections::HashMap, path::PathBuf, pin::Pin, sync::Arc, time::Duration};
+use std::{
+    collections::{BTreeMap, HashMap},
+    path::PathBuf,
+    pin::Pin,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    time::Duration,
+};
 
 use regex::bytes::Regex;
 use tokio::{
@@ -37,6 +43,7 @@ use tokio::{
 };
 
 use crate::{
+    metrics::Histogram,
     model::{ComponentId, Moment, RunId},
     registry::{Check, Component, Probe},
 };
@@ -52,7 +59,7 @@ pub use spread::Spread;
 pub type Task<T> = Pin<Box<dyn Future<Output = T> + Send>>;
 
 /// Which of a component's two checks something is about.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum ProbeKind {
     Ready,
     Health,
@@ -138,7 +145,11 @@ struct Shared {
     /// At most [`Probes::COMMANDS_AT_ONCE`] exec checks run.
     command_slots: Arc<Semaphore>,
     resolver: check::Resolver,
+    latencies: Mutex<Latencies>,
 }
+
+/// How long the checks of a component took.
+type Latencies = BTreeMap<(ComponentId, ProbeKind), Histogram>;
 
 /// One run: what was prepared for it, and its tasks once it is watched.
 #[derive(Default)]
@@ -193,7 +204,13 @@ impl Probes {
     pub fn new(notices: mpsc::Sender<ProbeNotice>, services: Services) -> Self {
         let command_slots = Arc::new(Semaphore::new(Self::COMMANDS_AT_ONCE));
         let resolver = check::Resolver::default();
-        let shared = Arc::new(Shared { notices, services, command_slots, resolver });
+        let shared = Arc::new(Shared {
+            notices,
+            services,
+            command_slots,
+            resolver,
+            latencies: Mutex::default(),
+        });
         Self { shared, runs: HashMap::new() }
     }
 
@@ -287,6 +304,25 @@ impl Probes {
     }
 }
 
+impl Probes {
+    /// How long the checks of each component took so far, over all its runs.
+    pub fn latencies(&self) -> Vec<(ComponentId, ProbeKind, Histogram)> {
+        let known = self.shared.latencies();
+        known.iter().map(|((id, kind), took)| (id.clone(), *kind, *took)).collect()
+    }
+
+    /// The component is not in the registry any more.
+    pub fn forget_component(&self, id: &ComponentId) {
+        self.shared.latencies().retain(|(known, _), _| known != id);
+    }
+}
+
+impl Shared {
+    fn latencies(&self) -> MutexGuard<'_, Latencies> {
+        self.latencies.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
 impl Output {
     /// None where neither check is about output.
     fn of(component: &Component) -> Result<Option<Self>, PrepareError> {
@@ -346,6 +382,13 @@ impl Reporter {
         // An instant cannot be as far away as a duration can be long.
         const FAR: Duration = Duration::from_hours(24 * 365);
         self.began + moment.since(Self::STARTED.after(self.age)).min(FAR)
+    }
+
+    /// Takes note of how long a check took.
+    fn took(&self, kind: ProbeKind, took: Duration) {
+        let mut latencies = self.shared.latencies();
+        let latency = latencies.entry((self.id.clone(), kind)).or_default();
+        latency.observe(took.as_secs_f64());
     }
 
     /// Tells the engine. When the channel is full this waits; when the engine is gone, for ever:

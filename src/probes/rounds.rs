@@ -77,6 +77,9 @@ async fn ask(reporter: &mut Reporter, kind: ProbeKind, probe: &Probe) {
         // In a box, so that an idle probe does not hold the room that a check needs.
         let asking = Box::pin(check::ask(&reporter.shared, reporter.run, &reporter.id, probe));
         let (answer, took) = asking.await;
+        if answer.outcome != Outcome::NotAsked {
+            reporter.took(kind, took);
+        }
         let verdict = match answer.outcome {
             Outcome::Good => judge.answer(reporter.now(), true),
             Outcome::Bad => judge.answer(reporter.now(), false),

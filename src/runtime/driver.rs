@@ -28,11 +28,13 @@ use super::{
     launch,
     limits::LimitWatch,
     messages::Internal,
+    metrics::ToldCpu,
     notify::ServiceManager,
     publish::Publisher,
     samples::Samples,
     signals::{SignalKind, Signals},
     spawner::{Made, Newborn, Spawner},
+    tallies::Tallies,
     telling::{About, Telling, Told},
 };
 use crate::{
@@ -72,6 +74,8 @@ pub(super) struct Driver {
     pub samples: Samples,
     pub limits: LimitWatch,
     pub history: Chronicle,
+    pub tallies: Tallies,
+    pub told_cpu: ToldCpu,
     pub publisher: Publisher,
     pub telling: Telling,
     pub manager: ServiceManager,
@@ -100,6 +104,8 @@ pub(super) struct Running {
     pub child: Child,
     pub tree: Tree,
     pub leader_ended: bool,
+    /// CPU time that the leader and those it waited for had used at its end.
+    pub used: Duration,
 }
 
 impl Running {
@@ -143,7 +149,9 @@ impl Driver {
             if let Some(end) = self.end.take() {
                 return (self, end);
             }
-            let wait = self.next_deadline().map(|at| at.since(clock::now()));
+            let due = self.next_deadline();
+            self.note_due(due);
+            let wait = due.map(|at| at.since(clock::now()));
             tokio::select! {
                 biased;
                 signal = inputs.signals.recv() => self.signalled(signal),
@@ -191,6 +199,7 @@ impl Driver {
     /// Whatever is due by now.
     fn tick(&mut self) {
         let now = clock::now();
+        self.tallies.observe_delay(now);
         if self.supervisor.next_deadline().is_some_and(|at| at <= now) {
             let mut effects = Vec::new();
             self.supervisor.deadline_reached(now, &mut effects);
@@ -284,7 +293,8 @@ impl Driver {
         self.logs.started(&id, run, process.pid);
         self.tell_unbounded(&id, unbounded);
         self.keep_limits(&id);
-        self.running.insert(run, Running { id, child, tree, leader_ended: false });
+        self.running
+            .insert(run, Running { id, child, tree, leader_ended: false, used: Duration::ZERO });
         Ok(())
     }
 
@@ -294,7 +304,10 @@ impl Driver {
             tracing::error!(%id, %error, "cannot watch a process of an earlier Supervisor");
             return false;
         }
-        self.running.insert(run, Running { id: id.clone(), child, tree, leader_ended: false });
+        self.running.insert(
+            run,
+            Running { id: id.clone(), child, tree, leader_ended: false, used: Duration::ZERO },
+        );
         self.keep_limits(id);
         true
     }
@@ -314,6 +327,8 @@ impl Driver {
 
     fn leader_ended(&mut self, run: RunId) {
         let Some(running) = self.running.get_mut(&run) else { return };
+        // What a cgroup counts is exact; this much is known of the others.
+        let used = running.child.used_with_descendants();
         let exit = match running.child.reap() {
             Ok(Some(exit)) => exit,
             Ok(None) => return,
@@ -323,11 +338,13 @@ impl Driver {
             }
         };
         running.leader_ended = true;
+        running.used = used;
         let id = running.id.clone();
         let tree_gone = running.tree.is_empty();
         let expected = self.supervisor.is_end_expected(run);
         self.logs.exited(&id, run, exit, expected);
         let oom = self.is_out_of_memory(run, exit);
+        self.count_exit(&id, run, exit, oom);
         self.tell_exit(&id, run, exit, Told { expected, oom });
         self.complete_dossier(run, exit, oom);
         self.facts.push(Fact::Exited { run, exit, oom, tree_gone });
@@ -379,6 +396,7 @@ impl Driver {
             command.abort();
         }
         if let Some(running) = self.running.remove(&run) {
+            self.count_cpu(&running.id, running.tree.cpu_time().unwrap_or(running.used));
             self.journal.append(&Entry::Gone { id: running.id, run });
         }
     }

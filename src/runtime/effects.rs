@@ -55,6 +55,7 @@ impl Driver {
     fn spawn(&mut self, id: &ComponentId, run: RunId) {
         let Some(component) = self.supervisor.config(id).map(Arc::clone) else { return };
         self.journal.append(&Entry::Starting { id: id.clone(), run });
+        self.count_start(id);
         self.configs().insert(id.clone(), Arc::clone(&component));
         match self.probes.prepare(run, &component) {
             Ok(extra) => self.spawner.order(Order { run, component, extra }),
@@ -210,6 +211,8 @@ impl Driver {
         self.tell(about, EventKind::Reload, "left the registry; nothing of it runs", None);
         self.publish_anew();
         self.configs().remove(id);
+        self.tallies.components.remove(id);
+        self.probes.forget_component(id);
         self.logs.close(id, true);
         self.journal.append(&Entry::StoppedByHand { id: id.clone(), stopped: false });
         self.hold_file.is_behind = true;

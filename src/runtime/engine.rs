@@ -24,11 +24,13 @@ use super::{
     limits::LimitWatch,
     links,
     lock::{Lock, LockError},
+    metrics::ToldCpu,
     notify::ServiceManager,
     publish::Publisher,
     samples::Samples,
     signals::Signals,
     spawner::Spawner,
+    tallies::Tallies,
     telling::Telling,
 };
 use crate::{
@@ -269,6 +271,8 @@ async fn supervise(
         samples: Samples::default(),
         limits: LimitWatch::new(),
         history: Chronicle::new(&registry.config.log),
+        tallies: Tallies::default(),
+        told_cpu: ToldCpu::default(),
         publisher: Publisher::new(handle.updates().clone()),
         telling: Telling::new(open_events(&registry)),
         next_watchdog: manager.watchdog.map(|_| now),

@@ -13,10 +13,11 @@ use super::{
     clock,
     history::HistoryRange,
     log_feed::{LogFeed, LogRequest, LogSources},
+    trace_feed::{TraceFeed, TraceRequest},
 };
 use crate::{
     events::EventLog,
-    model::{OperationId, Origin, RunId},
+    model::{Moment, OperationId, Origin, RunId},
     updates::{Reader, Updates},
     wire::{
         Acceptance, ComponentDetails, ComponentStatus, Explanation, History, HoldReport, Operation,
@@ -70,6 +71,11 @@ pub enum Message {
     Explain {
         id: String,
         reply: Reply<Explanation>,
+    },
+    /// In Prometheus' text form.
+    Metrics {
+        asked: Moment,
+        reply: Reply<String>,
     },
     History {
         id: String,
@@ -193,6 +199,12 @@ impl Handle {
         self.ask(|reply| Message::Explain { id, reply }).await
     }
 
+    /// What is counted and measured, in Prometheus' text form.
+    pub async fn metrics(&self) -> Result<String, Problem> {
+        let asked = clock::now();
+        self.ask(|reply| Message::Metrics { asked, reply }).await
+    }
+
     /// Figures and states over time; see [`HistoryRange`] for what is left out.
     pub async fn history(
         &self,
@@ -260,6 +272,13 @@ impl Handle {
         let ids = request.ids.clone();
         let sources = self.ask(|reply| Message::Logs { ids, reply }).await?;
         Ok(LogFeed::new(sources, request))
+    }
+
+    /// The Supervisor's own trace log, piece by piece.
+    pub async fn supervisor_log(&self, request: TraceRequest) -> Result<TraceFeed, Problem> {
+        let ids = Vec::new();
+        let sources = self.ask(|reply| Message::Logs { ids, reply }).await?;
+        Ok(TraceFeed::new(sources.logs, request))
     }
 
     pub async fn reopen_logs(&self, origin: Origin) -> Result<(), Problem> {

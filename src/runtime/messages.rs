@@ -99,6 +99,7 @@ impl Driver {
                 }
             },
             Message::Details { id, reply } => self.reply_details(&id, reply),
+            Message::Metrics { asked, reply } => self.reply_metrics(asked, reply),
             Message::History { id, range, reply } => self.reply_history(id, range, reply),
             Message::Operation { id, reply } => {
                 let _caller_left = reply.send(self.operation(id));

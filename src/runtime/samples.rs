@@ -1,5 +1,6 @@
 //! CPU and memory, sampled when somebody asks, never on the engine's thread.
 
+use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -67,6 +68,12 @@ impl Samples {
     pub fn close_files(&self) {
         let mut inner = self.inner.lock().unwrap_or_else(PoisonError::into_inner);
         inner.sampler.close_files();
+    }
+
+    /// Open descriptors of the trees of the last sample. Blocks, and costs as much as a sample.
+    pub fn open_files(&self) -> HashMap<RunId, u32> {
+        let inner = self.inner.lock().unwrap_or_else(PoisonError::into_inner);
+        inner.sampler.open_files().into_iter().collect()
     }
 
     /// Every process of one tree. Blocks: for the blocking pool.

@@ -67,6 +67,7 @@ impl Driver {
             text: text.into(),
             origin,
         });
+        self.tallies.count_event(kind);
         self.publisher.updates.publish(Update::Event { event: (*event).clone() });
     }
 

@@ -49,6 +49,14 @@ impl Supervisor {
         })
     }
 
+    /// Why a run is being ended, if it is.
+    pub fn stop_cause(&self, run: RunId) -> Option<&StopCause> {
+        match self.entry(*self.runs.get(&run)?).machine.state() {
+            State::Stopping { cause, .. } | State::Unkillable { cause, .. } => Some(cause),
+            _ => None,
+        }
+    }
+
     /// Every id, in the order of the registry.
     pub fn ids(&self) -> impl Iterator<Item = &ComponentId> {
         self.order.iter().map(|&slot| &self.entry(slot).id)

@@ -12,6 +12,7 @@ mod log;
 mod problem;
 mod status;
 pub mod time;
+mod trace;
 mod update;
 
 pub use command::{
@@ -27,4 +28,5 @@ pub use status::{
     ComponentState, ComponentStatus, ContainmentLevel, Health, Hold, HoldReport, Intent, LastExit,
     Readiness, Status, SupervisorStatus,
 };
+pub use trace::{TraceLevel, TraceRecord};
 pub use update::{Access, ComponentSample, Sample, Snapshot, Update, UpdateMessage};

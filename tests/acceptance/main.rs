@@ -23,6 +23,7 @@ mod holds;
 mod latency;
 mod launch;
 mod limits;
+mod metrics;
 mod order;
 mod output;
 mod ownership;

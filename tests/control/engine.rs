@@ -121,6 +121,16 @@ impl Engine {
         assert!(self.logs.sync(crate::served::BOUND));
     }
 
+    /// A trace log begins to be written.
+    pub fn traces(&self, trace: &logs::trace::Trace) {
+        trace.attach(&self.logs, &self.folder.path().join("Supervisor.log"), 1);
+    }
+
+    /// Waits until everything that was told is there to be read.
+    pub fn sync(&self, patience: std::time::Duration) -> bool {
+        self.logs.sync(patience)
+    }
+
     /// Ends every stream, as the engine's end does.
     pub fn close(&self) {
         self.updates.close();
@@ -220,6 +230,7 @@ impl State {
             Message::Explain { id, reply } => {
                 let _ = reply.send(known(&id).map(|()| explanation(&id, &self.description)));
             }
+            Message::Metrics { reply, .. } => drop(reply.send(Ok("# the engine's\n".to_owned()))),
             Message::History { id, range, reply } => {
                 let _ = reply.send(known(&id).map(|()| history(&id, range)));
             }

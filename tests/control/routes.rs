@@ -43,6 +43,9 @@ async fn what_is_can_be_asked() {
         let path = format!("/v1/components/ps/history?{wrong}");
         assert_eq!(served.ask("GET", &path).await.status(), 400, "{wrong}");
     }
+    let metrics = served.ask("GET", "/metrics").await;
+    let content = Some("text/plain; version=0.0.4; charset=utf-8");
+    assert_eq!((metrics.status(), metrics.header("content-type")), (200, content));
     let description = served.ask("GET", "/v1/openapi.json").await;
     assert_eq!((description.status(), &description.json()["openapi"]), (200, &json!("3.1.0")));
 }

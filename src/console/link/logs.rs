@@ -96,7 +96,7 @@ fn query(wanted: &[LogWish]) -> LogQuery {
 }
 
 /// The records of each component together, each in its order.
-fn by_component(batch: Vec<ComponentLog>) -> Vec<(String, Vec<crate::wire::LogRecord>)> {
+pub(super) fn by_component(batch: Vec<ComponentLog>) -> Vec<(String, Vec<crate::wire::LogRecord>)> {
     let mut groups: Vec<(String, Vec<_>)> = Vec::new();
     for ComponentLog { id, record } in batch {
         match groups.iter_mut().find(|(of, _)| *of == id) {

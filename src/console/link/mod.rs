@@ -4,6 +4,8 @@
 //!              ┌─ connection   the stream of updates, reconnected for ever
 //!   requests ──┼─ commands     one after the other, each answered
 //!              ├─ looks        explanations, details, histories: the latest of each
+//!              ├─ pages        pieces of the past of logs, each answered
+//!              ├─ trace        the Supervisor's own log, while a screen shows it
 //!              └─ logs         one stream for all logs on the screen, resumed where it broke
 //!                    ⋮  the same for each host
 //! ```
@@ -17,6 +19,8 @@ mod connection;
 mod delays;
 mod logs;
 mod looks;
+mod pages;
+mod trace;
 
 #[cfg(test)]
 mod tests;
@@ -80,6 +84,8 @@ impl Host {
 struct Desk {
     commands: mpsc::UnboundedSender<commands::Command>,
     looks: mpsc::UnboundedSender<looks::Look>,
+    pages: mpsc::UnboundedSender<pages::Wish>,
+    trace: watch::Sender<bool>,
     logs: watch::Sender<Vec<LogWish>>,
     reconnect: Arc<Notify>,
 }
@@ -88,6 +94,8 @@ impl Desk {
     fn open(host: Host, watchers: &mut JoinSet<()>, commands: &mut JoinSet<()>) -> Self {
         let (command_sender, command_queue) = mpsc::unbounded_channel();
         let (look_sender, look_queue) = mpsc::unbounded_channel();
+        let (page_sender, page_queue) = mpsc::unbounded_channel();
+        let (trace, trace_wish) = watch::channel(false);
         let (logs, wishes) = watch::channel(Vec::new());
         let (live_sender, live) = watch::channel(false);
         let reconnect = Arc::new(Notify::new());
@@ -97,14 +105,29 @@ impl Desk {
         watchers.spawn(async move {
             let ConsoleGone = connection::keep(&of, &again, &live_sender).await;
         });
+        let (of, connected) = (host.clone(), live.clone());
+        watchers.spawn(async move {
+            let ConsoleGone = trace::follow(&of, trace_wish, connected).await;
+        });
         let of = host.clone();
         watchers.spawn(async move {
             let ConsoleGone = logs::follow(&of, wishes, live).await;
         });
+        let of = host.clone();
+        watchers.spawn(async move {
+            let ConsoleGone = pages::perform(&of, page_queue).await;
+        });
         watchers.spawn(async move {
             let ConsoleGone = looks::perform(&host, look_queue).await;
         });
-        Self { commands: command_sender, looks: look_sender, logs, reconnect }
+        Self {
+            commands: command_sender,
+            looks: look_sender,
+            pages: page_sender,
+            trace,
+            logs,
+            reconnect,
+        }
     }
 
     /// A task that has ended had nobody to tell: then there is nobody to answer either.
@@ -116,6 +139,12 @@ impl Desk {
             }
             Ask::Logs { wanted } => {
                 self.logs.send_replace(wanted);
+            }
+            Ask::SupervisorLog { wanted } => {
+                self.trace.send_replace(wanted);
+            }
+            Ask::Page { number, ids, part, most } => {
+                let _gone = self.pages.send(pages::Wish { number, ids, part, most });
             }
             Ask::History { id, range, points } => {
                 let _gone = self.looks.send(looks::Look::History { id, range, points });

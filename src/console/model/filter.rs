@@ -7,7 +7,7 @@
 use regex::{Regex, RegexBuilder};
 
 use super::{Row, RowKey};
-use crate::model::Moment;
+use crate::{model::Moment, wire::ComponentStatus};
 
 #[derive(Debug, Clone, Default)]
 pub struct Filter {
@@ -166,6 +166,13 @@ fn amount(text: &str, field: Number) -> Option<f64> {
     amount.is_finite().then_some(amount * unit)
 }
 
+/// The words for how a component is: its state, and what the table shows in its place.
+fn states(status: &ComponentStatus) -> impl Iterator<Item = &'static str> {
+    let held = status.hold.is_some().then_some("held");
+    let disabled = (!status.enabled).then_some("disabled");
+    [Some(status.state.as_str()), held, disabled].into_iter().flatten()
+}
+
 impl Term {
     fn holds(&self, key: &RowKey, row: &Row, host: &str, now: Moment) -> bool {
         let status = &row.status;
@@ -183,7 +190,7 @@ impl Term {
             }
             Self::Word { field, text, negated } => {
                 let holds = match field {
-                    Word::State => status.state.as_str().starts_with(text.as_str()),
+                    Word::State => states(status).any(|state| state.starts_with(text.as_str())),
                     Word::Health => status.health.as_str().starts_with(text.as_str()),
                     Word::Host => host.to_lowercase().contains(text.as_str()),
                     Word::Name => key.id.to_lowercase().contains(text.as_str()),

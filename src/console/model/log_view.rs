@@ -3,12 +3,12 @@
 //! The position is an identity of a line, never an index: what is dropped at the old end or
 //! sorted in between never moves the text under the reader's eyes.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, VecDeque};
 
 use regex::{Regex, RegexBuilder};
 use unicode_width::UnicodeWidthStr;
 
-use super::{LineId, LineKind, LogLine, RowKey, filter::last_line};
+use super::{LineId, LineKind, LogLine, Paging, RowKey, filter::last_line};
 use crate::wire::LogRecord;
 
 #[derive(Debug)]
@@ -18,8 +18,23 @@ pub struct LogView {
     lines: VecDeque<LogLine>,
     bytes: usize,
     cap: usize,
-    /// Lines that were dropped at the old end, because the view is bounded.
-    pub evicted: u64,
+    /// The oldest line that the host keeps is held.
+    pub begins: bool,
+    /// What comes is added at the end. Not while newer lines lie between: see
+    /// [`log_pages`](super::log_pages).
+    pub joined: bool,
+    /// How far the stream came meanwhile, by source.
+    pub(super) streamed: BTreeMap<u16, u64>,
+    /// The stream has to be asked for again, from what is held now.
+    pub rewish: bool,
+    /// A piece of the past that was asked for.
+    pub paging: Option<Paging>,
+    /// Pages have to be so many times as long to bring anything new.
+    pub(super) stretch: u32,
+    /// A time to go to that is not held yet, in milliseconds since 1970.
+    pub jump: Option<i64>,
+    /// The last page failed: none is asked for until the reader moves.
+    pub disheartened: bool,
     /// The first line on the screen; `None`: the end is followed.
     pub top: Option<LineId>,
     /// The line that a search or a jump ended at.
@@ -47,6 +62,9 @@ pub struct Pattern {
 /// Bytes that a log screen keeps, and the pane below the table.
 pub const SCREEN_BYTES: usize = 16 << 20;
 pub const PANE_BYTES: usize = 256 << 10;
+
+/// Lines from the first on the screen on that are not pushed out.
+const ON_SCREEN: usize = 64;
 
 impl Pattern {
     pub fn new(text: &str) -> Result<Self, String> {
@@ -77,7 +95,14 @@ impl LogView {
             lines: VecDeque::new(),
             bytes: 0,
             cap,
-            evicted: 0,
+            begins: false,
+            joined: true,
+            streamed: BTreeMap::new(),
+            rewish: false,
+            paging: None,
+            stretch: 1,
+            jump: None,
+            disheartened: false,
             top: None,
             found: None,
             unread: 0,
@@ -103,14 +128,25 @@ impl LogView {
         &self.lines
     }
 
-    /// The newest number of a component, to ask for what comes after it.
+    /// How far the stream of a component has come, to ask for what comes after it.
+    pub fn reached(&self, key: &RowKey) -> Option<u64> {
+        let streamed = self.streamed.get(&self.source(key)?).filter(|_| !self.joined);
+        streamed.copied().or_else(|| self.newest(key))
+    }
+
+    /// The newest number of a component that is held.
     pub fn newest(&self, key: &RowKey) -> Option<u64> {
         let source = self.source(key)?;
         let of = self.lines.iter().rev().filter(|line| line.id.source == source);
         of.map(|line| line.id.seq).max()
     }
 
-    fn source(&self, key: &RowKey) -> Option<u16> {
+    /// The pane's, not a screen's.
+    pub(super) fn is_small(&self) -> bool {
+        self.cap <= PANE_BYTES
+    }
+
+    pub(super) fn source(&self, key: &RowKey) -> Option<u16> {
         self.keys.iter().position(|own| own == key).and_then(|at| u16::try_from(at).ok())
     }
 
@@ -120,10 +156,43 @@ impl LogView {
         let mut any = false;
         for record in records {
             let mut line = LogLine::new(source, record);
-            line.kept = self.keep.as_ref().is_none_or(|pattern| pattern.matches(&line));
-            any |= self.insert(line);
+            line.kept = self.keeps(&line);
+            let kept = line.kept;
+            let new = if self.joined { self.insert(line) } else { self.passes_by(&line) };
+            if new && kept && !self.follows() {
+                self.unread += 1;
+            }
+            any |= new;
+        }
+        if self.follows() {
+            self.drop_oldest();
+        } else {
+            // What one reads is not pushed out: the stream is joined again further down.
+            self.drop_newest();
         }
         any
+    }
+
+    fn keeps(&self, line: &LogLine) -> bool {
+        self.keep.as_ref().is_none_or(|pattern| pattern.matches(line))
+    }
+
+    /// Notes how far the stream came while what it tells is not added; whether it came further.
+    fn passes_by(&mut self, line: &LogLine) -> bool {
+        let held = || {
+            let same = |other: &&LogLine| other.id.source == line.id.source;
+            self.lines.iter().rev().find(same).map_or(0, |newest| newest.id.seq)
+        };
+        let streamed = self.streamed.entry(line.id.source).or_insert_with(held);
+        let further = line.id.seq > *streamed;
+        *streamed = line.id.seq.max(*streamed);
+        further
+    }
+
+    /// Adds a line of the past.
+    pub(super) fn put(&mut self, mut line: LogLine) {
+        line.kept = self.keeps(&line);
+        self.insert(line);
     }
 
     fn insert(&mut self, line: LogLine) -> bool {
@@ -137,18 +206,39 @@ impl LogView {
             }
             _ => self.lines.len(),
         };
-        if !self.follows() && line.kept {
-            self.unread += 1;
-        }
         self.bytes += line.cost();
         self.lines.insert(at, line);
+        true
+    }
+
+    /// Keeps to the bounds at the old end.
+    pub(super) fn drop_oldest(&mut self) {
         while self.bytes > self.cap && self.lines.len() > 1 {
             if let Some(oldest) = self.lines.pop_front() {
                 self.bytes -= oldest.cost();
-                self.evicted += 1;
+                self.begins = false;
             }
         }
-        true
+    }
+
+    /// Keeps to the bounds at the new end, as far as what is read allows it; then at the old one.
+    pub(super) fn drop_newest(&mut self) {
+        let read = self.top.map_or(0, |top| self.index(top) + ON_SCREEN);
+        while self.bytes > self.cap && self.lines.len() > read.max(1) {
+            let Some(newest) = self.lines.pop_back() else { break };
+            self.bytes -= newest.cost();
+            self.joined = false;
+            let streamed = self.streamed.entry(newest.id.source).or_default();
+            *streamed = newest.id.seq.max(*streamed);
+        }
+        self.drop_oldest();
+    }
+
+    pub(super) fn clear(&mut self) {
+        self.lines.clear();
+        (self.bytes, self.begins, self.joined) = (0, false, true);
+        self.streamed.clear();
+        (self.top, self.found) = (None, None);
     }
 
     /// Index of the first kept line that is not before `id`.
@@ -163,7 +253,7 @@ impl LogView {
     }
 
     /// Index of the first line on a screen of this size.
-    fn first(&self, height: usize, width: usize) -> usize {
+    pub(super) fn first(&self, height: usize, width: usize) -> usize {
         let end = self.last_page(height, width);
         self.top.map_or(end, |top| self.index(top))
     }
@@ -211,6 +301,7 @@ impl LogView {
     /// Moves by so many kept lines. Any upward move pauses; the last page follows again only on
     /// request, so that a reader who arrives there is not carried away.
     pub fn scroll(&mut self, by: isize, height: usize, width: usize) {
+        self.disheartened = false;
         let end = self.last_page(height, width);
         let mut at = self.first(height, width);
         if self.follows() && by >= 0 {
@@ -245,17 +336,38 @@ impl LogView {
     }
 
     pub fn follow(&mut self) {
+        // A page that is on its way is for another place.
+        (self.jump, self.paging, self.disheartened) = (None, None, false);
+        if !self.joined {
+            self.clear();
+            self.rewish = true;
+        }
         self.top = None;
         self.found = None;
         self.unread = 0;
     }
 
     pub fn to_top(&mut self) {
+        self.disheartened = false;
         self.pause_at(0);
     }
 
-    /// To the first line at or after this time, in milliseconds since 1970.
-    pub fn to_time(&mut self, at: i64) {
+    /// Goes to this time, in milliseconds since 1970: at once where it is held, else when the
+    /// page has come.
+    pub fn go_to(&mut self, at: i64) {
+        self.disheartened = false;
+        let oldest = self.lines.front().map_or(i64::MAX, |line| line.id.at);
+        let newest = self.lines.back().map_or(i64::MIN, |line| line.id.at);
+        let held = (oldest <= at || self.begins) && (self.joined || at <= newest);
+        if held {
+            self.stand_at(at);
+        } else {
+            (self.jump, self.paging) = (Some(at), None);
+        }
+    }
+
+    /// To the first line at or after this time.
+    pub(super) fn stand_at(&mut self, at: i64) {
         let index = self.lines.partition_point(|line| line.id.at < at);
         self.pause_at(index);
         self.found = self.top;
@@ -340,9 +452,17 @@ impl LogView {
         self.visible(height, width).take(height).last()
     }
 
-    /// Whether older lines than the oldest one were dropped here.
-    pub fn begins_late(&self) -> bool {
-        self.evicted > 0
+    /// Whether the first line on the screen is the first that the host keeps.
+    pub fn is_at_beginning(&self, height: usize, width: usize) -> bool {
+        self.begins
+            && !self.follows()
+            && self.lines.range(..self.first(height, width)).all(|line| !line.kept)
+    }
+
+    /// For tests of the bounds.
+    #[cfg(test)]
+    pub fn set_cap_to_what_is_held(&mut self) {
+        self.cap = self.bytes;
     }
 }
 
@@ -378,20 +498,22 @@ mod tests {
     }
 
     #[test]
-    fn what_is_dropped_at_the_old_end_does_not_move_the_text() {
+    fn a_flood_does_not_move_the_text_under_the_eyes() {
         let (mut view, key) = view(100);
+        view.set_cap_to_what_is_held();
+        // Followed, the oldest lines make room.
+        view.take(&key, &(100..150).map(|n| line_at(n, &format!("line {n}"))).collect::<Vec<_>>());
+        assert_eq!(shown(&view, 3), ["line 147", "line 148", "line 149"]);
+        assert!(view.lines().front().expect("lines").plain() != "line 0");
         view.scroll(-5, 3, 80);
         let before = shown(&view, 3);
-        view.cap = view.bytes;
-        let more: Vec<_> = (100..150).map(|n| line_at(n, &format!("line {n}"))).collect();
-        view.take(&key, &more);
-        assert!(view.evicted > 0);
-        assert_eq!(shown(&view, 3), before);
-        // What was under the eyes is gone at last: the oldest line that is left takes its place.
         let flood: Vec<_> = (150..400).map(|n| line_at(n, &format!("line {n}"))).collect();
         view.take(&key, &flood);
-        let oldest = view.lines.front().expect("lines are left").plain();
-        assert_eq!(shown(&view, 1), [oldest]);
+        assert_eq!(shown(&view, 3), before);
+        assert_eq!(view.unread, 250);
+        // Sent again by a new stream: counted once.
+        view.take(&key, &flood);
+        assert_eq!(view.unread, 250);
         assert!(view.bytes <= view.cap);
     }
 

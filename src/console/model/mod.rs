@@ -16,6 +16,7 @@ mod confirm;
 mod facts;
 mod filter;
 mod log_line;
+mod log_pages;
 mod log_view;
 mod overlay;
 mod table;
@@ -32,6 +33,7 @@ pub use facts::{Facts, Host, LinkState, Pending, Row, RowKey};
 pub use filter::score;
 pub use filter::{Filter, InvalidFilter};
 pub use log_line::{LineId, LineKind, LogLine};
+pub use log_pages::{Paged, Paging};
 pub use log_view::{LogView, Pattern};
 pub use log_view::{PANE_BYTES, SCREEN_BYTES};
 pub use overlay::{Field, Overlay, Palette, PaletteItem, Purpose, edit};
@@ -47,6 +49,7 @@ pub struct Now {
 }
 
 #[derive(Debug)]
+#[expect(clippy::struct_excessive_bools, reason = "independent switches of the screen")]
 pub struct Model {
     pub now: Now,
     /// Columns and rows of the terminal.
@@ -69,12 +72,16 @@ pub struct Model {
     pub mouse: bool,
     /// Of whom the details were asked for last: which run, when.
     pub asked_details: Option<(RowKey, Option<u64>, Moment)>,
+    /// Whose history of which range was asked for last, and when.
+    pub asked_history: Option<(RowKey, Range, Moment)>,
     /// Numbers of commands, so that answers find their question.
     pub next_number: u64,
     /// Commands that wait for their answer.
     pub asked: Vec<Asked>,
     /// What was wished for last, per host, to wish again only for something else.
     pub log_wishes: Vec<Vec<super::feed::LogWish>>,
+    /// The Supervisors' own logs are asked for.
+    pub supervisor_log: bool,
     pub urgency: Urgency,
 }
 
@@ -114,8 +121,6 @@ pub struct Details {
     pub tab: Tab,
     pub range: Range,
     pub scroll: usize,
-    /// The range whose history was asked for, and when.
-    pub asked_range: Option<(Range, Moment)>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -195,9 +200,11 @@ impl Model {
             first_run: false,
             mouse: false,
             asked_details: None,
+            asked_history: None,
             next_number: 1,
             asked: Vec::new(),
             log_wishes,
+            supervisor_log: false,
             urgency: Urgency::Now,
         }
     }
@@ -313,7 +320,7 @@ impl Tab {
 
 impl Details {
     pub fn new(key: RowKey) -> Self {
-        Self { key, tab: Tab::Info, range: Range::TwoMinutes, scroll: 0, asked_range: None }
+        Self { key, tab: Tab::Info, range: Range::TwoMinutes, scroll: 0 }
     }
 }
 

@@ -11,13 +11,17 @@ use std::{
     },
 };
 
+use jiff::tz::TimeZone;
 use tracing::{
     Event, Level, Subscriber,
     field::{Field, Visit},
 };
 use tracing_subscriber::{Layer, layer::Context};
 
-use crate::console::sanitize;
+use crate::{
+    console::{format, sanitize},
+    wire::{TraceLevel, TraceRecord},
+};
 
 /// Records that are kept.
 const RECORDS: usize = 2000;
@@ -39,10 +43,15 @@ impl Capturing {
 /// Makes ready to capture; call it once, before the layer is installed.
 pub fn capture() -> (Capture, Capturing) {
     let on = Arc::new(AtomicBool::new(true));
+    bound();
+    (Capture(Arc::clone(&on)), Capturing(on))
+}
+
+/// Sets how much is kept. What there was is gone.
+pub fn bound() {
     tui_logger::set_default_level(log::LevelFilter::Info);
     tui_logger::set_hot_buffer_depth(RECORDS);
     tui_logger::set_buffer_depth(RECORDS);
-    (Capture(Arc::clone(&on)), Capturing(on))
 }
 
 impl<S: Subscriber> Layer<S> for Capture {
@@ -53,7 +62,6 @@ impl<S: Subscriber> Layer<S> for Capture {
         let metadata = event.metadata();
         let mut text = Text(String::new());
         event.record(&mut text);
-        let text = sanitize::plain(&text.0.replace('\n', " "));
         let level = match *metadata.level() {
             Level::ERROR => log::Level::Error,
             Level::WARN => log::Level::Warn,
@@ -61,11 +69,42 @@ impl<S: Subscriber> Layer<S> for Capture {
             Level::DEBUG => log::Level::Debug,
             Level::TRACE => log::Level::Trace,
         };
-        let mut record = log::Record::builder();
-        record.level(level).target(metadata.target());
-        record.file(metadata.file()).line(metadata.line());
-        tui_logger::Drain::new().log(&record.args(format_args!("{text}")).build());
+        let at = jiff::ZonedDateTime::now().strftime(CLOCK).to_string();
+        // Named as in the trace log: the room, not the module.
+        let mut parts = metadata.target().split("::");
+        let first = parts.next().unwrap_or_default();
+        let ours = first == env!("CARGO_CRATE_NAME");
+        let target = if ours { parts.next().unwrap_or("main") } else { first };
+        hand_over(level, target, &at, &text.0.replace('\n', " "));
     }
+}
+
+/// Keeps an event of a Supervisor in another process; `host` where there are several.
+pub fn keep(host: Option<&str>, record: &TraceRecord, zone: &TimeZone) {
+    let level = match record.level {
+        TraceLevel::Error => log::Level::Error,
+        TraceLevel::Warn => log::Level::Warn,
+        TraceLevel::Info => log::Level::Info,
+        TraceLevel::Debug => log::Level::Debug,
+        TraceLevel::Trace => log::Level::Trace,
+    };
+    let at = format::local(&record.at, zone, CLOCK);
+    match host {
+        Some(host) => hand_over(level, &format!("{host}/{}", record.target), &at, &record.text),
+        None => hand_over(level, &record.target, &at, &record.text),
+    }
+}
+
+const CLOCK: &str = "%H:%M:%S%.3f";
+
+/// The line stands in the text whole: tui-logger would stamp it with the time of its arrival.
+fn hand_over(level: log::Level, target: &str, at: &str, text: &str) {
+    let text = sanitize::plain(text);
+    let target = sanitize::plain(target);
+    let mut record = log::Record::builder();
+    record.level(level).target(&target);
+    tui_logger::Drain::new()
+        .log(&record.args(format_args!("{at} {level:<5} {target}: {text}")).build());
 }
 
 /// The message, then the other fields as `name=value`; no longer than a line is shown.

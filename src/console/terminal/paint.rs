@@ -51,8 +51,10 @@ impl Painter {
             pen.go(x, y, &next, &mut self.out);
             pen.draw(cell, self.ascii, &mut self.out);
             let width = u16::try_from(cell.symbol().width().max(1)).unwrap_or(1);
-            // In the last column a cursor is in no certain place.
-            pen.at = Some((x + width, y)).filter(|(after, _)| *after < area.right());
+            // In the last column, and behind what terminals count differently, a cursor is in no
+            // certain place.
+            pen.at = Some((x + width, y))
+                .filter(|(after, _)| *after < area.right() && is_certain(cell.symbol()));
         }
         pen.dress(Style::default(), &mut self.out);
         let drew = !self.out.is_empty();
@@ -74,6 +76,17 @@ impl Painter {
         }
         self.out.as_bytes()
     }
+}
+
+/// Whether every terminal gives it the columns that we count: what is behind it may be written
+/// without moving there. A terminal that has other tables for the rest harms that cell alone.
+fn is_certain(symbol: &str) -> bool {
+    symbol.chars().all(|character| {
+        matches!(character,
+            ..'\u{300}' | '\u{370}'..='\u{482}' | '\u{2010}'..='\u{2027}' | '\u{2190}'..='\u{21ff}'
+            | '⊘' | '\u{2500}'..='\u{25ff}' | '✓' | '✗' | '\u{3041}'..='\u{9fff}'
+            | '\u{ac00}'..='\u{d7a3}' | '\u{fffd}')
+    })
 }
 
 /// What the terminal's own pen does.
@@ -260,6 +273,17 @@ mod tests {
         assert_eq!(screen(&[&first, &second]), "x-y-z 語本!");
         let text = String::from_utf8(second).expect("text");
         assert!(text.contains("x-y-z "), "{text:?}");
+    }
+
+    #[test]
+    fn behind_what_terminals_count_differently_the_pen_is_placed_anew() {
+        let mut painter = Painter::new(false);
+        let bytes = painter.frame(frame("a👍🏽b", CellStyle::new()), None).to_vec();
+        let text = String::from_utf8(bytes).expect("text");
+        assert!(text.contains("\u{1b}[1;4Hb"), "{text:?}");
+        let bytes = painter.frame(frame("● 日 ─ ok", CellStyle::new()), None).to_vec();
+        let text = String::from_utf8(bytes).expect("text");
+        assert_eq!(text.matches('H').count(), 1, "sure of these: {text:?}");
     }
 
     #[test]

@@ -3,7 +3,8 @@
 use super::{demo::Sim, record};
 use crate::{
     console::{
-        feed::Ask,
+        feed::{Ask, News, Page, Part},
+        terminal::paint::Painter,
         update::{Effect, Message},
     },
     wire::Update,
@@ -89,7 +90,7 @@ fn a_time_is_gone_to() {
     sim.shows("minute 2");
     sim.shows_not("minute 1\n");
     sim.keys("T l a s t - e x i t Enter");
-    sim.shows("no exit in the lines");
+    sim.shows("no end of it is known");
     sim.keys("Esc T n o o n Enter");
     sim.shows("is no time");
 }
@@ -126,12 +127,12 @@ fn output_cannot_drive_the_terminal() {
     records.push(record(7, "2026-11-23T14:25:02Z", &"x".repeat(1 << 20)));
     sim.update(0, Update::Log { id: "ps".to_owned(), records });
     let (frame, cursor) = sim.frame();
-    let mut painter = crate::console::terminal::paint::Painter::new(false);
+    let mut painter = Painter::new(false);
     let bytes = String::from_utf8(painter.frame(frame, cursor).to_vec()).expect("text");
     for forbidden in ["\u{1b}]", "\u{1b}P", "\u{7}", "\u{0}", "\u{202e}", "?1049", "[5m", "[8m"] {
         assert!(!bytes.contains(forbidden), "{forbidden:?}");
     }
-    for text in ["title", "cleared", "left", "blinkshides", "six", "abc", "xxxx"] {
+    for text in ["title", "cleared", "left", "blinkshides", "six", "a<U+202E>bc", "xxxx"] {
         sim.shows(text);
     }
 }
@@ -145,7 +146,7 @@ fn a_flood_is_bounded() {
         let records = (0..1000).map(|at| record(block * 1000 + at, "2026-11-23T14:25:02Z", &line));
         sim.update(0, Update::Log { id: "ps".to_owned(), records: records.collect() });
     }
-    sim.shows("older lines dropped");
+    sim.shows("FOLLOW");
     let kept: usize = sim
         .model
         .screens
@@ -167,4 +168,115 @@ fn plain_lines_fill_the_screen_for_the_terminals_own_selection() {
     assert_eq!(screen.lines().count(), 24);
     sim.keys("Esc");
     sim.shows("ps stdout+stderr");
+}
+
+/// The pages that were asked for: part, ids, number.
+fn pages(sim: &Sim) -> Vec<(Part, Vec<String>, u64)> {
+    let pages = sim.asked.iter().filter_map(|request| match &request.ask {
+        Ask::Page { number, ids, part, .. } => Some((part.clone(), ids.clone(), *number)),
+        _ => None,
+    });
+    pages.collect()
+}
+
+#[test]
+fn scrolling_up_reads_older_lines_from_the_engine() {
+    let mut sim = Sim::live(80, 24);
+    sim.keys("j l");
+    sim.logs(0, "ps", 1000, 60);
+    assert!(pages(&sim).is_empty(), "nothing is asked for while one reads the end");
+    sim.keys("g");
+    sim.shows("reading older lines");
+    let (part, ids, number) = pages(&sim).pop().expect("older lines are asked for");
+    assert!(matches!(part, Part::Until(_)) && ids == ["ps"]);
+    sim.keys("k k");
+    assert_eq!(pages(&sim).len(), 1, "one at a time");
+    let older = (990..1000).map(|seq| record(seq, "2026-11-23T14:00:00Z", &format!("old {seq}")));
+    let logs = vec![("ps".to_owned(), older.collect())];
+    sim.news(0, News::Page { number, page: Ok(Page { logs, last: true }) });
+    sim.shows_not("old 999");
+    sim.keys("k");
+    sim.shows("old 999");
+    sim.keys("g / n o w h e r e Enter");
+    sim.shows("old 990");
+    sim.shows("first line");
+    sim.shows("\"nowhere\" is not found below");
+    // A page for a screen that was left is nobody's.
+    sim.keys("Esc");
+    sim.news(0, News::Page { number: 4711, page: Err("gone".to_owned()) });
+    sim.shows_not("were not read");
+}
+
+#[test]
+fn a_time_that_is_not_held_is_gone_to_when_its_lines_have_come() {
+    let mut sim = Sim::live(80, 24);
+    sim.keys("j l");
+    sim.logs(0, "ps", 1000, 60);
+    sim.keys("T");
+    sim.type_text("12:30");
+    sim.keys("Enter");
+    let (part, _, number) = pages(&sim).pop().expect("lines since then are asked for");
+    assert_eq!(part, Part::Since("2026-11-23T12:30:00Z".to_owned()));
+    sim.shows("going there");
+    let then = (10..60).map(|seq| record(seq, "2026-11-23T12:30:07Z", &format!("then {seq}")));
+    let logs = vec![("ps".to_owned(), then.collect())];
+    sim.news(0, News::Page { number, page: Ok(Page { logs, last: false }) });
+    sim.shows("then 10");
+    sim.shows("PAUSED");
+    // Back at the end, the stream is asked for anew.
+    sim.asked.clear();
+    sim.keys("G");
+    sim.shows("FOLLOW");
+    let wish = sim.asked.iter().find_map(|request| match &request.ask {
+        Ask::Logs { wanted } => wanted.iter().find(|wish| wish.id == "ps").cloned(),
+        _ => None,
+    });
+    assert_eq!(wish.map(|wish| wish.after), Some(None));
+    // What cannot be read is said.
+    sim.keys("T");
+    sim.type_text("-3h");
+    sim.keys("Enter");
+    let (_, _, number) = pages(&sim).pop().expect("asked");
+    sim.news(0, News::Page { number, page: Err("connection refused".to_owned()) });
+    sim.shows("ps: older lines were not read: connection refused");
+}
+
+#[test]
+fn no_character_moves_the_columns_behind_it() {
+    let mut sim = Sim::live(80, 24);
+    sim.keys("j l");
+    let hostile = [
+        "\u{202e}txt.exe\u{202c} |",
+        "e\u{301}e\u{301} |",
+        "\u{301}\u{301} |",
+        "日本語 |",
+        "👩\u{200d}👩\u{200d}👧 |",
+        "❤\u{fe0f} |",
+        "🇩🇪 👍🏽 |",
+        "a\u{200b}\u{200b}b |",
+        "\u{3164}hidden |",
+        "\u{1b}[8mconcealed\u{1b}[0m |",
+    ];
+    let at = "2026-11-23T14:30:00Z";
+    let records = (1..).zip(hostile).map(|(seq, text)| record(seq, at, text)).collect();
+    sim.update(0, Update::Log { id: "ps".to_owned(), records });
+    let (frame, cursor) = sim.frame();
+    let bytes = Painter::new(false).frame(frame.clone(), cursor).to_vec();
+    let size = |size| std::num::NonZero::new(size).expect("not zero");
+    let mut terminal = vt100::Parser::new(size(24), size(80), 0);
+    terminal.process(&bytes);
+    for seen in
+        ["<U+202E>txt.exe<U+202C> |", "a<U+200B><U+200B>b |", "<U+3164>hidden |", "concealed |"]
+    {
+        assert!(terminal.screen().contents().contains(seen), "{}", terminal.screen().contents());
+    }
+    // The bar stands in the column that the console meant, whatever was before it.
+    for row in frame.area.rows() {
+        for x in row.left()..row.right() {
+            if frame[(x, row.y)].symbol() == "|" {
+                let cell = terminal.screen().cell(row.y, x).expect("on the screen");
+                assert_eq!(cell.contents(), "|", "row {}", row.y);
+            }
+        }
+    }
 }

@@ -2,8 +2,6 @@
 
 mod budgets;
 mod demo;
-#[cfg(unix)]
-mod frames;
 mod links;
 mod logs;
 mod prompts;

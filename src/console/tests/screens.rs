@@ -3,7 +3,7 @@
 use super::demo::{self, Sim};
 use crate::{
     console::feed::News,
-    wire::{History, HistoryPoint},
+    wire::{ComponentState, History, HistoryPoint},
 };
 
 #[test]
@@ -84,7 +84,11 @@ fn an_hour_of_history_is_asked_for_and_drawn() {
             .map(|at| HistoryPoint {
                 cpu_percent: (at % 20 != 0).then(|| f64::from(at % 60) * 3.0),
                 memory_bytes: Some(u64::from(400 + at * 3) << 20),
-                state: None,
+                state: (at > 5).then_some(match at {
+                    20..24 => ComponentState::Failed,
+                    24..28 => ComponentState::Backoff,
+                    _ => ComponentState::Running,
+                }),
             })
             .collect(),
     };

@@ -30,12 +30,12 @@ pub(super) fn act(model: &mut Model, action: Action) {
                 view.follow();
             }
         }
-        Action::WindowHead => view.to_top(),
-        Action::Window1m => view.to_time(minutes(1)),
-        Action::Window5m => view.to_time(minutes(5)),
-        Action::Window15m => view.to_time(minutes(15)),
-        Action::Window30m => view.to_time(minutes(30)),
-        Action::Window1h => view.to_time(minutes(60)),
+        Action::WindowHead => view.go_to(0),
+        Action::Window1m => view.go_to(minutes(1)),
+        Action::Window5m => view.go_to(minutes(5)),
+        Action::Window15m => view.go_to(minutes(15)),
+        Action::Window30m => view.go_to(minutes(30)),
+        Action::Window1h => view.go_to(minutes(60)),
         Action::Search => field = Some((Purpose::Search { back: false }, String::new())),
         Action::SearchBack => field = Some((Purpose::Search { back: true }, String::new())),
         Action::Keep => {
@@ -52,8 +52,8 @@ pub(super) fn act(model: &mut Model, action: Action) {
             match view.search.clone() {
                 Some(pattern) => {
                     if !view.find(back, height, width, |line| pattern.matches(line)) {
-                        let way = if back { "above" } else { "below" };
-                        told = Some(format!("\"{}\" is not found {way}", pattern.text));
+                        let what = format!("\"{}\" is not found", pattern.text);
+                        told = Some(nowhere(&what, view, back));
                     }
                 }
                 None => told = Some("nothing to search for yet: / searches".to_owned()),
@@ -62,8 +62,7 @@ pub(super) fn act(model: &mut Model, action: Action) {
         Action::NextError | Action::PreviousError => {
             let back = action == Action::PreviousError || view.follows();
             if !view.find(back, height, width, |line| line.error) {
-                let way = if back { "above" } else { "below" };
-                told = Some(format!("no error {way}"));
+                told = Some(nowhere("no error", view, back));
             }
         }
         Action::Wrap => {
@@ -110,11 +109,25 @@ pub(super) fn search(model: &mut Model, text: &str, back: bool) -> Result<(), St
     // Searched from the end, there is nothing further down: look above.
     let up = back || view.follows();
     if !view.find(up, height, width, |line| pattern.matches(line)) {
-        let text =
-            format!("\"{}\" is not found {}", pattern.text, if up { "above" } else { "below" });
+        let text = nowhere(&format!("\"{}\" is not found", pattern.text), view, up);
         model.toast(Severity::Info, text);
     }
     Ok(())
+}
+
+/// What was not found, and where that was looked for: what is held is not all there is.
+fn nowhere(what: &str, view: &LogView, above: bool) -> String {
+    let count = view.lines().len();
+    match (above, view.begins, view.joined) {
+        (true, true, _) => format!("{what} above, up to the first line that is kept"),
+        (true, false, _) => {
+            format!("{what} above in the {count} lines here - g goes on to older ones")
+        }
+        (false, _, true) => format!("{what} below"),
+        (false, _, false) => {
+            format!("{what} below in the {count} lines here - PgDn goes on to newer ones")
+        }
+    }
 }
 
 pub(super) fn keep(model: &mut Model, text: &str) -> Result<(), String> {
@@ -129,23 +142,27 @@ pub(super) fn keep(model: &mut Model, text: &str) -> Result<(), String> {
 pub(super) fn jump(model: &mut Model, text: &str) -> Result<(), String> {
     let now = model.now.wall;
     let zone = model.settings.zone.clone();
+    // The ends that the table knows, for those that are further back than the lines here.
+    let targets = model.targets();
+    let ended = targets.iter().filter_map(|key| {
+        let exit = model.facts.rows.get(key)?.status.last_exit.as_ref()?;
+        exit.at.parse::<Timestamp>().ok()
+    });
+    let ended = ended.max();
     let Some(view) = log(model) else { return Ok(()) };
     if text == "last-exit" {
-        let exit = view.last_exit().ok_or("no exit in the lines that are here")?;
-        view.to_line(exit);
+        match (view.last_exit(), ended) {
+            (Some(exit), _) => view.to_line(exit),
+            // A second before, so that the last words are in view.
+            (None, Some(at)) => view.go_to(at.as_millisecond() - 1000),
+            (None, None) => return Err("no end of it is known".to_owned()),
+        }
         return Ok(());
     }
     let at = time(text, now, &zone).ok_or_else(|| {
         format!("\"{text}\" is no time: expected 14:02, 14:02:31, -10m, -2h or last-exit")
     })?;
-    view.to_time(at.as_millisecond());
-    let oldest = view.lines().front().map(|line| line.id.at);
-    if oldest.is_some_and(|oldest| oldest > at.as_millisecond()) {
-        model.toast(
-            Severity::Info,
-            "that is older than the lines that are kept: this is the oldest",
-        );
-    }
+    view.go_to(at.as_millisecond());
     Ok(())
 }
 

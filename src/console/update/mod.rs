@@ -15,7 +15,7 @@ use super::{
     key::Key,
     model::{Model, Now, Urgency},
 };
-use crate::wire::Severity;
+use crate::wire::{Severity, TraceRecord};
 
 #[derive(Debug, Clone)]
 pub enum Message {
@@ -62,6 +62,11 @@ pub enum Effect {
     /// Draw every cell anew.
     Redraw,
     SupervisorLog(LogMove),
+    /// To the store of the Supervisor's log; `host` where there are several.
+    Keep {
+        host: Option<String>,
+        records: Vec<TraceRecord>,
+    },
     Leave(Leave),
 }
 
@@ -105,7 +110,7 @@ pub fn update(model: &mut Model, message: Message, now: Now) -> Vec<Effect> {
             model.size = (width, height);
             model.wants(Urgency::Now);
         }
-        Message::News(incoming) => news::take(model, incoming),
+        Message::News(incoming) => news::take(model, incoming, &mut effects),
         Message::Tick => model.wants(Urgency::Numbers),
         Message::Done { what, error: None } => model.toast(Severity::Info, what),
         Message::Done { what, error: Some(why) } => {

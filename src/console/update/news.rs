@@ -1,17 +1,17 @@
 //! What the hosts tell.
 
+use super::Effect;
 use crate::{
     console::{
-        feed::{Answer, HostIndex, Incoming, Link, News},
-        model::{LinkState, Model, Range, Row, RowKey, Screen, Urgency},
+        feed::{Answer, HostIndex, Incoming, Link, News, Page},
+        model::{LinkState, Model, Paged, Range, Row, RowKey, Screen, Urgency},
     },
     wire::{
-        ComponentStatus, EventRecord, LogEntry, LogRecord, Sample, Severity, Snapshot, Update,
-        UpdateMessage,
+        ComponentStatus, EventRecord, LogRecord, Sample, Severity, Snapshot, Update, UpdateMessage,
     },
 };
 
-pub(super) fn take(model: &mut Model, incoming: Incoming) {
+pub(super) fn take(model: &mut Model, incoming: Incoming, effects: &mut Vec<Effect>) {
     let host = incoming.host;
     if usize::from(host) >= model.facts.hosts.len() {
         return;
@@ -20,6 +20,12 @@ pub(super) fn take(model: &mut Model, incoming: Incoming) {
         News::Link(link) => self::link(model, host, link),
         News::Update(message) => update(model, host, message),
         News::Answer { number, answer } => self::answer(model, number, answer),
+        News::SupervisorLog(records) => {
+            let name = || model.facts.hosts[usize::from(host)].name.clone();
+            effects.push(Effect::Keep { host: model.many_hosts().then(name), records });
+            model.wants(Urgency::Lines);
+        }
+        News::Page { number, page } => self::page(model, host, number, page),
         News::Explanation(explanation) => {
             let key = RowKey::new(host, &explanation.status.id);
             if let Some(row) = model.facts.rows.get_mut(&key) {
@@ -110,17 +116,12 @@ fn update(model: &mut Model, host: HostIndex, message: UpdateMessage) {
         Update::Event { event } => self::event(model, host, event),
         Update::Log { id, records } => log(model, &RowKey::new(host, &id), &records),
         Update::Gap { missed } => {
-            for (key, view) in views(model, host) {
-                // The hole is where it happened: after the newest line that is known.
-                let seq = view.newest(&key).unwrap_or(0);
-                // A moment later, so that it stands behind that line and hides none.
-                let at = view.lines().back().map_or(0, |line| line.id.at.saturating_add(1));
-                let at = jiff::Timestamp::from_millisecond(at).unwrap_or_default().to_string();
-                let entry = LogEntry::Dropped { lines: missed };
-                view.take(&key, &[LogRecord { seq, at, entry }]);
-            }
+            // A snapshot follows, so nothing on the screen is wrong. Logs come another way.
             let name = model.facts.hosts[usize::from(host)].name.clone();
-            model.toast(Severity::Warning, format!("{name}: {missed} messages were missed"));
+            let text = format!(
+                "{name}: {missed} updates were missed, the state is shown anew - e has the events"
+            );
+            model.toast(Severity::Warning, text);
         }
     }
 }
@@ -179,6 +180,7 @@ fn current(model: &mut Model, host: HostIndex) -> bool {
     // Another connection knows nothing of what the one before was asked for.
     model.log_wishes[usize::from(host)].clear();
     model.asked_details = None;
+    model.asked_history = None;
     returned
 }
 
@@ -264,18 +266,21 @@ fn log(model: &mut Model, key: &RowKey, records: &[LogRecord]) {
     }
 }
 
-/// Every log that is shown of a host, with its component.
-fn views(model: &mut Model, host: HostIndex) -> Vec<(RowKey, &mut crate::console::model::LogView)> {
+/// A piece of the past, for the view that asked for it, if that is still there.
+fn page(model: &mut Model, host: HostIndex, number: u64, page: Result<Page, String>) {
     let screens = model.screens.iter_mut().filter_map(|screen| match screen {
         Screen::Logs(view) => Some(&mut **view),
         _ => None,
     });
-    let all = model.preview.view.iter_mut().chain(screens);
-    all.filter_map(|view| {
-        let key = view.keys.iter().find(|key| key.host == host).cloned()?;
-        Some((key, view))
-    })
-    .collect()
+    let mut all = model.preview.view.iter_mut().chain(screens);
+    let asked = all.find(|view| view.paging.as_ref().is_some_and(|paging| paging.number == number));
+    let Some(view) = asked else { return };
+    if let Paged::Failed(why) = view.take_page(host, page) {
+        let names: Vec<&str> = view.keys.iter().map(|key| &*key.id).take(3).collect();
+        let text = format!("{}: older lines were not read: {why}", names.join(" "));
+        model.toast(Severity::Warning, text);
+    }
+    model.wants(Urgency::Now);
 }
 
 fn answer(model: &mut Model, number: u64, answer: Answer) {

@@ -1,13 +1,16 @@
 //! After every message: what follows from the new state of things.
 
-use std::time::Duration;
+use std::{collections::BTreeMap, time::Duration};
 
 use super::{Effect, command, confirm};
 use crate::{
     console::{
         feed::{Ask, HostIndex, LogWish, Request},
         layout,
-        model::{LogView, Model, Overlay, PANE_BYTES, Range, RowKey, Screen, Tab, Urgency},
+        model::{
+            LinkState, LogView, Model, Overlay, PANE_BYTES, Paging, Pane, Range, RowKey, Screen,
+            Tab, Urgency,
+        },
     },
     wire::Severity,
 };
@@ -17,6 +20,9 @@ const REST: Duration = Duration::from_millis(150);
 
 /// Details are asked for again after so long.
 const STALE_DETAILS: Duration = Duration::from_secs(5);
+
+/// How often a chart of a short time is brought up to date.
+const ADVANCE: Duration = Duration::from_secs(5);
 
 /// Entries that a log screen asks for at first, and the pane below the table.
 const SCREEN_TAIL: u32 = 5000;
@@ -45,7 +51,9 @@ pub(super) fn settle(model: &mut Model, sort_now: bool, effects: &mut Vec<Effect
         model.wants(Urgency::Now);
     }
     preview(model);
+    ask_for_page(model, effects);
     wish_for_logs(model, effects);
+    wish_for_supervisor_log(model, effects);
     ask_for_details(model, effects);
 }
 
@@ -99,6 +107,43 @@ fn preview(model: &mut Model) {
     }
 }
 
+/// Asks for the piece of the past that the log under the reader's eyes calls for.
+fn ask_for_page(model: &mut Model, effects: &mut Vec<Effect>) {
+    let pane = layout::log_pane(model);
+    let in_pane = model.focus == Pane::Log;
+    let (height, width) = match model.screen() {
+        Screen::Logs(view) => layout::log_screen(model, view),
+        _ => pane,
+    };
+    let hosts = &model.facts.hosts;
+    let view = match model.screens.last_mut() {
+        Some(Screen::Logs(view)) => Some(&mut **view),
+        Some(Screen::Components) if in_pane => model.preview.view.as_mut(),
+        _ => None,
+    };
+    let Some(view) = view else { return };
+    let Some(part) = view.wants_page(height, width) else { return };
+    let mut ids: BTreeMap<HostIndex, Vec<String>> = BTreeMap::new();
+    for key in &view.keys {
+        let live =
+            hosts.get(usize::from(key.host)).is_some_and(|host| host.link == LinkState::Live);
+        // While one is lost the others are not read on: there would be holes.
+        if !live {
+            return;
+        }
+        ids.entry(key.host).or_default().push(key.id.to_string());
+    }
+    let number = model.next_number;
+    model.next_number += 1;
+    let most = view.page_entries();
+    view.paging = Some(Paging::new(number, part.clone(), ids.keys().copied().collect()));
+    for (host, ids) in ids {
+        let ask = Ask::Page { number, ids, part: part.clone(), most };
+        effects.push(Effect::Ask(Request { host, ask }));
+    }
+    model.wants(Urgency::Lines);
+}
+
 /// Asks each host for the logs on its screen, where that differs from the last wish.
 fn wish_for_logs(model: &mut Model, effects: &mut Vec<Effect>) {
     for index in 0..model.facts.hosts.len() {
@@ -107,7 +152,9 @@ fn wish_for_logs(model: &mut Model, effects: &mut Vec<Effect>) {
         // How far each log has come meanwhile makes it no other wish.
         let same = |(old, new): (&LogWish, &LogWish)| (&old.id, old.tail) == (&new.id, new.tail);
         let before = &model.log_wishes[index];
-        if before.len() == wanted.len() && before.iter().zip(&wanted).all(same) {
+        let again = views(model)
+            .any(|(view, _)| view.rewish && view.keys.iter().any(|key| key.host == host));
+        if !again && before.len() == wanted.len() && before.iter().zip(&wanted).all(same) {
             continue;
         }
         for wish in &mut wanted {
@@ -115,6 +162,27 @@ fn wish_for_logs(model: &mut Model, effects: &mut Vec<Effect>) {
         }
         model.log_wishes[index].clone_from(&wanted);
         effects.push(Effect::Ask(Request { host, ask: Ask::Logs { wanted } }));
+    }
+    for screen in &mut model.screens {
+        if let Screen::Logs(view) = screen {
+            view.rewish = false;
+        }
+    }
+    if let Some(view) = &mut model.preview.view {
+        view.rewish = false;
+    }
+}
+
+/// Where the engine is another process, its own log is asked for while a screen shows it. Where
+/// it is in this one, its events come by themselves.
+fn wish_for_supervisor_log(model: &mut Model, effects: &mut Vec<Effect>) {
+    let shown = model.screens.iter().any(|screen| matches!(screen, Screen::SupervisorLog { .. }));
+    let wanted = shown && !model.settings.embedded;
+    if wanted != model.supervisor_log {
+        model.supervisor_log = wanted;
+        let hosts = 0..u16::try_from(model.facts.hosts.len()).unwrap_or(u16::MAX);
+        let ask = |host| Request { host, ask: Ask::SupervisorLog { wanted } };
+        effects.extend(hosts.map(|host| Effect::Ask(ask(host))));
     }
 }
 
@@ -143,7 +211,7 @@ fn wanted_logs(model: &Model, host: HostIndex) -> Vec<LogWish> {
 /// What every view of a log has; none where one of them has nothing yet.
 fn known(model: &Model, key: &RowKey) -> Option<u64> {
     let of_key = views(model).filter(|(view, _)| view.keys.contains(key));
-    let newest: Option<Vec<u64>> = of_key.map(|(view, _)| view.newest(key)).collect();
+    let newest: Option<Vec<u64>> = of_key.map(|(view, _)| view.reached(key)).collect();
     newest?.into_iter().min()
 }
 
@@ -170,14 +238,27 @@ fn ask_for_details(model: &mut Model, effects: &mut Vec<Effect>) {
         ask(Ask::Details { id: key.id.to_string() });
         model.asked_details = Some((key.clone(), run, now));
     }
-    let points = u32::from(model.size.0).clamp(60, 240);
-    let Some(Screen::Details(details)) = model.screens.last_mut() else { return };
-    let range = details.range;
-    // A chart of an hour moves a column a minute; it is asked for as often as it can move.
-    let renewed = range.duration() / 60;
-    let known = details.asked_range.is_some_and(|(of, at)| of == range && now.since(at) < renewed);
-    if details.tab == Tab::Charts && range != Range::TwoMinutes && !known {
-        details.asked_range = Some((range, now));
-        ask(Ask::History { id: key.id.to_string(), range: range.duration(), points });
+    if model.frozen.is_some() {
+        return;
+    }
+    let range = match model.screen() {
+        Screen::Details(details) if details.tab == Tab::Charts => details.range,
+        Screen::Components => Range::TwoMinutes,
+        _ => return,
+    };
+    // A chart advances every five seconds at most: in between it stands still and costs nothing.
+    let renewed = (range.duration() / 240).clamp(ADVANCE, Duration::from_mins(1));
+    let known = model
+        .asked_history
+        .as_ref()
+        .is_some_and(|(of, asked, at)| *of == key && *asked == range && now.since(*at) < renewed);
+    if !known {
+        let columns = u64::from(model.size.0.saturating_sub(8).clamp(40, 240));
+        let steps = range.duration().as_secs() / ADVANCE.as_secs();
+        let points = u32::try_from(columns.min(steps)).unwrap_or(u32::MAX);
+        let id = key.id.to_string();
+        let ask = Ask::History { id, range: range.duration(), points };
+        effects.push(Effect::Ask(Request { host: key.host, ask }));
+        model.asked_history = Some((key, range, now));
     }
 }

@@ -1,5 +1,7 @@
 //! Numbers over time, in cells of eight heights.
 
+use std::ops::Range;
+
 use ratatui::{buffer::Buffer, layout::Rect};
 
 use super::{Skin, put};
@@ -55,18 +57,23 @@ fn spread(points: &[Option<f64>], width: usize) -> Vec<Option<f64>> {
     if count == 0 {
         return vec![None; width];
     }
-    let column = |x: usize| {
+    let highest = |range: Range<usize>| points[range].iter().flatten().copied().reduce(f64::max);
+    columns(count, width).map(highest).collect()
+}
+
+/// Which of `count` points each of `width` columns stands for.
+pub fn columns(count: usize, width: usize) -> impl Iterator<Item = Range<usize>> {
+    let width = if count == 0 { 0 } else { width };
+    (0..width).map(move |x| {
         let from = x * count / width;
-        let to = ((x + 1) * count / width).max(from + 1).min(count);
-        points[from..to].iter().flatten().copied().reduce(f64::max)
-    };
-    (0..width).map(column).collect()
+        from..((x + 1) * count / width).max(from + 1).min(count)
+    })
 }
 
 /// A round number above the highest value, for the scale.
 pub fn ceiling(points: &[Option<f64>], least: f64) -> f64 {
     let highest = points.iter().flatten().fold(least, |top, value| top.max(*value));
-    let mut step = 1.0;
+    let mut step = 0.1;
     while step * 10.0 <= highest {
         step *= 10.0;
     }

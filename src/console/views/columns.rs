@@ -8,6 +8,7 @@ use crate::{
     console::{
         format,
         model::{Facts, Row, RowKey},
+        sanitize,
     },
     model::Moment,
     wire::{ComponentState, Health, Hold},
@@ -127,7 +128,7 @@ impl Column {
             C::Memory => "MEM",
             C::Restarts => "RST",
             C::LastExit => "LAST EXIT",
-            C::Sparkline => "CPU 2 MIN",
+            C::Sparkline => "CPU 1 MIN",
             C::Note => "NOTE",
         }
     }
@@ -153,8 +154,11 @@ pub fn cell(
         None => ("-".to_owned(), skin.dim()),
     };
     match column {
-        C::Name => (key.id.to_string(), plain),
-        C::Host => (facts.host(key.host).map_or_else(String::new, |host| host.name.clone()), plain),
+        C::Name => (sanitize::plain(&key.id), plain),
+        C::Host => {
+            let host = facts.host(key.host);
+            (host.map_or_else(String::new, |host| sanitize::plain(&host.name)), plain)
+        }
         C::State => {
             let style = skin.state(row, !facts.is_live(key)).1;
             if row.pending.is_some() {
@@ -198,7 +202,7 @@ pub fn cell(
 }
 
 fn held_for(hold: &Hold) -> String {
-    let reason = hold.reason.as_deref().map(crate::console::sanitize::plain);
+    let reason = hold.reason.as_deref().map(sanitize::plain);
     reason.map(|reason| format!(": {reason}")).unwrap_or_default()
 }
 
@@ -219,5 +223,5 @@ pub fn note(row: &Row, now: Moment) -> String {
     // What a check says that is content is no news.
     let failing = status.health == Health::Failing;
     let detail = reason.or(status.health_detail.as_deref().filter(|_| failing));
-    detail.map(crate::console::sanitize::plain).unwrap_or_default()
+    detail.map(sanitize::plain).unwrap_or_default()
 }

@@ -9,14 +9,14 @@ use ratatui::{
     text::{Line, Span},
 };
 
-use super::{Skin, events, info, paragraph, put, side};
+use super::{Skin, charts, events, info, paragraph, put};
 use crate::{
     console::{
         format,
         model::{Details, Model, Range, Row, RowKey, Scroll, Tab},
         sanitize,
     },
-    wire::ProcessInfo,
+    wire::{EventKind, EventRecord, ProcessInfo},
 };
 
 pub fn render(model: &Model, details: &Details, skin: Skin, area: Rect, buf: &mut Buffer) {
@@ -33,12 +33,21 @@ pub fn render(model: &Model, details: &Details, skin: Skin, area: Rect, buf: &mu
     let inner =
         Rect { y: area.y + 2.min(area.height), height: area.height.saturating_sub(2), ..area };
     if details.tab == Tab::Charts {
-        side::pair(model, &details.key, details.range, skin, inner, buf);
-        let choices: Vec<&str> = Range::ALL.iter().map(|range| range.title()).collect();
+        charts::render(model, &details.key, details.range, skin, inner, buf);
         let line = Rect { y: area.y + 1.min(area.height), height: 1, ..area };
         if line.y < area.bottom() {
-            let text = format!(" {}: - shorter, + longer", choices.join("  "));
-            put(buf, line, line.x + 1, &text, skin.dim());
+            let mut x = line.x + 1;
+            for range in Range::ALL {
+                let chosen = range == details.range;
+                let style = if chosen { skin.strong() } else { skin.dim() };
+                let text = if chosen {
+                    format!("[{}]", range.title())
+                } else {
+                    format!(" {} ", range.title())
+                };
+                x = put(buf, line, x, &text, style) + 1;
+            }
+            put(buf, line, x + 1, "- shorter  + longer", skin.dim());
         }
         return;
     }
@@ -58,37 +67,32 @@ pub fn lines(model: &Model, details: &Details, skin: Skin, width: usize) -> Vec<
         Tab::Events => own_events(model, key, skin),
         Tab::Environment => environment(row, skin, width),
         Tab::Dependencies => dependencies(model, key, row, skin),
-        Tab::Processes => processes(row, skin),
+        Tab::Processes => processes(row, skin, width),
     }
-}
-
-/// CPU and memory of a range: the console's own samples for two minutes, else the engine's.
-pub fn points(row: &Row, range: Range) -> (Vec<Option<f64>>, Vec<Option<f64>>) {
-    if range == Range::TwoMinutes {
-        let full = |mut points: Vec<Option<f64>>| {
-            // Young series stand at the right, where now is.
-            let missing = 23_usize.saturating_sub(points.len());
-            points.splice(0..0, std::iter::repeat_n(None, missing));
-            points
-        };
-        return (full(row.cpu.finished()), full(row.memory.finished()));
-    }
-    let Some(history) = row.histories.get(&range) else { return (Vec::new(), Vec::new()) };
-    let cpu = history.points.iter().map(|point| point.cpu_percent).collect();
-    #[expect(clippy::cast_precision_loss, reason = "a chart has some dozen steps")]
-    let memory =
-        history.points.iter().map(|point| point.memory_bytes.map(|bytes| bytes as f64)).collect();
-    (cpu, memory)
 }
 
 fn own_events(model: &Model, key: &RowKey, skin: Skin) -> Vec<Line<'static>> {
     let facts = model.seen();
-    let own = facts.events.iter().rev().filter(|(host, event)| {
-        *host == Some(key.host) && event.component.as_deref() == Some(&*key.id)
-    });
+    let own = facts
+        .events
+        .iter()
+        .rev()
+        .filter(|(host, event)| *host == Some(key.host) && concerns(event, &key.id));
     let lines: Vec<Line<'static>> =
         own.map(|(_, event)| events::line(model, None, event, false, skin)).collect();
     if lines.is_empty() { vec![waiting("no events yet", skin)] } else { lines }
+}
+
+/// Whether an event is about this component: alone, or among those of a command.
+fn concerns(event: &EventRecord, id: &str) -> bool {
+    match &event.component {
+        Some(component) => component == id,
+        None if event.kind == EventKind::Command => {
+            let names = event.text.split_once(": ").map_or("", |(_, names)| names);
+            names.split(' ').any(|name| name == id) || names.ends_with(" components")
+        }
+        None => false,
+    }
 }
 
 /// Names that give a secret away, whatever the engine thinks of them.
@@ -159,26 +163,30 @@ fn dependencies(model: &Model, key: &RowKey, row: &Row, skin: Skin) -> Vec<Line<
 }
 
 /// The tree, children indented below their parents.
-fn processes(row: &Row, skin: Skin) -> Vec<Line<'static>> {
+fn processes(row: &Row, skin: Skin, width: usize) -> Vec<Line<'static>> {
     let Some(details) = row.details.as_deref() else { return vec![waiting("asking", skin)] };
     if details.processes.is_empty() {
         return vec![waiting("no process lives", skin)];
     }
     let mut depths: BTreeMap<u32, usize> = BTreeMap::new();
-    let mut lines = vec![Line::styled("     PID  CPU%   MEM  COMMAND", skin.dim())];
+    let wide = width >= 60;
+    let more = if wide { "  THR    FD" } else { "" };
+    let mut lines = vec![Line::styled(format!("     PID  CPU%   MEM{more}  COMMAND"), skin.dim())];
     for process in &details.processes {
         let depth = depths.get(&process.parent).map_or(0, |depth| (depth + 1).min(12));
         depths.insert(process.pid, depth);
-        lines.push(Line::raw(process_line(process, depth)));
+        lines.push(Line::raw(process_line(process, depth, wide)));
     }
     lines
 }
 
-fn process_line(process: &ProcessInfo, depth: usize) -> String {
+fn process_line(process: &ProcessInfo, depth: usize, wide: bool) -> String {
     let cpu = process.cpu_percent.map_or_else(|| "-".to_owned(), format::cpu);
     let memory = process.memory_bytes.map_or_else(|| "-".to_owned(), format::bytes);
+    let files = process.open_files.map_or_else(|| "-".to_owned(), |count| count.to_string());
+    let more = if wide { format!("{:>5} {files:>5}", process.threads) } else { String::new() };
     let command = sanitize::plain(&process.command);
-    format!(" {:>7} {cpu:>5} {memory:>5}  {}{command}", process.pid, "  ".repeat(depth))
+    format!(" {:>7} {cpu:>5} {memory:>5}{more}  {}{command}", process.pid, "  ".repeat(depth))
 }
 
 fn waiting(text: &str, skin: Skin) -> Line<'static> {

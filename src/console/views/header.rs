@@ -7,9 +7,9 @@ use super::{Skin, put};
 use crate::{
     console::{
         format,
-        model::{Host, LinkState, Model, Screen},
+        model::{Host, LinkState, Model, Row, Screen},
     },
-    wire::ComponentState,
+    wire::{ComponentState, Health},
 };
 
 /// A piece of the line; those of a higher rank go first when there is no room.
@@ -144,6 +144,17 @@ fn totals(model: &Model, skin: Skin, pieces: &mut Vec<Piece>) {
         let count = count(state);
         if count > 0 {
             pieces.push(Piece { rank: 5, text: format!("{count} {state}"), style });
+        }
+    }
+    let failing = |row: &&Row| {
+        row.status.state == ComponentState::Running && row.status.health == Health::Failing
+    };
+    let failing = facts.rows.values().filter(failing).count();
+    let held = facts.rows.values().filter(|row| row.status.hold.is_some()).count();
+    for (count, word) in [(failing, "unhealthy"), (held, "held")] {
+        if count > 0 {
+            let text = format!("{count} {word}");
+            pieces.push(Piece { rank: 5, text, style: skin.warn() });
         }
     }
     let cpu: f64 = facts.rows.values().filter_map(|row| row.status.cpu_percent).sum();

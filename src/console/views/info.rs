@@ -1,5 +1,7 @@
 //! What is known of one component, as lines: on the details screen and at the side.
 
+use std::fmt::Write as _;
+
 use ratatui::{
     style::Style,
     text::{Line, Span},
@@ -71,10 +73,15 @@ pub fn lines(
     let detail = status.health_detail.as_deref().map_or(String::new(), |text| format!(": {text}"));
     add("health", format!("{health}{detail}"), style);
     if let Some(pid) = status.pid {
-        let more = match status.processes {
+        let mut more = match status.processes {
             0 | 1 => String::new(),
             many => format!(", {many} processes"),
         };
+        let tree = row.details.as_deref().map_or(&[][..], |details| &details.processes);
+        let threads: u32 = tree.iter().map(|process| process.threads).sum();
+        if threads > 1 {
+            let _never_fails = write!(more, ", {threads} threads");
+        }
         add("pid", format!("{pid}{more}"), plain);
     }
     if let Some(uptime) = row.uptime(at) {
@@ -104,6 +111,8 @@ pub fn lines(
         add("healthy when", details.health_check.clone().unwrap_or_default(), plain);
         add("restarted", details.restart_policy.clone(), plain);
         add("stopped by", details.stop_policy.clone(), plain);
+        add("limits", details.limits.join(", "), plain);
+        add("order", format!("priority {}", details.start_priority), plain);
         add("log file", details.log_file.clone(), plain);
     }
     if let Some(explanation) = explanation {

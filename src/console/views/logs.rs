@@ -10,6 +10,7 @@ use unicode_width::{UnicodeWidthChar, UnicodeWidthStr};
 
 use super::{Skin, Theme, columns, put, rule};
 use crate::console::{
+    feed::Part,
     format,
     model::{LineKind, LogLine, LogView, Model, Pane},
 };
@@ -28,7 +29,7 @@ pub fn pane(model: &Model, skin: Skin, area: Rect, buf: &mut Buffer) {
     let note = row.map(|row| columns::note(row, at)).unwrap_or_default();
     let title =
         if note.is_empty() { format!("{name} stdout+stderr") } else { format!("{name}: {note}") };
-    let (text, style) = position(view, skin);
+    let (text, style) = position(view, skin, size(below(area)));
     rule(buf, skin, area, &title, (&text, style), focus);
     lines(model, view, skin, below(area), buf);
 }
@@ -43,7 +44,7 @@ pub fn screen(model: &Model, view: &LogView, skin: Skin, area: Rect, buf: &mut B
     if let Some(search) = &view.search {
         title = format!("{title}  search /{}/", search.text);
     }
-    let (text, style) = position(view, skin);
+    let (text, style) = position(view, skin, size(below(area)));
     rule(buf, skin, area, &title, (&text, style), true);
     lines(model, view, skin, below(area), buf);
 }
@@ -60,18 +61,28 @@ pub fn plain(view: &LogView, skin: Skin, area: Rect, buf: &mut Buffer) {
     }
 }
 
+fn size(area: Rect) -> (usize, usize) {
+    (usize::from(area.height), usize::from(area.width))
+}
+
 fn below(area: Rect) -> Rect {
     Rect { y: area.y + 1.min(area.height), height: area.height.saturating_sub(1), ..area }
 }
 
 /// `FOLLOW`, or `PAUSED +37 new (G)`.
-fn position(view: &LogView, skin: Skin) -> (String, Style) {
-    let late = if view.begins_late() { "older lines dropped  " } else { "" };
+fn position(view: &LogView, skin: Skin, (height, width): (usize, usize)) -> (String, Style) {
     let side = if view.left > 0 { format!("+{} columns  ", view.left) } else { String::new() };
+    let place = match view.paging.as_ref().map(|paging| &paging.part) {
+        Some(Part::Until(_)) => "reading older lines  ",
+        Some(Part::Since(_)) => "going there  ",
+        Some(Part::After(_)) => "reading on  ",
+        None if view.is_at_beginning(height, width) => "first line  ",
+        None => "",
+    };
     match (view.follows(), view.unread) {
-        (true, _) => (format!("{late}{side}FOLLOW"), skin.ok()),
-        (false, 0) => (format!("{late}{side}PAUSED (G follows)"), skin.warn()),
-        (false, unread) => (format!("{late}{side}PAUSED +{unread} new (G)"), skin.warn()),
+        (true, _) => (format!("{place}{side}FOLLOW"), skin.ok()),
+        (false, 0) => (format!("{place}{side}PAUSED (G follows)"), skin.warn()),
+        (false, unread) => (format!("{place}{side}PAUSED +{unread} new (G)"), skin.warn()),
     }
 }
 

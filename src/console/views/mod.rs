@@ -2,6 +2,7 @@
 //! buffer; none changes anything, none knows what is elsewhere on the screen.
 
 mod chart;
+mod charts;
 mod columns;
 mod details;
 mod dialog;
@@ -132,8 +133,10 @@ fn select(area: Rect, buf: &mut Buffer) {
 fn rule(buf: &mut Buffer, skin: Skin, area: Rect, title: &str, right: (&str, Style), focus: bool) {
     use unicode_width::UnicodeWidthStr;
     let row = Rect { height: 1.min(area.height), ..area };
-    for x in row.left()..row.right() {
-        put(buf, row, x, skin.line(), skin.dim());
+    for position in row.positions() {
+        if let Some(cell) = buf.cell_mut(position) {
+            cell.set_symbol(skin.line()).set_style(skin.dim());
+        }
     }
     let style = if focus { skin.strong() } else { Style::new() };
     let room = usize::from(row.width).saturating_sub(right.0.width() + 4);

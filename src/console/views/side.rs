@@ -2,14 +2,11 @@
 
 use ratatui::{buffer::Buffer, layout::Rect, style::Style};
 
-use super::{Skin, chart, details, info, put, rule};
-use crate::console::model::{Model, Range, RowKey};
+use super::{Skin, charts, info, put, rule};
+use crate::console::model::{Model, Range};
 
 /// Rows of the charts below the facts.
 const CHARTS: u16 = 16;
-
-/// A chart's height with its title: higher tells no more, and costs bytes.
-const HIGHEST: u16 = 11;
 
 pub fn render(model: &Model, skin: Skin, area: Rect, buf: &mut Buffer) {
     for row in area.rows() {
@@ -27,40 +24,6 @@ pub fn render(model: &Model, skin: Skin, area: Rect, buf: &mut Buffer) {
     for (place, line) in facts.rows().zip(&lines) {
         buf.set_line(place.x, place.y, line, place.width);
     }
-    let charts = Rect { y: facts.bottom(), height: area.bottom() - facts.bottom(), ..area };
-    pair(model, key, Range::TwoMinutes, skin, charts, buf);
-}
-
-/// The charts of CPU and memory, one above the other.
-pub fn pair(model: &Model, key: &RowKey, range: Range, skin: Skin, area: Rect, buf: &mut Buffer) {
-    let Some(row) = model.seen().rows.get(key) else { return };
-    let (cpu, memory) = details::points(row, range);
-    let height = (area.height / 2).min(HIGHEST);
-    let upper = Rect { height, ..area };
-    let lower = Rect { y: upper.bottom(), ..upper };
-    let ceiling = chart::ceiling(&cpu, 100.0);
-    let now = row.status.cpu_percent.map(crate::console::format::cpu).unwrap_or_default();
-    titled(&format!("CPU {now}%"), &format!("{ceiling:.0}%"), range, skin, upper, buf);
-    chart::bars(&cpu, ceiling, skin, inner(upper), buf);
-    let ceiling = chart::ceiling(&memory, 1_048_576.0);
-    let now = row.status.memory_bytes.map(crate::console::format::bytes).unwrap_or_default();
-    #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "bytes for show")]
-    let top = crate::console::format::bytes(ceiling as u64);
-    titled(&format!("memory {now}"), &top, range, skin, lower, buf);
-    chart::bars(&memory, ceiling, skin, inner(lower), buf);
-}
-
-fn titled(title: &str, top: &str, range: Range, skin: Skin, area: Rect, buf: &mut Buffer) {
-    let right = format!("{}  top {top}", range.title());
-    rule(buf, skin, area, title, (&right, skin.dim()), false);
-}
-
-/// Below the title, with a column of air at both sides.
-fn inner(area: Rect) -> Rect {
-    Rect {
-        x: area.x + 1.min(area.width),
-        y: area.y + 1.min(area.height),
-        width: area.width.saturating_sub(2),
-        height: area.height.saturating_sub(1),
-    }
+    let below = Rect { y: facts.bottom(), height: area.bottom() - facts.bottom(), ..area };
+    charts::render(model, key, Range::TwoMinutes, skin, below, buf);
 }

@@ -80,10 +80,16 @@ impl Skin {
         if !status.enabled && status.state == ComponentState::Stopped {
             return (pick("⊘", "x"), self.dim());
         }
-        match status.state {
-            ComponentState::Running if status.health == Health::Failing => {
-                (pick("●", "*"), self.warn())
-            }
+        if status.state == ComponentState::Running && status.health == Health::Failing {
+            return (pick("●", "*"), self.warn());
+        }
+        self.glyph(status.state)
+    }
+
+    /// The glyph of a state and its style.
+    pub fn glyph(self, state: ComponentState) -> (&'static str, Style) {
+        let pick = |utf8, ascii| if self.ascii { ascii } else { utf8 };
+        match state {
             ComponentState::Running => (pick("●", "*"), self.ok()),
             ComponentState::Starting => (pick("◐", ">"), self.info()),
             ComponentState::Stopping => (pick("◑", "<"), self.info()),
@@ -122,6 +128,16 @@ impl Skin {
 
     pub fn bar(self) -> &'static str {
         if self.ascii { "|" } else { "│" }
+    }
+
+    /// The line beside a chart, where a number stands and elsewhere.
+    pub fn scale(self, labelled: bool) -> &'static str {
+        match (self.ascii, labelled) {
+            (true, true) => "+",
+            (true, false) => "|",
+            (false, true) => "┤",
+            (false, false) => "│",
+        }
     }
 
     /// Eight heights of a cell, the lowest first.

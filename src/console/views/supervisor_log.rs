@@ -1,9 +1,7 @@
 //! The Supervisor's own log, as tui-logger has captured it.
 
 use ratatui::{buffer::Buffer, layout::Rect, style::Style, widgets::Widget};
-use tui_logger::{
-    TuiLoggerLevelOutput, TuiLoggerSmartWidget, TuiLoggerWidget, TuiWidgetEvent, TuiWidgetState,
-};
+use tui_logger::{TuiLoggerSmartWidget, TuiLoggerWidget, TuiWidgetEvent, TuiWidgetState};
 
 use super::{Stage, rule};
 use crate::console::{model::Model, update::LogMove};
@@ -41,13 +39,9 @@ impl Position {
 
 pub fn render(model: &Model, targets: bool, stage: &Stage, area: Rect, buf: &mut Buffer) {
     let skin = stage.skin;
-    // An attached console is another process than the Supervisor: it says whose log this is.
-    let title = if model.settings.embedded {
-        "Supervisor's log"
-    } else {
-        "this console's own log (the Supervisor's: its log file)"
-    };
-    rule(buf, skin, area, title, ("PgUp PgDn, G end", skin.dim()), true);
+    let title = if model.many_hosts() { "the Supervisors' logs" } else { "the Supervisor's log" };
+    let hint = if targets { "t log, arrows choose" } else { "t targets, PgUp PgDn, G end" };
+    rule(buf, skin, area, title, (hint, skin.dim()), true);
     let inner =
         Rect { y: area.y + 1.min(area.height), height: area.height.saturating_sub(1), ..area };
     // tui-logger divides by the room that its borders leave.
@@ -62,9 +56,10 @@ pub fn render(model: &Model, targets: bool, stage: &Stage, area: Rect, buf: &mut
             .style_debug(skin.dim())
             .style_trace(skin.dim())
             .output_separator(' ')
-            .output_timestamp(Some("%H:%M:%S".to_owned()))
-            .output_level(Some(TuiLoggerLevelOutput::Abbreviated))
-            .output_target(true)
+            // Time, level and target stand in the text, as they are in the file.
+            .output_timestamp(None)
+            .output_level(None)
+            .output_target(false)
             .output_file(false)
             .output_line(false)
             .title_target(" targets ")
@@ -79,9 +74,10 @@ pub fn render(model: &Model, targets: bool, stage: &Stage, area: Rect, buf: &mut
             .style_debug(skin.dim())
             .style_trace(skin.dim())
             .output_separator(' ')
-            .output_timestamp(Some("%H:%M:%S".to_owned()))
-            .output_level(Some(TuiLoggerLevelOutput::Abbreviated))
-            .output_target(true)
+            // Time, level and target stand in the text, as they are in the file.
+            .output_timestamp(None)
+            .output_level(None)
+            .output_target(false)
             .output_file(false)
             .output_line(false)
             .state(&stage.supervisor_log.0)

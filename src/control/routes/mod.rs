@@ -3,18 +3,22 @@
 mod commands;
 mod events;
 mod logs;
+mod metrics;
 mod operations;
 mod probes;
 mod snapshots;
 mod stream;
+mod supervisor_logs;
 mod updates;
 
 pub(super) use commands::*;
 pub(super) use events::*;
 pub(super) use logs::*;
+pub(super) use metrics::*;
 pub(super) use operations::*;
 pub(super) use probes::*;
 pub(super) use snapshots::*;
+pub(super) use supervisor_logs::*;
 pub(super) use updates::*;
 
 use std::{future::Future, time::Duration};
@@ -72,7 +76,9 @@ pub(super) fn routes(handle: Handle) -> Router {
         .route("/v1/events", get(events))
         .route("/v1/logs", get(logs))
         .route("/v1/components/{id}/logs", get(component_logs))
+        .route("/v1/supervisor/logs", get(supervisor_logs))
         .route("/v1/reopen", post(reopen))
+        .route("/metrics", get(metrics))
         .route("/v1/openapi.json", get(description))
         .route("/healthz", get(health))
         .route("/readyz", get(ready))

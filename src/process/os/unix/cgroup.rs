@@ -17,6 +17,7 @@ use std::{
     },
     path::{Path, PathBuf},
     sync::OnceLock,
+    time::Duration,
 };
 
 use rustix::{
@@ -256,14 +257,24 @@ impl Leaf {
         Ok(())
     }
 
+    /// What all processes that ever were in it, and below, have used.
+    pub(super) fn cpu_time(&self) -> Option<Duration> {
+        Some(Duration::from_micros(self.number("cpu.stat", "usage_usec ")?))
+    }
+
     /// How many of its processes, and of those below, the out-of-memory killer took; none where
     /// the memory controller is not at work here.
     pub(super) fn oom_kills(&self) -> Option<u64> {
-        let events = self.open_file("memory.events", OFlags::RDONLY).ok()?;
+        self.number("memory.events", "oom_kill ")
+    }
+
+    /// What stands behind `key` in a file of lines.
+    fn number(&self, file: &str, key: &str) -> Option<u64> {
+        let file = self.open_file(file, OFlags::RDONLY).ok()?;
         let mut buffer = [0; 512];
-        let length = rustix::io::pread(events, &mut buffer, 0).ok()?;
+        let length = rustix::io::pread(file, &mut buffer, 0).ok()?;
         let text = std::str::from_utf8(buffer.get(..length)?).ok()?;
-        text.lines().find_map(|line| line.strip_prefix("oom_kill "))?.parse().ok()
+        text.lines().find_map(|line| line.strip_prefix(key))?.parse().ok()
     }
 
     fn open_file(&self, name: &str, flags: OFlags) -> io::Result<OwnedFd> {

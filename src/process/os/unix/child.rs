@@ -7,6 +7,7 @@ use std::{
         unix::fs::MetadataExt,
     },
     sync::atomic::{AtomicBool, Ordering},
+    time::Duration,
 };
 
 use rustix::{
@@ -15,7 +16,10 @@ use rustix::{
     process::{Pid, PidfdFlags, WaitId, WaitIdStatus, pidfd_open, pidfd_send_signal},
 };
 
-use super::{leaders, pidfd_info, stat::Stat};
+use super::{
+    leaders, pidfd_info,
+    stat::{Stat, TICKS_PER_SECOND},
+};
 use crate::{
     model::Exit,
     process::{Delivery, Signal},
@@ -68,6 +72,15 @@ impl Child {
             }
             Some(_) | None => Ok(None),
         }
+    }
+
+    /// CPU time of it and of those descendants that were waited for. To be asked before it is
+    /// reaped; zero when nothing is known any more.
+    pub fn used_with_descendants(&self) -> Duration {
+        let stat = Stat::of(self.pid).ok().flatten();
+        let ours = stat.filter(|stat| stat.start_time == self.start_time);
+        let ticks = ours.map_or(0, |stat| stat.ticks + stat.children_ticks);
+        Duration::from_millis(ticks * (1_000 / TICKS_PER_SECOND))
     }
 
     pub fn pid(&self) -> i32 {

@@ -6,6 +6,7 @@ use std::{
     os::fd::{BorrowedFd, OwnedFd},
     path::Path,
     sync::Arc,
+    time::Duration,
 };
 
 use super::{
@@ -203,6 +204,14 @@ impl Tree {
     pub fn folder(&self) -> Option<&Path> {
         match &self.members {
             Members::Cgroup(leaf, _) => Some(leaf.folder()),
+            Members::Descent(_) => None,
+        }
+    }
+
+    /// CPU time of all that ever was in it; none where nobody counts that by tree.
+    pub fn cpu_time(&self) -> Option<Duration> {
+        match &self.members {
+            Members::Cgroup(leaf, _) => leaf.cpu_time(),
             Members::Descent(_) => None,
         }
     }
