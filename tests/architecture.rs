@@ -57,8 +57,9 @@ const MAY_IMPORT: [(&str, &[&str]); 22] = [
     (
         "cli",
         &[
-            "registry", "plan", "process", "runtime", "control", "client", "console", "demo",
-            "guardian", "events",
+            // `logs` reads the files itself where no Supervisor runs.
+            "logs", "registry", "plan", "process", "runtime", "control", "client", "console",
+            "demo", "guardian", "events",
         ],
     ),
     // The binary calls the command line.
