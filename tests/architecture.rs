@@ -60,8 +60,9 @@ const MAY_IMPORT: [(&str, &[&str]); 23] = [
     (
         "cli",
         &[
-            "registry", "plan", "process", "runtime", "control", "client", "console", "demo",
-            "guardian", "events",
+            // `logs` reads the files itself where no Supervisor runs.
+            "logs", "registry", "plan", "process", "runtime", "control", "client", "console",
+            "demo", "guardian", "events",
         ],
     ),
     // The binary calls the command line.

@@ -12,6 +12,7 @@ mod follow;
 mod gone;
 mod hosts;
 mod loading;
+mod log_files;
 mod log_text;
 mod place;
 mod progress;

@@ -16,7 +16,8 @@ use super::{
     assemble::Assembler,
     clock::Calendar,
     daily::{Chunk, Daily, Outage, When, Written},
-    handle::{Notice, Shared},
+    forward::Forwarder,
+    handle::{AtomicCounters, Notice, Shared},
     index::Entry,
     line::{Mark, Piece, Source, Stream},
     merge::Merge,
@@ -60,6 +61,9 @@ pub(super) struct Intake {
     watch: Option<(RunId, Regex)>,
     /// Of the present outage.
     lost: Worth,
+    /// To the log daemon that the settings name.
+    forwarder: Option<Forwarder>,
+    run: Option<RunId>,
 }
 
 /// Where lines go that are whole: into memory, and to whoever waits for one.
@@ -69,6 +73,9 @@ struct Outlet<'a> {
     id: Option<&'a ComponentId>,
     notices: &'a mut VecDeque<Notice>,
     at: Timestamp,
+    forwarder: Option<&'a mut Forwarder>,
+    run: Option<RunId>,
+    counters: &'a AtomicCounters,
 }
 
 impl Tools {
@@ -97,6 +104,23 @@ impl Intake {
             run_begin,
             watch: None,
             lost: Worth::default(),
+            forwarder: None,
+            run: None,
+        }
+        .forwarding()
+    }
+
+    /// With a way to the log daemon that the settings name.
+    fn forwarding(mut self) -> Self {
+        self.set_forwarder();
+        self
+    }
+
+    fn set_forwarder(&mut self) {
+        let wanted = self.output.forward;
+        if self.forwarder.as_ref().map(Forwarder::kind) != wanted {
+            let id = self.id.as_ref();
+            self.forwarder = wanted.zip(id).map(|(kind, id)| Forwarder::new(kind, id));
         }
     }
 
@@ -113,6 +137,7 @@ impl Intake {
         }
         self.daily.set_max_size(output.max_size);
         self.output = output;
+        self.set_forwarder();
         tools.upkeep = true;
     }
 
@@ -187,8 +212,18 @@ impl Intake {
         notices: &'a mut VecDeque<Notice>,
         at: Timestamp,
     ) -> (&'a mut Assembler, Outlet<'a>) {
-        let Self { id, assembler, shared, watch, .. } = self;
-        (assembler, Outlet { ring: shared.ring(), watch, id: id.as_ref(), notices, at })
+        let Self { id, assembler, shared, watch, forwarder, run, .. } = self;
+        let outlet = Outlet {
+            ring: shared.ring(),
+            watch,
+            id: id.as_ref(),
+            notices,
+            at,
+            forwarder: forwarder.as_mut(),
+            run: *run,
+            counters: &shared.counters,
+        };
+        (assembler, outlet)
     }
 
     /// When an unfinished line is to be given out.
@@ -223,6 +258,7 @@ impl Intake {
 
     pub fn started(&mut self, at: Timestamp, run: RunId, pid: u32) {
         let text = format!("run {run} started, pid {pid}");
+        self.run = Some(run);
         let end = self.daily.remark(at, Some(Entry::Start { run: run.0, pid }));
         self.shared.ring().remark(at, end, Some(run), Mark::Started { pid }, &text);
     }
@@ -360,6 +396,7 @@ impl Intake {
             return;
         }
         let path = self.daily.path(tools.calendar.today(at));
+        self.shared.losing.store(written.failed.is_some(), Ordering::Release);
         if let Some(outage) = written.resumed {
             let Worth { bytes: lost_bytes, lines: lost_lines } = std::mem::take(&mut self.lost);
             let text = resumed_text(&outage, Worth { bytes: lost_bytes, lines: lost_lines });
@@ -393,6 +430,11 @@ impl Outlet<'_> {
     fn give(&mut self, stream: Stream, piece: Piece<'_>, position: u64) {
         if !piece.after_cut {
             self.ring.push(self.at, position, stream, piece.text, piece.end);
+            if let Some(forwarder) = &mut self.forwarder
+                && !forwarder.send(self.at, self.run, stream, piece.text, piece.end)
+            {
+                self.counters.not_forwarded.fetch_add(1, Ordering::Relaxed);
+            }
             self.notices.extend(matched(self.watch, self.id, piece.text));
         }
     }

@@ -32,6 +32,8 @@ pub(super) struct Keep {
     pub days: u32,
     /// The file that is written to counts; `None`: by days alone.
     pub files: Option<u32>,
+    /// Bytes of all files; `None`: however many.
+    pub bytes: Option<u64>,
     pub compress: bool,
 }
 
@@ -119,6 +121,7 @@ fn bring(keep: &Keep, mut parts: Vec<Part>, today: Date, cancel: &AtomicBool) {
     parts.sort_unstable();
     let oldest = today.checked_sub(i64::from(keep.days).days()).unwrap_or(Date::MIN);
     let surplus = keep.files.map_or(0, |files| parts.len().saturating_sub(files.max(1) as usize));
+    let surplus = surplus.max(keep.bytes.map_or(0, |bytes| too_large(&keep.names, &parts, bytes)));
     let is_current = |part: &Part| part.date >= today && part.number == Part::CURRENT;
     for (index, part) in parts.iter().enumerate() {
         if cancel.load(Ordering::Acquire) {
@@ -135,6 +138,18 @@ fn bring(keep: &Keep, mut parts: Vec<Part>, today: Date, cancel: &AtomicBool) {
             compress_part(&keep.names, *part, cancel);
         }
     }
+}
+
+/// How many of the oldest have to go so that the others are `most` bytes together. The newest
+/// stays however large it is.
+fn too_large(names: &Names, parts: &[Part], most: u64) -> usize {
+    let mut bytes = 0_u64;
+    let older = parts.iter().rposition(|part| {
+        let size = fs::metadata(names.path(*part)).map_or(0, |metadata| metadata.len());
+        bytes = bytes.saturating_add(size);
+        bytes > most
+    });
+    older.map_or(0, |last| (last + 1).min(parts.len().saturating_sub(1)))
 }
 
 fn remove(path: &Path) {
@@ -230,7 +245,7 @@ mod tests {
     const TODAY: Date = date(2026, 11, 22);
 
     fn keep(folder: &Path, base: &str, days: u32, files: Option<u32>, compress: bool) -> Keep {
-        Keep { names: Names::new(&folder.join(base)), days, files, compress }
+        Keep { names: Names::new(&folder.join(base)), days, files, bytes: None, compress }
     }
 
     fn folder_with(names: &[&str]) -> tempfile::TempDir {
@@ -335,5 +350,31 @@ mod tests {
         assert_eq!(stopped.map_err(|error| error.kind()), Err(io::ErrorKind::Interrupted));
         run(&[keep(folder.path(), "a.log", 99, None, false)]);
         assert_eq!(names(folder.path()), set(&["a-2026-11-21.log"]));
+    }
+
+    #[test]
+    fn the_newest_files_are_kept_by_their_size_together() {
+        let all = [
+            "a-2026-11-21.log",
+            "a-2026-11-22.001.log",
+            "a-2026-11-22.002.log",
+            "a-2026-11-22.log",
+        ];
+        let size = "text of a-2026-11-22.001.log\n".len() as u64;
+        for (bytes, kept) in [(1, 1), (3 * size, 3), (1_000, 4)] {
+            let folder = folder_with(&all);
+            fs::create_dir(folder.path().join(".index")).expect("made");
+            let index = folder.path().join(".index/a-2026-11-21.log.idx");
+            fs::write(&index, "").expect("written");
+            let keep = Keep { bytes: Some(bytes), ..keep(folder.path(), "a.log", 99, None, false) };
+            pass(&[keep], TODAY, &AtomicBool::new(false));
+            let left: BTreeSet<String> =
+                names(folder.path()).into_iter().filter(|name| name != ".index").collect();
+            let expected: BTreeSet<String> =
+                all[all.len() - kept..].iter().map(|name| (*name).to_owned()).collect();
+            assert_eq!(left, expected, "{bytes}");
+            // The index goes with its file.
+            assert_eq!(index.exists(), kept == all.len(), "{bytes}");
+        }
     }
 }

@@ -29,6 +29,7 @@
 mod assemble;
 mod clock;
 mod daily;
+mod forward;
 mod gzip;
 mod handle;
 mod index;

@@ -430,6 +430,7 @@ impl Worker {
             names: intake.daily().names().clone(),
             days: intake.output.keep_days,
             files: intake.output.keep_files,
+            bytes: intake.output.keep_size,
             compress: intake.output.compress,
         });
         self.janitor.start(keeps.collect(), today);
@@ -544,6 +545,8 @@ fn trace_output(log: PathBuf, keep_days: u32) -> Output {
         max_size: TRACE_MAX_SIZE,
         keep_days,
         keep_files: None,
+        keep_size: None,
+        forward: None,
         compress: false,
     }
 }

@@ -24,6 +24,7 @@ mod latency;
 mod launch;
 mod limits;
 mod metrics;
+mod logs;
 mod order;
 mod output;
 mod ownership;

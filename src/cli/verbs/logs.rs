@@ -9,6 +9,7 @@ use crate::{
     cli::{
         Context,
         exit::{Exit, Failure},
+        log_files,
         log_text::Writer,
     },
     client::{ClientError, LogQuery},
@@ -102,7 +103,12 @@ impl Arguments {
 pub async fn perform(context: &Context, arguments: &Arguments) -> Result<(), Failure> {
     let client = context.place.client()?;
     let mut writer = Writer::new(context, arguments);
-    let mut records = client.logs(&arguments.query()).await?;
+    let mut records = match client.logs(&arguments.query()).await {
+        Err(ClientError::NotRunning { .. }) if !context.place.is_elsewhere() => {
+            return log_files::show(context, arguments, &mut writer);
+        }
+        records => records?,
+    };
     while !context.ui.reader_gone() {
         match tokio::time::timeout(LOOK, records.next()).await {
             // Nothing came: whether somebody reads is asked again.

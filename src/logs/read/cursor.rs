@@ -21,8 +21,9 @@ use crate::logs::{
     line::{End, LINE_MAX, Piece, Stream},
 };
 
-/// Bytes that are read at once.
+/// Bytes that are read at once, at most and at least.
 const CHUNK: usize = 64 << 10;
+const CHUNK_MIN: usize = 4 << 10;
 
 /// A line of a stamped file at most, its stamp and escapes included.
 const STAMPED_MAX: usize = 8 * LINE_MAX;
@@ -32,8 +33,11 @@ const SLACK: SignedDuration = SignedDuration::from_secs(1);
 
 pub(super) struct Cursor {
     pub book: Book,
-    text: Text,
+    /// `None` while the files are closed between two steps.
+    text: Option<Text>,
     index: Option<Decoder<BufReader<File>>>,
+    /// Where the index is read on when it is opened again.
+    index_mark: Option<Mark>,
     /// Next to be read, in the text.
     offset: u64,
     /// The last record before `offset`, and the run that wrote after it.
@@ -76,13 +80,34 @@ impl Cursor {
     /// no index says it.
     pub fn open(shelf: &Shelf, book: &Book, mark: Option<Mark>, base: u64) -> io::Result<Self> {
         shelf.open(book, |book| {
-            let cursor = Self::open_as(book, mark, base)?;
-            let file = cursor.text.file()?;
-            Ok((cursor, file))
+            let (cursor, text) = Self::open_as(book, mark, base)?;
+            let file = text.file()?;
+            Ok((Self { text: Some(text), ..cursor }, file))
         })
     }
 
-    fn open_as(book: Book, mark: Option<Mark>, base: u64) -> io::Result<Self> {
+    /// Closes the files until the next step: who reads a thousand logs at once must not hold a
+    /// thousand of them open.
+    pub fn park(&mut self) {
+        self.text = None;
+        if let Some(index) = self.index.take() {
+            self.index_mark = Some(index.mark());
+        }
+    }
+
+    fn reopen(&mut self, shelf: &Shelf) -> io::Result<()> {
+        let mark = self.index_mark.take();
+        let (text, index, book) = shelf.open(&self.book, |book| {
+            let text = Text::open(&book.path, book.is_packed())?;
+            let file = text.file()?;
+            let index = mark.and_then(|mark| book.decoder(mark).ok());
+            Ok(((text, index, book), file))
+        })?;
+        (self.text, self.index, self.book) = (Some(text), index, book);
+        Ok(())
+    }
+
+    fn open_as(book: Book, mark: Option<Mark>, base: u64) -> io::Result<(Self, Text)> {
         let mut text = Text::open(&book.path, book.is_packed())?;
         let stamped = starts_stamped(&mut text)?;
         let mut index = book.first.and_then(|_| book.decoder(mark.unwrap_or_default()).ok());
@@ -101,8 +126,9 @@ impl Cursor {
         };
         let mut cursor = Self {
             book,
-            text,
+            text: None,
             index,
+            index_mark: None,
             offset: anchor.offset,
             anchor,
             run,
@@ -112,17 +138,17 @@ impl Cursor {
             stamped,
             line: Vec::new(),
             after_cut: [false; 2],
-            chunk: vec![0; CHUNK],
+            chunk: Vec::new(),
         };
         cursor.look_ahead();
         // An index of another file, or of a file that was cut off since.
-        if cursor.anchor.offset > cursor.text.length()? {
+        if cursor.anchor.offset > text.length()? {
             cursor.index = None;
             cursor.next = None;
             cursor.offset = 0;
             cursor.anchor = Place { time: cursor.book.modified, offset: 0, position: base };
         }
-        Ok(cursor)
+        Ok((cursor, text))
     }
 
     /// Where what comes next stands in everything that was written.
@@ -135,21 +161,32 @@ impl Cursor {
         self.offset
     }
 
-    /// Reads a piece and gives out what is whole in it.
-    pub fn step(&mut self, bounds: Bounds, emit: &mut impl FnMut(&Seen<'_>)) -> io::Result<Step> {
+    /// Reads a piece of about `room` bytes and gives out what is whole in it.
+    pub fn step(
+        &mut self,
+        shelf: &Shelf,
+        room: usize,
+        bounds: Bounds,
+        emit: &mut impl FnMut(&Seen<'_>),
+    ) -> io::Result<Step> {
+        if self.text.is_none() {
+            self.reopen(shelf)?;
+        }
         self.look_ahead();
         if let Some((place, _)) = &self.next
             && place.offset <= self.offset
         {
             return Ok(self.pass_record(bounds, emit));
         }
-        let mut want = CHUNK;
+        let mut want = room.clamp(CHUNK_MIN, CHUNK);
         if let Some((place, _)) = &self.next {
             let left = place.offset - self.offset;
-            want = usize::try_from(left).unwrap_or(CHUNK).min(CHUNK);
+            want = usize::try_from(left).unwrap_or(want).min(want);
         }
         let mut chunk = std::mem::take(&mut self.chunk);
-        let read = self.text.read_at(self.offset, &mut chunk[..want]);
+        chunk.resize(want.max(chunk.len()), 0);
+        let text = self.text.as_mut();
+        let read = text.map_or(Ok(0), |text| text.read_at(self.offset, &mut chunk[..want]));
         let step = match read {
             Ok(0) => Ok(Step::End),
             Ok(count) => Ok(self.take(&chunk[..count], bounds, emit)),
@@ -201,6 +238,15 @@ impl Cursor {
         let Some((place, entry)) = self.next.clone() else { return Step::End };
         if place.position > bounds.upto {
             self.end_lines(here.min(bounds.upto), bounds, emit);
+            if let Entry::Gap { lines, .. } = entry
+                && here < bounds.upto
+            {
+                // Memory has the rest of what the disk did not take.
+                let (missing, all) = (bounds.upto - here, place.position - here);
+                let lines = u128::from(lines) * u128::from(missing) / u128::from(all);
+                let what = What::Dropped { lines: u64::try_from(lines).unwrap_or(u64::MAX).max(1) };
+                emit(&Seen { position: bounds.upto, at: self.at(), what });
+            }
             return Step::Reached;
         }
         if matches!(entry, Entry::Exit { .. } | Entry::Begin { fresh: true, .. }) {

@@ -1,6 +1,6 @@
 //! A log's files as one text, from a beginning that is found without reading what lies before it.
 
-use std::{collections::VecDeque, io, path::Path};
+use std::{cell::Cell, collections::VecDeque, io, path::Path};
 
 use jiff::Timestamp;
 
@@ -64,13 +64,22 @@ impl History {
         Self { shelf, state }
     }
 
-    /// Reads on, and gives out what is within the bounds. After a search the lower bound is
+    /// Closes the files until the next step.
+    pub fn park(&mut self) {
+        if let State::Reading(now) = &mut self.state {
+            now.cursor.park();
+        }
+    }
+
+    /// Reads on, and gives out what is within the bounds, until that is `room` bytes by what
+    /// `emit` says. After a search the lower bound is
     /// raised to the place before the first record that is wanted.
     pub fn step(
         &mut self,
         query: &Query,
+        room: usize,
         bounds: &mut Bounds,
-        emit: &mut impl FnMut(&Seen<'_>),
+        emit: &mut impl FnMut(&Seen<'_>) -> usize,
     ) -> Outcome {
         match &mut self.state {
             State::Over => Outcome::Over,
@@ -81,7 +90,7 @@ impl History {
                 }
                 Outcome::More
             }
-            State::Reading(now) => match read(now, &self.shelf, *bounds, emit) {
+            State::Reading(now) => match read(now, &self.shelf, room, *bounds, emit) {
                 Ok(Some(Next::More)) => Outcome::More,
                 Ok(Some(Next::Book(book))) => {
                     self.state = match Cursor::open(&self.shelf, &book, None, bounds.after) {
@@ -112,13 +121,16 @@ enum Next {
 fn read(
     now: &mut Reading,
     shelf: &Shelf,
+    room: usize,
     bounds: Bounds,
-    emit: &mut impl FnMut(&Seen<'_>),
+    emit: &mut impl FnMut(&Seen<'_>) -> usize,
 ) -> io::Result<Option<Next>> {
-    let mut room = STEP;
-    while room > 0 {
-        match now.cursor.step(bounds, emit)? {
-            Step::Read(count) => room = room.saturating_sub(count + 16),
+    let given = Cell::new(0);
+    let emit = &mut |seen: &Seen<'_>| given.set(given.get() + emit(seen));
+    let mut read = 0;
+    while read < STEP && given.get() < room {
+        match now.cursor.step(shelf, room, bounds, emit)? {
+            Step::Read(count) => read += count + 16,
             Step::Reached => return Ok(None),
             Step::End if now.sealed => {
                 now.cursor.finish(bounds, emit);
@@ -283,7 +295,7 @@ impl Search {
             if cursor.offset() >= self.end && self.end != u64::MAX {
                 break;
             }
-            match cursor.step(self.bounds, &mut count) {
+            match cursor.step(files, STEP, self.bounds, &mut count) {
                 Ok(Step::Read(_)) => {}
                 Ok(Step::End) if complete && self.end == u64::MAX => {
                     cursor.finish(self.bounds, &mut count);

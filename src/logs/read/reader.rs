@@ -78,10 +78,17 @@ impl Reader {
         &self.id
     }
 
+    /// Holds no file open until the next step.
+    pub(super) fn park(&mut self) {
+        if let Some(files) = &mut self.files {
+            files.history.park();
+        }
+    }
+
     /// Whether a step would find something that was written since the last one. Costs next to
     /// nothing.
     pub fn has_news(&self) -> bool {
-        self.shared().is_some_and(|shared| shared.ring().end() > self.position)
+        self.shared().is_some_and(|shared| shared.has_more_than(self.position))
     }
 
     /// Reads on, and appends records of about `room` bytes at most.
@@ -143,23 +150,22 @@ impl Reader {
     fn read_files(
         &mut self,
         snapshot: Option<&Snapshot>,
-        mut room: usize,
+        room: usize,
         records: &mut VecDeque<Timed>,
     ) -> Progress {
         let Some(mut files) = self.files.take() else { return Progress::More };
         // Memory lets go of lines while files are read.
         files.bounds.upto = snapshot.map_or(u64::MAX, Snapshot::begin);
         let Self { query, position, ring, until_passed, .. } = self;
-        let outcome = files.history.step(query, &mut files.bounds, &mut |seen| {
+        let outcome = files.history.step(query, room, &mut files.bounds, &mut |seen| {
             *position = seen.position.max(*position);
             if let Some((_, next)) = ring {
                 *next += 1;
             }
             *until_passed |= query.until.is_some_and(|until| seen.at > until);
-            if let Some(record) = query.take(seen) {
-                room = room.saturating_sub(1);
-                records.push_back(record);
-            }
+            let Some(record) = query.take(seen) else { return 0 };
+            records.push_back(record);
+            seen.size()
         });
         self.position = self.position.max(files.bounds.after);
         if self.until_passed {
@@ -177,6 +183,7 @@ impl Reader {
             }
             Outcome::Over => {
                 if let Some(snapshot) = snapshot {
+                    self.tell_of_loss(snapshot, files.bounds.upto, records);
                     self.position = self.position.max(files.bounds.upto.min(snapshot.begin()));
                     self.ring = None;
                     return Progress::More;
@@ -184,6 +191,20 @@ impl Reader {
                 self.live = true;
                 Progress::CaughtUp
             }
+        }
+    }
+
+    /// The files end before memory begins: the disk is full, and does not hold what is missing.
+    /// How many lines that were is told when it holds the next ones; until then about so many.
+    fn tell_of_loss(&self, snapshot: &Snapshot, upto: u64, records: &mut VecDeque<Timed>) {
+        let missing = upto.saturating_sub(self.position);
+        let lost = self.shared().is_some_and(|shared| shared.is_losing());
+        let oldest = snapshot.after(0).next();
+        if let Some(oldest) = oldest.filter(|_| lost && missing > 1) {
+            let lines = (missing / snapshot.line_length()).max(1);
+            let what = What::Dropped { lines };
+            let seen = Seen { position: upto, at: oldest.at, what };
+            records.extend(self.query.take(&seen));
         }
     }
 
