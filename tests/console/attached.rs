@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use rustix::process::Signal;
+
 use crate::{
     support::{Place, Registry, Server, until},
     terminal::Terminal,
@@ -55,4 +57,39 @@ fn wake_ups(pid: u32, name: &str) -> u64 {
         (comm.trim() == name).then(|| line.split_whitespace().last()?.parse::<u64>().ok())?
     });
     ours.sum()
+}
+
+/// Two installations in one table: the one that is not there yet disturbs nobody, and joins when
+/// it comes.
+#[test]
+fn one_host_that_is_down_does_not_disturb_the_other() {
+    let here = Place::new(&Registry::of([Server::sleep("alpha")]));
+    let there = Place::new(&Registry::of([Server::sleep("beta")]));
+    let _supervisor = here.start();
+    let alpha = here.running("alpha");
+    let socket = |place: &Place| format!("unix:{}", place.path("temp/supervisor.sock").display());
+    let hosts = [socket(&here), socket(&there)];
+    let words = ["console", "--host", &hosts[0], "--host", &hosts[1]];
+    let program = env!("CARGO_BIN_EXE_s7supervisor");
+    let mut terminal = Terminal::sized(&here, program, &words, (140, 24));
+    terminal.shows(&alpha.to_string());
+    terminal.shows("STALE");
+    terminal.press("r");
+    terminal.press("r");
+    let again = until("alpha runs anew", || {
+        let pid = here.component("alpha")["pid"].as_u64()?;
+        (pid != u64::from(alpha)).then_some(pid)
+    });
+    terminal.shows(&again.to_string());
+    let other = there.start();
+    terminal.shows(&there.running("beta").to_string());
+    terminal.shows_no("STALE");
+    // Not by its own `stop`, which would take the console for something left behind.
+    other.signal(Signal::TERM);
+    other.ended();
+    terminal.shows("STALE");
+    terminal.shows(&again.to_string());
+    terminal.press("q");
+    terminal.ends_with(0);
+    terminal.is_restored();
 }

@@ -102,6 +102,40 @@ fn detaching_gives_the_prompt_back_and_the_engine_goes_on() {
     stop(&place);
 }
 
+/// In a shell with jobs: the console is one, and when it is left the prompt is there at once.
+#[test]
+fn a_shell_gets_its_prompt_back() {
+    let place = two();
+    let mut terminal = Terminal::run(&place, "bash", &["--norc", "--noprofile", "-i"]);
+    terminal.press("PS1='the-prompt> '\r");
+    terminal.until("a prompt", |screen| {
+        screen
+            .ends_with("the-prompt> ")
+            .then_some(())
+            .or_else(|| screen.trim_end().ends_with("the-prompt>").then_some(()))
+    });
+    let folder = place.path("");
+    let command = format!(
+        "{} -i {} console\r",
+        env!("CARGO_BIN_EXE_s7supervisor"),
+        crate::support::place::text(&folder)
+    );
+    terminal.press(&command);
+    terminal.shows("2/2 up");
+    let before = pids(&place);
+    terminal.press("q");
+    terminal.press("d");
+    terminal.shows(&format!("The Supervisor goes on as pid {}", before[0]));
+    terminal.press("echo status=$? jobs=$(jobs | wc -l)\r");
+    terminal.shows("status=0 jobs=0");
+    goes_on(&place, before);
+    // The shell and its terminal go: nothing of it concerns the engine any more.
+    terminal.close();
+    terminal.ended();
+    goes_on(&place, before);
+    stop(&place);
+}
+
 #[test]
 fn a_terminal_that_is_gone_leaves_the_engine_as_it_is() {
     let place = two();

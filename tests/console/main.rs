@@ -15,4 +15,7 @@ mod terminal;
 
 mod attached;
 mod endings;
+mod hostile;
 mod operator;
+mod plain;
+mod together;

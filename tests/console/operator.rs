@@ -63,6 +63,18 @@ fn the_demo_shows_the_console_and_does_what_it_is_told() {
     terminal.press(ESC);
     terminal.row("ps", &["running"]);
 
+    terminal.press("l");
+    terminal.shows("FOLLOW");
+    terminal.shows("ready on port");
+    terminal.press("/");
+    terminal.press("ready on\r");
+    terminal.shows("search /ready on/");
+    terminal.shows("PAUSED");
+    terminal.press("G");
+    terminal.shows("FOLLOW");
+    terminal.press("q");
+    terminal.row("ps", &["running"]);
+
     terminal.press("?");
     terminal.shows("Acting on components");
     terminal.press("q");

@@ -119,6 +119,11 @@ impl Terminal {
         self.parsed().screen().contents()
     }
 
+    /// Whether these bytes were among all that came, whatever a terminal makes of them.
+    pub fn wrote(&self, bytes: &[u8]) -> bool {
+        memchr::memmem::find(&self.seen().bytes, bytes).is_some()
+    }
+
     /// How many bytes have come.
     pub fn bytes(&self) -> usize {
         self.seen().bytes.len()

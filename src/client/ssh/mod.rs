@@ -122,8 +122,9 @@ impl Ssh {
 
     /// All connections from now on, those of clones too, take one login.
     pub(super) fn shared(self) -> io::Result<Self> {
-        // Who has arranged that for himself keeps his own login, and we must not end it.
-        if self.options.program.iter().any(|word| Shared::is_about_it(word)) {
+        // Not every ssh can share a login: that of Windows cannot. Who has arranged it for himself
+        // keeps his own, and we must not end it.
+        if cfg!(not(unix)) || self.options.program.iter().any(|word| Shared::is_about_it(word)) {
             return Ok(self);
         }
         let shared = Shared::new(&self.options.program, &self.host)?;

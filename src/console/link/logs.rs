@@ -84,12 +84,15 @@ async fn read(
     }
 }
 
+/// Where every log goes on from a known place nothing is left out, however much it is: a tail of it
+/// would hide a hole. Of those that begin anew the newest lines are enough.
 fn query(wanted: &[LogWish]) -> LogQuery {
+    let begins = wanted.iter().any(|wish| wish.after.is_none());
     let after = wanted.iter().filter_map(|wish| Some((wish.id.clone(), wish.after?)));
     LogQuery {
         ids: wanted.iter().map(|wish| wish.id.clone()).collect(),
         after: after.collect(),
-        tail: wanted.iter().map(|wish| wish.tail).max(),
+        tail: wanted.iter().map(|wish| wish.tail).max().filter(|_| begins),
         follow: true,
         ..LogQuery::default()
     }

@@ -54,7 +54,8 @@ async fn read(
     after: &mut Option<u64>,
     delays: &mut Delays,
 ) -> Result<Result<(), ClientError>, ConsoleGone> {
-    let query = TraceQuery { after: *after, tail: Some(TAIL), follow: true };
+    let tail = after.is_none().then_some(TAIL);
+    let query = TraceQuery { after: *after, tail, follow: true };
     let mut stream = match host.client.supervisor_log(query).await {
         Ok(stream) => stream,
         Err(error) => return Ok(Err(error)),

@@ -69,7 +69,7 @@ impl LogView {
         }
         let near = height.max(20);
         let first = self.first(height, width);
-        if first < near && !self.begins {
+        if (first < near || self.reaches_up) && !self.begins {
             let oldest = self.lines().front()?.id.at;
             // Lines from files have whole seconds: some of this millisecond may be older.
             return Some(Part::Until(stamp(oldest.saturating_add(1))));
@@ -87,6 +87,8 @@ impl LogView {
     /// Takes what a host answered.
     pub fn take_page(&mut self, host: HostIndex, page: Result<Page, String>) -> Paged {
         let Some(paging) = &mut self.paging else { return Paged::Waits };
+        // Of lines that do not match there may be many: each page is a wish of its own.
+        self.reaches_up = false;
         let page = match page {
             Ok(page) => page,
             Err(why) => {
@@ -172,6 +174,8 @@ impl LogView {
             }
         }
         if let Some(at) = self.jump.take() {
+            // Since the beginning of time: there is nothing older.
+            self.begins |= at == 0;
             self.stand_at(at);
         }
         if self.joined && !overlaps {
@@ -190,7 +194,7 @@ impl LogView {
             }
         }
         if last {
-            (self.joined, self.rewish) = (true, true);
+            (self.joined, self.adrift, self.rewish) = (true, false, true);
             self.streamed.clear();
         }
         self.drop_oldest();
@@ -336,6 +340,38 @@ mod tests {
         assert!(texts.contains(&"lately".to_owned()));
         assert!(!texts.contains(&"long ago".to_owned()), "it comes with the next page");
         assert!(!view.begins);
+    }
+
+    #[test]
+    fn among_lines_that_match_older_ones_are_read_when_one_reaches_for_them() {
+        let (mut view, key) = view();
+        view.take(&key, &records(500..600));
+        view.keep_only(Some(crate::console::model::Pattern::new("line 599").expect("plain")));
+        view.pause(3, 80);
+        assert_eq!(view.wants_page(3, 80), None);
+        view.scroll(-1, 3, 80);
+        ask(&mut view);
+        view.take_page(0, Ok(page(400..500, false)));
+        assert_eq!(view.wants_page(3, 80), None, "not the whole past because nothing matches");
+        view.scroll(-1, 3, 80);
+        ask(&mut view);
+    }
+
+    #[test]
+    fn after_a_long_absence_the_end_is_shown_and_the_past_stays() {
+        let (mut view, key) = view();
+        view.take(&key, &records(500..600));
+        view.begin_anew();
+        assert!(view.lines().is_empty() && view.rewish && view.reached(&key).is_none());
+        view.take(&key, &records(500..600));
+        view.to_top();
+        view.begin_anew();
+        assert!(view.adrift && !view.joined && first(&view) == "line 500");
+        view.begins = true;
+        view.scroll(95, 3, 80);
+        ask(&mut view);
+        view.take_page(0, Ok(page(600..700, true)));
+        assert!(view.joined && !view.adrift);
     }
 
     #[test]

@@ -23,6 +23,10 @@ pub struct LogView {
     /// What comes is added at the end. Not while newer lines lie between: see
     /// [`log_pages`](super::log_pages).
     pub joined: bool,
+    /// The stream is not wanted: what it would tell lies too far ahead.
+    pub adrift: bool,
+    /// One wanted to go further up than there are lines.
+    pub(super) reaches_up: bool,
     /// How far the stream came meanwhile, by source.
     pub(super) streamed: BTreeMap<u16, u64>,
     /// The stream has to be asked for again, from what is held now.
@@ -97,6 +101,8 @@ impl LogView {
             cap,
             begins: false,
             joined: true,
+            adrift: false,
+            reaches_up: false,
             streamed: BTreeMap::new(),
             rewish: false,
             paging: None,
@@ -234,9 +240,21 @@ impl LogView {
         self.drop_oldest();
     }
 
+    /// The stream was away for long. Whoever follows begins anew at the end; whoever reads the past
+    /// stays there, and comes to the end by reading on.
+    pub fn begin_anew(&mut self) {
+        if self.follows() {
+            self.clear();
+            self.paging = None;
+            self.rewish = true;
+        } else {
+            (self.joined, self.adrift) = (false, true);
+        }
+    }
+
     pub(super) fn clear(&mut self) {
         self.lines.clear();
-        (self.bytes, self.begins, self.joined) = (0, false, true);
+        (self.bytes, self.begins, self.joined, self.adrift) = (0, false, true, false);
         self.streamed.clear();
         (self.top, self.found) = (None, None);
     }
@@ -318,6 +336,7 @@ impl LogView {
             at = next;
             left -= 1;
         }
+        self.reaches_up = by < 0 && left > 0;
         self.pause_at(at.min(end));
     }
 
@@ -348,7 +367,7 @@ impl LogView {
     }
 
     pub fn to_top(&mut self) {
-        self.disheartened = false;
+        (self.disheartened, self.reaches_up) = (false, true);
         self.pause_at(0);
     }
 

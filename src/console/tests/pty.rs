@@ -202,6 +202,8 @@ impl Session {
     /// The terminal is as it was before.
     #[track_caller]
     fn is_restored(&self) {
+        // It has ended; what it wrote at last may still be on its way.
+        self.until("the main screen", |screen| !screen.alternate_screen());
         let terminal = self.terminal();
         let screen = terminal.screen();
         assert!(!screen.alternate_screen(), "the alternate screen is left");

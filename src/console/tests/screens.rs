@@ -119,6 +119,32 @@ fn events() {
     insta::assert_snapshot!("events_80x24", sim.screen());
 }
 
+/// On a telephone at three in the morning.
+#[test]
+fn small_screens() {
+    let mut sim = Sim::live(40, 12);
+    sim.keys("j Enter");
+    answer_details(&mut sim, "ps");
+    insta::assert_snapshot!("details_info_40x12", sim.screen());
+    sim.keys("Tab");
+    insta::assert_snapshot!("details_charts_40x12", sim.screen());
+    sim.keys("Tab");
+    insta::assert_snapshot!("details_events_40x12", sim.screen());
+    sim.keys("Esc e");
+    insta::assert_snapshot!("events_40x12", sim.screen());
+    sim.keys("Esc l");
+    sim.logs(0, "ps", 1, 60);
+    insta::assert_snapshot!("logs_40x12", sim.screen());
+    sim.keys("Esc K");
+    insta::assert_snapshot!("kill_40x12", sim.screen());
+    sim.keys("Esc :");
+    insta::assert_snapshot!("palette_40x12", sim.screen());
+    sim.keys("Esc");
+    sim.model.settings.embedded = true;
+    sim.keys("q");
+    insta::assert_snapshot!("quit_40x12", sim.screen());
+}
+
 #[test]
 fn help_and_palette_and_sort_menu() {
     let mut sim = Sim::live(80, 24);

@@ -1,10 +1,12 @@
 //! What the hosts tell.
 
+use std::time::Duration;
+
 use super::Effect;
 use crate::{
     console::{
         feed::{Answer, HostIndex, Incoming, Link, News, Page},
-        model::{LinkState, Model, Paged, Range, Row, RowKey, Screen, Urgency},
+        model::{LinkState, LogView, Model, Paged, Range, Row, RowKey, Screen, Urgency},
     },
     wire::{
         ComponentStatus, EventRecord, LogRecord, Sample, Severity, Snapshot, Update, UpdateMessage,
@@ -169,6 +171,9 @@ fn snapshot(model: &mut Model, host: HostIndex, snapshot: Snapshot) {
     model.wants(Urgency::Now);
 }
 
+/// After a link was lost for so long, what was written meanwhile is not fetched line by line.
+const LONG: Duration = Duration::from_mins(1);
+
 /// What is known of the host is true now. Tells whether it was old before.
 fn current(model: &mut Model, host: HostIndex) -> bool {
     let state = &mut model.facts.hosts[usize::from(host)];
@@ -176,7 +181,19 @@ fn current(model: &mut Model, host: HostIndex) -> bool {
         return false;
     }
     let returned = !matches!(state.link, LinkState::Connecting { .. });
+    let away =
+        state.stale_since().map_or_else(Default::default, |since| model.now.mono.since(since));
     state.link = LinkState::Live;
+    if away >= LONG {
+        let screens = model.screens.iter_mut().filter_map(|screen| match screen {
+            Screen::Logs(view) => Some(&mut **view),
+            _ => None,
+        });
+        let views = model.preview.view.iter_mut().chain(screens);
+        views
+            .filter(|view| view.keys.iter().any(|key| key.host == host))
+            .for_each(LogView::begin_anew);
+    }
     // Another connection knows nothing of what the one before was asked for.
     model.log_wishes[usize::from(host)].clear();
     model.asked_details = None;

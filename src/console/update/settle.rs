@@ -197,7 +197,7 @@ fn views(model: &Model) -> impl Iterator<Item = (&LogView, u32)> {
 
 fn wanted_logs(model: &Model, host: HostIndex) -> Vec<LogWish> {
     let mut wanted: Vec<LogWish> = Vec::new();
-    for (view, tail) in views(model) {
+    for (view, tail) in views(model).filter(|(view, _)| !view.adrift) {
         for key in view.keys.iter().filter(|key| key.host == host) {
             match wanted.iter_mut().find(|wish| *wish.id == *key.id) {
                 Some(wish) => wish.tail = wish.tail.max(tail),
@@ -210,7 +210,7 @@ fn wanted_logs(model: &Model, host: HostIndex) -> Vec<LogWish> {
 
 /// What every view of a log has; none where one of them has nothing yet.
 fn known(model: &Model, key: &RowKey) -> Option<u64> {
-    let of_key = views(model).filter(|(view, _)| view.keys.contains(key));
+    let of_key = views(model).filter(|(view, _)| !view.adrift && view.keys.contains(key));
     let newest: Option<Vec<u64>> = of_key.map(|(view, _)| view.reached(key)).collect();
     newest?.into_iter().min()
 }

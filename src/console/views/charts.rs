@@ -39,7 +39,8 @@ pub fn render(model: &Model, key: &RowKey, range: Range, skin: Skin, area: Rect,
     let lower = Rect { y: upper.bottom(), ..upper };
     let now = row.status.cpu_percent.map(format::cpu);
     let name = now.map_or_else(|| "CPU".to_owned(), |now| format!("CPU {now}% of a core"));
-    let top = chart::ceiling(&course.cpu, 100.0);
+    // Most components use a few per cent: against a whole core they would all look flat.
+    let top = chart::ceiling(&course.cpu, 10.0);
     plot(&name, &course.cpu, top, |value| format!("{value:.0}%"), skin, upper, buf);
     let now = row.status.memory_bytes.map(format::bytes);
     let name = now.map_or_else(|| "memory".to_owned(), |now| format!("memory {now}"));

@@ -196,7 +196,7 @@ pub fn cell(
             let style = if bad { skin.warn() } else { skin.dim() };
             or_dash(status.last_exit.as_ref().map(format::exit), style)
         }
-        C::Sparkline => (chart::sparkline(&row.cpu.finished(), 100.0, 12, skin), skin.dim()),
+        C::Sparkline => (chart::sparkline(&row.cpu.finished(), 25.0, 12, skin), skin.dim()),
         C::Note => (note(row, now), skin.dim()),
     }
 }

@@ -47,7 +47,8 @@ pub fn render(model: &Model, details: &Details, skin: Skin, area: Rect, buf: &mu
                 };
                 x = put(buf, line, x, &text, style) + 1;
             }
-            put(buf, line, x + 1, "- shorter  + longer", skin.dim());
+            let hint = if area.width >= 50 { "- shorter  + longer" } else { "- +" };
+            put(buf, line, x + 1, hint, skin.dim());
         }
         return;
     }
@@ -64,14 +65,14 @@ pub fn lines(model: &Model, details: &Details, skin: Skin, width: usize) -> Vec<
     match details.tab {
         Tab::Info => info::lines(model, key, row, skin, width),
         Tab::Charts => Vec::new(),
-        Tab::Events => own_events(model, key, skin),
+        Tab::Events => own_events(model, key, skin, width),
         Tab::Environment => environment(row, skin, width),
         Tab::Dependencies => dependencies(model, key, row, skin),
         Tab::Processes => processes(row, skin, width),
     }
 }
 
-fn own_events(model: &Model, key: &RowKey, skin: Skin) -> Vec<Line<'static>> {
+fn own_events(model: &Model, key: &RowKey, skin: Skin, width: usize) -> Vec<Line<'static>> {
     let facts = model.seen();
     let own = facts
         .events
@@ -79,7 +80,7 @@ fn own_events(model: &Model, key: &RowKey, skin: Skin) -> Vec<Line<'static>> {
         .rev()
         .filter(|(host, event)| *host == Some(key.host) && concerns(event, &key.id));
     let lines: Vec<Line<'static>> =
-        own.map(|(_, event)| events::line(model, None, event, false, skin)).collect();
+        own.map(|(_, event)| events::line(model, None, event, false, skin, width)).collect();
     if lines.is_empty() { vec![waiting("no events yet", skin)] } else { lines }
 }
 

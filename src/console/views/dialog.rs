@@ -50,23 +50,25 @@ pub fn render(model: &Model, skin: Skin, area: Rect, buf: &mut Buffer) -> Option
 }
 
 fn quit(model: &Model, skin: Skin, area: Rect, buf: &mut Buffer) {
-    let mut lines = vec![
-        Line::raw("The Supervisor runs in this console."),
-        Line::raw(""),
-        choice("d", "detach: everything goes on without a console", skin),
-    ];
+    let width = usize::from(area.width.saturating_sub(4)).clamp(12, 52);
+    let mut lines = vec![Line::raw("The Supervisor runs in this console."), Line::raw("")];
+    lines.extend(choice("d", "detach: everything goes on without a console", width, skin));
     if !model.reads_only() {
-        lines.push(choice("s", "stop all components, then quit", skin));
+        lines.extend(choice("s", "stop all components, then quit", width, skin));
     }
-    lines.push(choice("Esc", "stay here", skin));
+    lines.extend(choice("Esc", "stay here", width, skin));
     let height = u16::try_from(lines.len()).unwrap_or(u16::MAX);
     let inner = frame("quit", 52, height, skin, area, buf);
     draw(&lines, inner, buf);
 }
 
-fn choice(key: &str, text: &str, skin: Skin) -> Line<'static> {
-    let key = Span::styled(format!("{key:>4}  "), skin.strong());
-    Line::from(vec![key, Span::raw(text.to_owned())])
+fn choice(key: &str, text: &str, width: usize, skin: Skin) -> Vec<Line<'static>> {
+    let parts = super::info::wrap(text, width.saturating_sub(6).max(6));
+    let keys = std::iter::once(key).chain(std::iter::repeat(""));
+    let line = |(key, part)| {
+        Line::from(vec![Span::styled(format!("{key:>4}  "), skin.strong()), Span::raw(part)])
+    };
+    keys.zip(parts).map(line).collect()
 }
 
 /// The question, who is meant, what depends on them, and at last how to answer: in a low
@@ -125,10 +127,12 @@ fn confirm(model: &Model, question: &Confirm, skin: Skin, area: Rect, buf: &mut 
             Span::styled("   Esc cancels", skin.dim()),
         ])],
     };
-    let wanted = u16::try_from(lists.len() + answer.len() + 2).unwrap_or(u16::MAX);
+    let titles = super::info::wrap(&title, text);
+    let wanted = u16::try_from(lists.len() + answer.len() + titles.len() + 1).unwrap_or(u16::MAX);
     let inner = frame(question.verb.as_str(), 60, wanted, skin, area, buf);
-    let room = usize::from(inner.height).saturating_sub(answer.len() + 1);
-    let mut lines = vec![Line::styled(title, skin.strong())];
+    let room = usize::from(inner.height).saturating_sub(answer.len() + titles.len());
+    let mut lines: Vec<Line<'static>> =
+        titles.into_iter().map(|title| Line::styled(title, skin.strong())).collect();
     if lists.len() + 1 > room {
         let hidden = lists.len() + 1 - room.saturating_sub(1).min(lists.len());
         lists.truncate(room.saturating_sub(1));

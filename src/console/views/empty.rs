@@ -49,10 +49,14 @@ fn registry(model: &Model) -> String {
 }
 
 /// Two lines for who is here for the first time.
-pub fn first_run(skin: Skin, area: Rect, buf: &mut Buffer) {
+pub fn first_run(model: &Model, skin: Skin, area: Rect, buf: &mut Buffer) {
     let lines = [
         "New here? Arrows choose a component, Enter opens it, l shows its logs,",
-        "r r restarts it, ? lists everything, q leaves. Esc removes these lines.",
+        if model.reads_only() {
+            "? lists everything, q leaves. Esc removes these lines."
+        } else {
+            "r r restarts it, ? lists everything, q leaves. Esc removes these lines."
+        },
     ];
     for (row, line) in area.rows().zip(lines) {
         put(buf, row, row.x + 1, line, skin.info());

@@ -58,7 +58,7 @@ pub fn render(model: &Model, stage: &Stage, buf: &mut Buffer) -> Option<Position
     };
     header::render(model, skin, layout.header, buf);
     if let Some(strip) = layout.strip {
-        empty::first_run(skin, strip, buf);
+        empty::first_run(model, skin, strip, buf);
     }
     match model.screen() {
         Screen::Components if model.seen().order.is_empty() => {

@@ -35,7 +35,10 @@ pub fn render(
         let key = keys.first().map(ToString::to_string).unwrap_or_default();
         put(buf, row, row.x, &format::pad(&key, 6), skin.info());
         put(buf, row, row.x + 7, &format::fit(entry.id, 25), Style::new());
-        put(buf, row, row.x + 33, entry.help, skin.dim());
+        // Cut to a few letters it would say nothing.
+        if area.width >= 56 {
+            put(buf, row, row.x + 33, entry.help, skin.dim());
+        }
         if top + index == palette.selected {
             select(row, buf);
         }

@@ -6,7 +6,7 @@ use tokio::time::Instant;
 
 use super::stand_in::{Asked, Console, OURS, Stream, attached};
 use crate::{
-    console::feed::{Answer, Ask, LogWish, News},
+    console::feed::{Answer, Ask, LogWish, News, Page, Part},
     wire::{Acceptance, ProblemCode, Update, Verb},
 };
 
@@ -163,7 +163,7 @@ async fn logs_come_over_one_stream_that_goes_on_where_it_broke() {
     line(&logs, "ps", 41);
     assert_eq!(records(&mut console).await, ("ps".to_owned(), vec![41]));
     logs.break_off();
-    let again = "/v1/logs?id=is&id=ps&after=is%3A7&after=ps%3A41&tail=200&follow=true";
+    let again = "/v1/logs?id=is&id=ps&after=is%3A7&after=ps%3A41&follow=true";
     let asked = host.asked().await;
     assert_eq!(asked.path, again);
     // A log that cannot be had leaves the rest as it is.
@@ -198,4 +198,68 @@ async fn a_lost_host_is_not_asked_for_logs() {
     let updates = host.asked().await.stream_updates();
     updates.update(9, super::stand_in::snapshot());
     assert_eq!(host.asked().await.path, "/v1/logs?id=is&tail=200&follow=true");
+}
+
+async fn page(console: &mut Console) -> (u64, Result<Page, String>) {
+    match console.next().await.news {
+        News::Page { number, page } => (number, page),
+        other => panic!("no page: {other:?}"),
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn pages_of_the_past_are_read_and_each_is_answered() {
+    let (mut console, [mut host]) = attached();
+    let _updates = host.live(&mut console, 1).await;
+    let ask = |number, part| Ask::Page { number, ids: vec!["ps".to_owned()], part, most: 2 };
+    let time = || "2026-11-23T14:00:00Z".to_owned();
+    console.ask(0, ask(1, Part::Until(time())));
+    console.ask(0, ask(2, Part::Since(time())));
+    console.ask(0, ask(3, Part::After(vec![("ps".to_owned(), 9)])));
+    let asked = host.asked().await;
+    assert_eq!(asked.path, "/v1/logs?id=ps&tail=2&until=2026-11-23T14%3A00%3A00Z");
+    let stream = asked.stream("application/x-ndjson", OURS);
+    line(&stream, "ps", 7);
+    drop(stream);
+    let (number, older) = page(&mut console).await;
+    let older = older.expect("a page");
+    assert_eq!((number, older.last, older.logs[0].1.len()), (1, true, 1));
+    // Forwards it is left when there is enough: it may go on for days.
+    let asked = host.asked().await;
+    assert_eq!(asked.path, "/v1/logs?id=ps&since=2026-11-23T14%3A00%3A00Z");
+    let stream = asked.stream("application/x-ndjson", OURS);
+    (7..10).for_each(|seq| line(&stream, "ps", seq));
+    let (number, since) = page(&mut console).await;
+    assert!(number == 2 && !since.expect("a page").last);
+    stream.closed().await;
+    let asked = host.asked().await;
+    assert_eq!(asked.path, "/v1/logs?id=ps&after=ps%3A9");
+    asked.problem(ProblemCode::Internal, "the disk is gone");
+    let (number, after) = page(&mut console).await;
+    assert!(number == 3 && after.expect_err("refused").contains("the disk is gone"));
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_supervisors_own_log_is_followed_while_it_is_looked_at() {
+    let (mut console, [mut host]) = attached();
+    let _updates = host.live(&mut console, 1).await;
+    assert!(host.quiet(Duration::from_secs(5)).await);
+    console.ask(0, Ask::SupervisorLog { wanted: true });
+    let asked = host.asked().await;
+    assert_eq!(asked.path, "/v1/supervisor/logs?tail=1000&follow=true");
+    let stream = asked.stream("application/x-ndjson", OURS);
+    let tell = |stream: &Stream, seq: u64| {
+        stream.send(&format!(
+            "{{\"seq\":{seq},\"at\":\"2026-11-23T14:26:30.342Z\",\"level\":\"warn\",\
+             \"target\":\"process\",\"text\":\"killed\"}}\n"
+        ));
+    };
+    tell(&stream, 8);
+    let News::SupervisorLog(records) = console.next().await.news else { panic!("no log") };
+    assert_eq!((records[0].seq, records[0].target.as_str()), (8, "process"));
+    // Whoever looks again misses nothing.
+    console.ask(0, Ask::SupervisorLog { wanted: false });
+    stream.closed().await;
+    console.ask(0, Ask::SupervisorLog { wanted: true });
+    assert_eq!(host.asked().await.path, "/v1/supervisor/logs?after=8&follow=true");
 }
