@@ -169,7 +169,7 @@ mod tests {
     }
 
     fn received(daemon: &UnixDatagram) -> String {
-        let mut buffer = [0; 64 << 10];
+        let mut buffer = vec![0; 64 << 10];
         let count = daemon.recv(&mut buffer).expect("a datagram");
         String::from_utf8_lossy(&buffer[..count]).into_owned()
     }

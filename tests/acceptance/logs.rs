@@ -115,7 +115,7 @@ impl<'a> SmallDisk<'a> {
     /// Makes it full, where it does not become so by itself.
     fn fill(&self) {
         if let Self::Full(place) = self {
-            let file = self.current(place);
+            let file = Self::current(place);
             fs::rename(&file, place.path("logs/small/moved")).expect("there is one");
             std::os::unix::fs::symlink("/dev/full", &file).expect("our folder");
             place.cli("reopen").assert_code(0);
@@ -131,13 +131,13 @@ impl<'a> SmallDisk<'a> {
                 finish(mount).assert_code(0);
             }
             Self::Full(place) => {
-                fs::remove_file(self.current(place)).expect("our link");
+                fs::remove_file(Self::current(place)).expect("our link");
                 place.cli("reopen").assert_code(0);
             }
         }
     }
 
-    fn current(&self, place: &Place) -> std::path::PathBuf {
+    fn current(place: &Place) -> std::path::PathBuf {
         let files = fs::read_dir(place.path(FOLDER)).expect("our folder").flatten();
         let mut paths = files.map(|file| file.path()).filter(|path| {
             let name = path.file_name().and_then(|name| name.to_str()).unwrap_or_default();
@@ -146,7 +146,7 @@ impl<'a> SmallDisk<'a> {
         paths.next().expect("the file that is written to")
     }
 
-    fn stored(&self, place: &Place) -> u64 {
+    fn stored(place: &Place) -> u64 {
         let files = fs::read_dir(place.path(FOLDER)).expect("our folder").flatten();
         let files = files.filter(|file| file.path().is_file());
         files.map(|file| file.metadata().map_or(0, |metadata| metadata.len())).sum()
@@ -219,7 +219,7 @@ fn a_full_disk_blocks_nobody_is_counted_and_storing_resumes() {
         "{produced} lines were written, {lines} are there and {dropped} told to be missing"
     );
     assert!(dropped > 50_000, "only {dropped} were lost");
-    let bytes = disk.stored(&place);
+    let bytes = SmallDisk::stored(&place);
     report(&format!("{lines} lines in {bytes} bytes stored, {dropped} lines lost"));
     assert_eq!(place.running("ps"), pid, "it is the same process");
     supervisor.stop();

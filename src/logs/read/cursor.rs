@@ -95,9 +95,9 @@ impl Cursor {
         }
     }
 
-    fn reopen(&mut self, shelf: &Shelf) -> io::Result<()> {
+    fn reopen(&mut self, files: &Shelf) -> io::Result<()> {
         let mark = self.index_mark.take();
-        let (text, index, book) = shelf.open(&self.book, |book| {
+        let (text, index, book) = files.open(&self.book, |book| {
             let text = Text::open(&book.path, book.is_packed())?;
             let file = text.file()?;
             let index = mark.and_then(|mark| book.decoder(mark).ok());
@@ -164,13 +164,13 @@ impl Cursor {
     /// Reads a piece of about `room` bytes and gives out what is whole in it.
     pub fn step(
         &mut self,
-        shelf: &Shelf,
+        files: &Shelf,
         room: usize,
         bounds: Bounds,
         emit: &mut impl FnMut(&Seen<'_>),
     ) -> io::Result<Step> {
         if self.text.is_none() {
-            self.reopen(shelf)?;
+            self.reopen(files)?;
         }
         self.look_ahead();
         if let Some((place, _)) = &self.next
