@@ -29,6 +29,7 @@ pub fn component(id: &str, state: ComponentState) -> ComponentStatus {
         memory_bytes: lives.then_some(536_870_912),
         processes: u32::from(lives),
         restarts: 0,
+        restarts_asked: 0,
         last_exit: None,
         intent: Intent::Running,
         waiting_for: None,

@@ -142,7 +142,7 @@ fn row(component: &ComponentStatus, now: Timestamp) -> Vec<Cell> {
         plain(component.cpu_percent.map(words::percent)),
         plain(component.memory_bytes.map(words::bytes)),
         (
-            component.restarts.to_string(),
+            component.restarts_in_words(),
             if component.restarts > 0 { Tone::Busy } else { Tone::Plain },
         ),
         match plain(last) {

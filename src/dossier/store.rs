@@ -128,13 +128,10 @@ impl Store {
 
     /// Adds how the leader ended to a dossier that was written before.
     pub fn complete(&self, path: &Path, exit: &ExitFacts, followed_by: &str) -> io::Result<()> {
-        let file = path.join(SUMMARY);
-        let mut summary: Summary = serde_json::from_slice(&fs::read(&file)?)?;
+        let mut summary: Summary = serde_json::from_slice(&fs::read(path.join(SUMMARY))?)?;
         summary.exit = Some(exit.clone());
         followed_by.clone_into(&mut summary.followed_by);
-        let beside = path.join("summary.json.new");
-        write_file(&beside, &pretty(&summary)?)?;
-        fs::rename(beside, file)
+        write_summary(path, &pretty(&summary)?)
     }
 
     fn fill(&self, path: &Path, summary: &Summary, files: &[(String, Vec<u8>)]) -> io::Result<u64> {
@@ -149,7 +146,7 @@ impl Store {
             bytes += content.len() as u64;
         }
         let content = pretty(summary)?;
-        write_file(&path.join(SUMMARY), &content)?;
+        write_summary(path, &content)?;
         Ok(bytes + content.len() as u64)
     }
 
@@ -208,6 +205,13 @@ fn cut(content: &[u8], most: usize) -> std::borrow::Cow<'_, [u8]> {
     let mut text = b"[the beginning is left out]\n".to_vec();
     text.extend_from_slice(rest);
     text.into()
+}
+
+/// Last, and whole or not at all: a folder with a summary is a dossier.
+fn write_summary(folder: &Path, content: &[u8]) -> io::Result<()> {
+    let beside = folder.join("summary.json.new");
+    write_file(&beside, content)?;
+    fs::rename(&beside, folder.join(SUMMARY))
 }
 
 fn write_file(path: &Path, content: &[u8]) -> io::Result<()> {

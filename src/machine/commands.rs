@@ -29,6 +29,7 @@ impl Machine {
                 if self.wish == Intent::Running && cause.is_expected() {
                     return Response::Redundant;
                 }
+                self.record.forgive();
                 self.begin_anew_when_gone(StopCause::Restart);
                 Response::Applied
             }
@@ -84,12 +85,19 @@ impl Machine {
             State::Waiting { .. } => Response::Redundant,
             State::Starting { live, .. } | State::Running { live, .. } => {
                 self.wish = Intent::Running;
-                self.record.forgive();
+                // Asked a second time before its turn came, it is the same restart.
+                if live.asked.is_none() {
+                    self.record.forgive_for_restart();
+                }
                 live.asked = Some(cause);
                 self.proceed(cx, effects);
                 Response::Applied
             }
-            State::Stopping { .. } => {
+            State::Stopping { cause: present, .. } => {
+                // Asked a second time while the first is under way, it is the same restart.
+                if self.wish == Intent::Stopped || !present.is_expected() {
+                    self.record.forgive_for_restart();
+                }
                 self.begin_anew_when_gone(cause);
                 self.end_evidence(false, cx, effects);
                 Response::Applied
@@ -134,6 +142,13 @@ impl Machine {
 
     pub(super) fn proceed(&mut self, cx: &Context<'_>, effects: &mut Vec<Effect>) -> Response {
         match &mut self.state {
+            // Released together, those who failed start as the governor lets them.
+            State::Waiting { .. }
+                if cx.may_start && self.record.trouble.is_some() && cx.restart_from > cx.now =>
+            {
+                self.state = State::Backoff { until: cx.restart_from };
+                Response::Applied
+            }
             State::Waiting { .. } if cx.may_start => {
                 self.begin(cx, effects);
                 Response::Applied
@@ -162,7 +177,6 @@ impl Machine {
     /// An operator wants it again while it is being ended: the policy has no say in that.
     pub(super) fn begin_anew_when_gone(&mut self, asked: StopCause) {
         self.wish = Intent::Running;
-        self.record.forgive();
         if let State::Stopping { cause, .. } = &mut self.state
             && let StopCause::Failure(ended) = cause
         {

@@ -1,5 +1,7 @@
 //! What happens to a component, in each of its states.
 
+use std::time::Duration;
+
 use super::{
     Context, Effect, Ended, Live, Machine, Process, Response, State, StopCause, StopPhase,
     ending::begin_stop,
@@ -219,6 +221,26 @@ impl Machine {
             }
             State::Stopped
             | State::Waiting { .. }
+            | State::Stopping { .. }
+            | State::Backoff { .. }
+            | State::Exited
+            | State::Failed { .. }
+            | State::Unkillable { .. } => Response::Redundant,
+        }
+    }
+
+    /// A polite stop is prolonged, never shortened; a kill is not put off. (A wait for readiness
+    /// by `notify` is prolonged where it is kept.)
+    pub(super) fn asks_for_time(&mut self, by: Duration, cx: &Context<'_>) -> Response {
+        match &mut self.state {
+            State::Stopping { phase: StopPhase::Polite { deadline }, leader: None, .. } => {
+                *deadline = (*deadline).max(cx.now.after(by));
+                Response::Applied
+            }
+            State::Stopped
+            | State::Waiting { .. }
+            | State::Starting { .. }
+            | State::Running { .. }
             | State::Stopping { .. }
             | State::Backoff { .. }
             | State::Exited

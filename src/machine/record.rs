@@ -44,6 +44,8 @@ pub struct Record {
     pub was_stable: bool,
     /// Starts without request since an operator (or the Supervisor's start) started it.
     pub restarts: u32,
+    /// Restarts that operators asked for since it was last started.
+    pub restarts_asked: u32,
     /// When it was restarted, within the policy's window.
     recent: VecDeque<Moment>,
     pub last_run: Option<RunId>,
@@ -72,8 +74,17 @@ impl Record {
     pub fn forgive(&mut self) {
         self.failures_in_a_row = 0;
         self.restarts = 0;
+        self.restarts_asked = 0;
         self.recent.clear();
         self.trouble = None;
+    }
+
+    /// An operator has it started anew: the past does not count any more, but for how often that
+    /// was asked.
+    pub fn forgive_for_restart(&mut self) {
+        let asked = self.restarts_asked;
+        self.forgive();
+        self.restarts_asked = asked.saturating_add(1);
     }
 
     pub fn remember_exit(&mut self, run: RunId, exit: LastExit, cause: StopCause) {

@@ -78,6 +78,11 @@ pub enum Event {
     EvidenceGathered {
         run: RunId,
     },
+    /// It asks for so much time from now on.
+    ExtendTimeout {
+        run: RunId,
+        by: Duration,
+    },
     /// A process of an earlier Supervisor was taken over; `ready` if it had been running.
     Adopted {
         run: RunId,
@@ -232,6 +237,7 @@ impl Machine {
             | Event::Unhealthy { run, .. }
             | Event::OverLimit { run, .. }
             | Event::EvidenceGathered { run }
+            | Event::ExtendTimeout { run, .. }
                 // The one place where news of old runs end.
                 if self.state.run() != Some(run) =>
             {
@@ -246,6 +252,7 @@ impl Machine {
             Event::Ready { run: _ } => self.became_ready(cx),
             Event::NotReady { run: _, why } => self.broke(Ended::NotReady(why), cx, effects),
             Event::Unhealthy { run: _, why } => self.broke(Ended::Unhealthy(why), cx, effects),
+            Event::ExtendTimeout { run: _, by } => self.asks_for_time(by, cx),
             Event::EvidenceGathered { run: _ } => self.evidence_gathered(cx, effects),
             Event::OverLimit { run: _, why } => self.broke(Ended::OverLimit(why), cx, effects),
         }

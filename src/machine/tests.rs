@@ -142,6 +142,7 @@ fn facts(run: RunId) -> Vec<(&'static str, Event)> {
         ("Ready", Event::Ready { run }),
         ("NotReady", Event::NotReady { run, why: "not ready in time".into() }),
         ("Unhealthy", Event::Unhealthy { run, why: "no answer".into() }),
+        ("ExtendTimeout", Event::ExtendTimeout { run, by: Duration::from_mins(2) }),
         ("EvidenceGathered", Event::EvidenceGathered { run }),
         ("OverLimit", Event::OverLimit { run, why: "too much memory".into() }),
     ]
@@ -196,6 +197,7 @@ fn run_of(event: &Event) -> Option<RunId> {
         | Event::Unhealthy { run, .. }
         | Event::OverLimit { run, .. }
         | Event::EvidenceGathered { run }
+        | Event::ExtendTimeout { run, .. }
         | Event::Adopted { run, .. } => Some(*run),
         Event::Start
         | Event::Stop(_)
@@ -486,6 +488,7 @@ fn one_that_is_never_ready_is_not_stable_however_long_it_took() {
         failures: 1,
         successes: 1,
         start_period: Duration::ZERO,
+        jitter: Probe::JITTER,
     });
     let mut machine = Machine::new();
     let late = Event::NotReady { run: NEXT, why: "not ready within 90 s".into() };

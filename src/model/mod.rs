@@ -12,5 +12,5 @@ pub mod secret;
 
 pub use exit::{Exit, LastExit, signal_name};
 pub use id::{ComponentId, InvalidComponentId, OperationId, RunId};
-pub use moment::Moment;
+pub use moment::{Moment, in_words};
 pub use origin::{Origin, Via};

@@ -159,7 +159,8 @@ struct Run {
     socket_file: Option<notify::SocketFile>,
     /// Where output counts: the patterns, and where matching lines go.
     output: Option<Output>,
-    tasks: Vec<Ending>,
+    listener: Option<Ending>,
+    rounds: Option<Ending>,
 }
 
 /// The output of a run, as far as its checks are about it.
@@ -258,7 +259,7 @@ impl Probes {
         let began = Instant::now();
         let reporter = Reporter { shared, run, id, began, age: process.age };
         let entry = self.runs.entry(run).or_default();
-        entry.tasks.clear();
+        (entry.listener, entry.rounds) = (None, None);
         let ready = component.ready.as_ref().filter(|_| !process.ready);
         let health = component.health.as_ref();
         let latch = entry.socket.take().map(|socket| {
@@ -273,7 +274,7 @@ impl Probes {
                 main_pid: None,
                 refused: None,
             };
-            entry.tasks.push(Ending(tokio::spawn(listener.listen()).abort_handle()));
+            entry.listener = Some(Ending(tokio::spawn(listener.listen()).abort_handle()));
             latch
         });
         let ready = stage(ready, entry.output.as_ref().and_then(|output| output.ready.clone()));
@@ -283,7 +284,7 @@ impl Probes {
             return;
         }
         let rounds = rounds::rounds(reporter, [ready, health], lines, latch);
-        entry.tasks.push(Ending(tokio::spawn(rounds).abort_handle()));
+        entry.rounds = Some(Ending(tokio::spawn(rounds).abort_handle()));
     }
 
     /// A line of the run's output that a watch of its [`LineSource`] waited for.
@@ -291,6 +292,14 @@ impl Probes {
         if let Some(output) = self.runs.get(&run).and_then(|run| run.output.as_ref()) {
             // Full or closed: a line is known already, or is not waited for.
             let _ = output.sender.try_send(line);
+        }
+    }
+
+    /// The run is being ended: its checks end, commands of theirs included. What it says over the
+    /// notification protocol is heard still: it may ask for more time.
+    pub fn quiet(&mut self, run: RunId) {
+        if let Some(run) = self.runs.get_mut(&run) {
+            run.rounds = None;
         }
     }
 

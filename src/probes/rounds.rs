@@ -72,10 +72,12 @@ async fn ask(reporter: &mut Reporter, kind: ProbeKind, probe: &Probe) {
     let mut judge = Judge::new(probe, Reporter::STARTED);
     let mut spread = Spread::new(reporter.shared.services.seed, &reporter.id, kind);
     let mut last: Option<Answer> = None;
+    let expected = check::Expected::of(&probe.check);
     sleep(spread.first(kind, probe.interval)).await;
     loop {
         // In a box, so that an idle probe does not hold the room that a check needs.
-        let asking = Box::pin(check::ask(&reporter.shared, reporter.run, &reporter.id, probe));
+        let asking =
+            Box::pin(check::ask(&reporter.shared, reporter.run, &reporter.id, probe, &expected));
         let (answer, took) = asking.await;
         if answer.outcome != Outcome::NotAsked {
             reporter.took(kind, took);
@@ -106,7 +108,7 @@ async fn ask(reporter: &mut Reporter, kind: ProbeKind, probe: &Probe) {
             None => {}
         }
         last = Some(answer);
-        sleep(spread.next(probe.interval)).await;
+        sleep(spread.next(probe.interval, probe.jitter)).await;
     }
 }
 

@@ -19,8 +19,6 @@ pub struct Spread {
 }
 
 impl Spread {
-    /// Intervals vary by this share to both sides.
-    const JITTER: f64 = 0.05;
     /// Readiness is awaited by others, so its first check comes within this time.
     const READY_WITHIN: Duration = Duration::from_millis(250);
 
@@ -41,9 +39,9 @@ impl Spread {
         }
     }
 
-    /// From the end of one check to the start of the next: the interval within 5 %.
-    pub fn next(&mut self, interval: Duration) -> Duration {
-        interval.mul_f64(1.0 + Self::JITTER * (2.0 * self.rng.f64() - 1.0))
+    /// From the end of one check to the start of the next: the interval, give or take this share.
+    pub fn next(&mut self, interval: Duration, jitter: f64) -> Duration {
+        interval.mul_f64(1.0 + jitter.clamp(0.0, 1.0) * (2.0 * self.rng.f64() - 1.0))
     }
 }
 
@@ -74,11 +72,22 @@ mod tests {
     #[test]
     fn intervals_vary_a_little_around_what_was_asked_for() {
         let mut spread = spread(1);
-        let intervals: Vec<_> = (0..100).map(|_| spread.next(INTERVAL).as_secs_f64()).collect();
+        let intervals: Vec<_> =
+            (0..100).map(|_| spread.next(INTERVAL, 0.05).as_secs_f64()).collect();
         assert!(intervals.iter().all(|seconds| (9.5..=10.5).contains(seconds)));
         assert!(intervals.windows(2).any(|pair| (pair[0] - pair[1]).abs() > 0.1));
         let mean = intervals.iter().sum::<f64>() / 100.0;
         assert!((9.9..=10.1).contains(&mean), "{mean}");
+    }
+
+    #[test]
+    fn as_much_as_the_registry_says() {
+        let mut spread = spread(1);
+        assert_eq!(spread.next(INTERVAL, 0.0), INTERVAL);
+        let intervals: Vec<_> =
+            (0..100).map(|_| spread.next(INTERVAL, 0.5).as_secs_f64()).collect();
+        assert!(intervals.iter().all(|seconds| (5.0..=15.0).contains(seconds)));
+        assert!(intervals.iter().any(|seconds| (*seconds - 10.0).abs() > 2.0));
     }
 
     #[test]

@@ -168,6 +168,20 @@ pub struct Probe {
     pub successes: u32,
     /// From the start of the process: failures within it do not count.
     pub start_period: Duration,
+    /// Intervals vary by this share to both sides, from 0 to 1.
+    pub jitter: f64,
+}
+
+impl Probe {
+    /// The usual `jitter`.
+    pub const JITTER: f64 = 0.05;
+}
+
+/// A header by name, and a regular expression that its value must match.
+#[derive(Debug, Clone, PartialEq)]
+pub struct HeaderMatch {
+    pub name: String,
+    pub pattern: String,
 }
 
 #[derive(Debug, Clone, PartialEq)]
@@ -179,6 +193,10 @@ pub enum Check {
     Http {
         url: String,
         status: Vec<std::ops::RangeInclusive<u16>>,
+        /// A header that the answer must have.
+        header: Option<HeaderMatch>,
+        /// A regular expression that the body of the answer must match.
+        body: Option<String>,
     },
     Exec {
         command: Vec<String>,

@@ -3,8 +3,8 @@
 use std::time::Duration;
 
 use super::{
-    Check, Probe,
-    decode::{Decoder, Expected, integer, seconds, status_codes},
+    Check, HeaderMatch, Probe,
+    decode::{Decoder, Expected, Given, integer, seconds, status_codes},
     diagnostics::{Place, Problem, Text as Of},
     tree::Element,
 };
@@ -29,13 +29,15 @@ pub(super) fn decode(
 ) -> Option<Probe> {
     let check = the_check(element, of, decoder);
     let mut attribute = |name| decoder.attribute(element, name, of);
-    let [interval, timeout, failures, successes, start_period] =
-        ["interval", "timeout", "failures", "successes", "startPeriod"].map(&mut attribute);
+    let [interval, timeout, failures, successes, start_period, jitter] =
+        ["interval", "timeout", "failures", "successes", "startPeriod", "jitter"]
+            .map(&mut attribute);
     let interval = decoder.read(interval, seconds(0.1..=86_400.0));
     let timeout = decoder.read(timeout, seconds(0.01..=86_400.0));
     let failures = decoder.read(failures, integer(1..=100_000));
     let successes = decoder.read(successes, integer(1..=100_000));
     let start_period = decoder.read(start_period, seconds(0.0..=86_400.0));
+    let jitter = decoder.read(jitter, share);
     let check = check?;
     let (usual_interval, usual_failures) = match kind {
         Kind::Ready => (1, 30),
@@ -52,6 +54,7 @@ pub(super) fn decode(
         failures: failures.unwrap_or(usual_failures),
         successes: successes.unwrap_or(1),
         start_period: start_period.unwrap_or_default(),
+        jitter: jitter.unwrap_or(Probe::JITTER),
     })
 }
 
@@ -98,7 +101,16 @@ fn http(element: &Element<'_>, of: Of, decoder: &mut Decoder<'_>) -> Option<Chec
     let given = status.is_some();
     let status = decoder.read(status, status_codes);
     let status = if given { status? } else { vec![200..=299] };
-    Some(Check::Http { url: url?, status })
+    let header = decoder.attribute(element, "header", of);
+    let asked_for_header = header.is_some();
+    let header = header.and_then(|given| header_match(&given, decoder));
+    let body = decoder.attribute(element, "match", of);
+    let asked_for_body = body.is_some();
+    let body = body.and_then(|given| pattern(&given, given.text.clone(), decoder));
+    if (asked_for_header && header.is_none()) || (asked_for_body && body.is_none()) {
+        return None;
+    }
+    Some(Check::Http { url: url?, status, header, body })
 }
 
 /// `http://HOST[:PORT][/PATH]`, and nothing that a request line cannot carry.
@@ -135,9 +147,28 @@ fn http_url(text: &str) -> Result<String, Expected> {
 
 fn log(element: &Element<'_>, of: Of, decoder: &mut Decoder<'_>) -> Option<Check> {
     let given = decoder.attribute(element, "match", of)?;
-    let pattern = given.text.clone();
+    let text = given.text.clone();
+    pattern(&given, text, decoder).map(|pattern| Check::Log { pattern })
+}
+
+/// `Name: regular expression`.
+fn header_match(given: &Given, decoder: &mut Decoder<'_>) -> Option<HeaderMatch> {
+    let is_token = |name: &str| {
+        let token = |byte: u8| byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte);
+        !name.is_empty() && name.bytes().all(token)
+    };
+    let Some((name, value)) = given.text.split_once(':').filter(|(name, _)| is_token(name)) else {
+        decoder.refuse(given, Expected::label("expected NAME: REGULAR EXPRESSION"));
+        return None;
+    };
+    let (name, value) = (name.to_owned(), value.trim().to_owned());
+    pattern(given, value, decoder).map(|pattern| HeaderMatch { name, pattern })
+}
+
+/// A regular expression that stands in an attribute, or is a part of what stands there.
+fn pattern(given: &Given, pattern: String, decoder: &mut Decoder<'_>) -> Option<String> {
     if pattern.is_empty() {
-        decoder.refuse(&given, Expected::label("expected a regular expression"));
+        decoder.refuse(given, Expected::label("expected a regular expression"));
         return None;
     }
     if !decoder.patterns.contains(&pattern) {
@@ -145,10 +176,15 @@ fn log(element: &Element<'_>, of: Of, decoder: &mut Decoder<'_>) -> Option<Check
             let error = error.to_string();
             let why = error.lines().last().unwrap_or_default();
             let why = why.strip_prefix("error: ").unwrap_or(why);
-            decoder.refuse(&given, Expected::label(format!("not a regular expression: {why}")));
+            decoder.refuse(given, Expected::label(format!("not a regular expression: {why}")));
             return None;
         }
         decoder.patterns.insert(pattern.clone());
     }
-    Some(Check::Log { pattern })
+    Some(pattern)
+}
+
+fn share(text: &str) -> Result<f64, Expected> {
+    let number = text.parse::<f64>().ok().filter(|number| (0.0..=1.0).contains(number));
+    number.ok_or_else(|| Expected::label("expected a share from 0 to 1, such as 0.1"))
 }

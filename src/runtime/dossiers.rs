@@ -32,7 +32,6 @@ use super::{
     driver::Driver,
     evidence::{self, Evidence},
     messages::Internal,
-    telling::in_words,
 };
 use crate::{
     dossier::{
@@ -41,7 +40,7 @@ use crate::{
     },
     logs::Logs,
     machine::Ended,
-    model::{ComponentId, Exit, Moment, RunId, secret},
+    model::{ComponentId, Exit, Moment, RunId, in_words, secret},
     registry::{Check, Component},
     runtime::{launch, samples::Samples},
     supervisor::{ComponentView, Fact},

@@ -419,6 +419,19 @@ impl Driver {
             (_, Finding::Answer { detail, .. } | Finding::Status(detail)) => {
                 Fact::StatusText { run, text: detail }
             }
+            (_, Finding::ExtendTimeout(by)) => Fact::ExtendTimeout { run, by },
+            (_, Finding::Reloading) => says(run, "it reloads (RELOADING=1)"),
+            (_, Finding::Reloaded) => says(run, "it has reloaded (READY=1)"),
+            (_, Finding::Stopping) => says(run, "it is on its way out (STOPPING=1)"),
+            (_, Finding::Errno(errno)) => {
+                let error = std::io::Error::from_raw_os_error(errno);
+                says(run, &format!("it fails with: {error}"))
+            }
+            (_, Finding::Refused(reason)) => {
+                let id = self.supervisor.component_of(run).map(ToString::to_string);
+                tracing::warn!(id, %run, reason, "a message over the notification protocol was refused");
+                says(run, &reason)
+            }
             (kind, other) => {
                 let id = self.supervisor.component_of(run).map(ToString::to_string);
                 tracing::debug!(id, %run, ?kind, finding = ?other, "a component or its check says");
@@ -535,6 +548,10 @@ impl Driver {
         let view = self.supervisor.component(id)?;
         Some(Process { pid: view.pid?, started: view.started? })
     }
+}
+
+fn says(run: RunId, text: &str) -> Fact {
+    Fact::StatusText { run, text: text.to_owned() }
 }
 
 async fn sleep(wait: Option<Duration>) {

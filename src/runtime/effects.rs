@@ -35,7 +35,7 @@ impl Driver {
                 Effect::StartProbes { id, run, ready_already } => {
                     self.start_probes(&id, run, ready_already);
                 }
-                Effect::StopProbes { run } => self.probes.forget(run),
+                Effect::StopProbes { run } => self.probes.quiet(run),
                 Effect::Transition(transition) => {
                     self.tell_transition(&transition);
                     self.changed(&transition);

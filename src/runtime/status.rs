@@ -30,6 +30,7 @@ pub fn component(view: ComponentView, now: Moment, usages: &Usages) -> wire::Com
         memory_bytes: usage.map(|usage| usage.memory_bytes),
         processes: usage.map_or(u32::from(view.pid.is_some()), |usage| usage.processes),
         restarts: view.restarts,
+        restarts_asked: view.restarts_asked,
         last_exit: view.last_exit.map(last_exit),
         intent: view.intent,
         waiting_for: view.waiting_for,

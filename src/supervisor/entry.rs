@@ -38,6 +38,8 @@ pub(super) struct Entry {
     pub deadline: Option<Moment>,
     /// It is among those that may look different.
     pub changed: bool,
+    /// Its next attempt would be due, but for the bound of all restarts.
+    pub governed: bool,
 }
 
 /// An operation that waits for a component, and the component's place among its targets.
@@ -66,6 +68,7 @@ impl Entry {
             dependents: Vec::new(),
             deadline: None,
             changed: false,
+            governed: false,
         }
     }
 

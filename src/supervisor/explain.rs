@@ -5,8 +5,8 @@ use std::{path::Path, time::Duration};
 use super::{ComponentView, Slot, Supervisor};
 use crate::{
     machine::{Event, ExitEntry, State},
-    model::Moment,
-    wire::Intent,
+    model::{Moment, in_words},
+    wire::{Health, Intent},
 };
 
 /// Why a component is in its state.
@@ -61,26 +61,25 @@ impl Supervisor {
     fn summary(&self, now: Moment, slot: Slot) -> String {
         let text = self.summary_of_state(now, slot);
         let Some(hold) = &self.entry(slot).hold else { return text };
-        let left = hold.until.as_ref().map(|until| until.at.since(now).as_secs_f64());
-        let left = left.map(|left| format!(" ({left:.0} s more)")).unwrap_or_default();
+        let left = hold.until.as_ref().map(|until| in_words(until.at.since(now)));
+        let left = left.map(|left| format!(" (for {left} more)")).unwrap_or_default();
         format!("{text}; {hold}{left}")
     }
 
     fn summary_of_state(&self, now: Moment, slot: Slot) -> String {
         let entry = self.entry(slot);
         let record = entry.machine.record();
-        let seconds = |duration: Duration| format!("{:.1} s", duration.as_secs_f64());
         let trouble = record.trouble.as_ref().map(ToString::to_string);
         match entry.machine.state() {
-            State::Stopped => "stopped: nothing of it runs".to_owned(),
+            State::Stopped => self.stopped_in_words(slot),
             State::Waiting { since } => {
                 let what = self.waiting_for(slot).unwrap_or_default();
-                format!("it has waited {} for {what}", seconds(now.since(*since)))
+                format!("it has waited {} for {what}", in_words(now.since(*since)))
             }
             State::Starting { live, .. } => match live.process {
                 None => "starting: its process is being made".to_owned(),
                 Some(process) => {
-                    let since = seconds(now.since(process.started));
+                    let since = in_words(now.since(process.started));
                     let what = self.waiting_for(slot).unwrap_or_default();
                     format!(
                         "starting for {since}: pid {} is alive, waiting for {what}",
@@ -94,18 +93,36 @@ impl Supervisor {
                     .asked
                     .as_ref()
                     .map(|cause| format!("; {cause}, and its turn has not come"));
-                let since = seconds(now.since(*since));
-                format!("running as pid {pid} for {since}{}", asked.unwrap_or_default())
+                let since = in_words(now.since(*since));
+                let ill = (entry.health == Health::Failing).then(|| {
+                    let why = entry.health_detail.as_deref().unwrap_or("its health check fails");
+                    format!("; {why}")
+                });
+                format!(
+                    "running as pid {pid} for {since}{}{}",
+                    ill.unwrap_or_default(),
+                    asked.unwrap_or_default()
+                )
             }
             State::Stopping { cause, .. } => {
                 let what = self.waiting_for(slot).unwrap_or_default();
-                format!("stopping because {cause}; waiting for {what}")
+                let by = if cause.is_expected() {
+                    format!(" by {}", entry.asked_by)
+                } else {
+                    String::new()
+                };
+                if !cause.is_expected() && entry.machine.wish() == Intent::Running {
+                    return format!("being stopped for a restart: {cause}; waiting for {what}");
+                }
+                format!("stopping because {cause}{by}; waiting for {what}")
             }
             State::Backoff { until } => {
                 let why = trouble.unwrap_or_default();
                 let n = record.failures_in_a_row;
-                let again = seconds(until.since(now));
-                format!("in back-off: {why} ({n} in a row); the next attempt is in {again}")
+                let again = in_words(until.since(now));
+                format!(
+                    "in back-off after failure {n} in a row: {why}; the next attempt is in {again}"
+                )
             }
             State::Exited => {
                 "exited: it did its work, and the policy does not start it again".to_owned()
@@ -114,6 +131,22 @@ impl Supervisor {
             State::Unkillable { .. } => {
                 format!("unkillable: {}", self.reason_of(slot).unwrap_or_default())
             }
+        }
+    }
+
+    /// Nothing of it runs: since when there never was anything, or who saw to that.
+    fn stopped_in_words(&self, slot: Slot) -> String {
+        let entry = self.entry(slot);
+        let ran = entry.machine.record().last_run.is_some();
+        match (ran, entry.config().enabled) {
+            (false, false) => {
+                "never started: it is not enabled, and starts by hand only".to_owned()
+            }
+            (false, true) => "never started under this Supervisor: nothing of it runs".to_owned(),
+            (true, _) if entry.machine.wish() == Intent::Stopped => {
+                format!("stopped by {}: nothing of it runs", entry.asked_by)
+            }
+            (true, _) => "stopped: nothing of it runs".to_owned(),
         }
     }
 
@@ -129,8 +162,12 @@ impl Supervisor {
             return Some(format!("it is held, and would be restarted otherwise: {}", why(event)));
         }
         match entry.machine.state() {
+            State::Backoff { until } if entry.governed => {
+                let next = in_words(until.since(now));
+                Some(format!("{}; the next may start in {next}", self.governor()))
+            }
             State::Backoff { until } => {
-                Some(format!("the back-off, for {:.1} s more", until.since(now).as_secs_f64()))
+                Some(format!("the back-off, for {} more", in_words(until.since(now))))
             }
             State::Failed { .. } if entry.machine.wish() == Intent::Running => {
                 Some("it has failed for good and waits for an operator".to_owned())

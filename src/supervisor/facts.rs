@@ -1,6 +1,6 @@
 //! What the world reports, and what follows from a machine's step.
 
-use std::{collections::BTreeSet, time::Duration};
+use std::{cmp::Reverse, collections::BTreeSet, time::Duration};
 
 use super::{Effect, Fact, Inherited, Slot, Supervisor, Transition, hopes::Hopes};
 use crate::{
@@ -35,7 +35,13 @@ impl Supervisor {
             Fact::Unhealthy { run, why } => Event::Unhealthy { run, why },
             Fact::OverLimit { run, why } => Event::OverLimit { run, why },
             Fact::EvidenceGathered { run } => Event::EvidenceGathered { run },
+            Fact::ExtendTimeout { run, by } => Event::ExtendTimeout { run, by },
             Fact::HealthChanged { run: _, health, detail } => {
+                let state = self.entry(slot).machine.state();
+                if !matches!(state, State::Starting { .. } | State::Running { .. }) {
+                    // It is being ended: how well it is matters no more.
+                    return;
+                }
                 let entry = self.entry_mut(slot);
                 if health == Health::Ok {
                     entry.put_off = None;
@@ -61,14 +67,27 @@ impl Supervisor {
 
     /// Lets everything happen that is due.
     pub fn deadline_reached(&mut self, now: Moment, effects: &mut Vec<Effect>) {
-        while let Some(&(moment, slot)) = self.deadlines.first()
-            && moment <= now
-        {
-            self.step(now, slot, Event::DeadlineReached, effects);
-            // A machine whose deadline passed without effect would be asked for ever.
-            if self.deadlines.first() == Some(&(moment, slot)) {
-                self.deadlines.pop_first();
-                self.entry_mut(slot).deadline = None;
+        loop {
+            let due = self.deadlines.iter().take_while(|(moment, _)| *moment <= now);
+            let mut due: Vec<(Moment, Slot)> = due.copied().collect();
+            if due.is_empty() {
+                break;
+            }
+            // Where the governor lets few through, those whom others wait for come first.
+            due.sort_by_key(|&(moment, slot)| {
+                let entry = self.entry(slot);
+                let priority = entry.config().start_priority;
+                (Reverse(entry.dependents.len()), priority, moment, slot)
+            });
+            for (moment, slot) in due {
+                if !self.deadlines.contains(&(moment, slot)) {
+                    continue;
+                }
+                self.step(now, slot, Event::DeadlineReached, effects);
+                // A machine whose deadline passed without effect would be asked for ever.
+                if self.deadlines.remove(&(moment, slot)) {
+                    self.entry_mut(slot).deadline = None;
+                }
             }
         }
         self.expire_holds(now, effects);
@@ -292,6 +311,7 @@ impl Fact {
             | Self::Unhealthy { run, .. }
             | Self::OverLimit { run, .. }
             | Self::EvidenceGathered { run }
+            | Self::ExtendTimeout { run, .. }
             | Self::HealthChanged { run, .. }
             | Self::StatusText { run, .. } => *run,
         }

@@ -222,18 +222,18 @@ impl Supervisor {
         let config = &*config;
         let cx = Context { now, config, chance, next_run, may_start, may_stop, restart_from };
         let before = entry.machine.state().clone();
-        let restarts = entry.machine.record().restarts;
-        let (due, commanded) = (event == Event::DeadlineReached, event.is_command());
         let mut wanted = Vec::new();
         let response = entry.machine.step(event, &cx, &mut wanted);
         if entry.machine.state().run() == Some(next_run) {
             self.next_run = RunId(next_run.0 + 1);
         }
-        let entry = self.entry(slot);
-        let in_backoff = matches!(entry.machine.state(), State::Backoff { .. });
-        let after_backoff = due && matches!(before, State::Backoff { .. });
-        let at_once = !commanded && entry.machine.record().restarts > restarts;
-        if !in_backoff && (after_backoff || at_once) {
+        let entry = self.entry_mut(slot);
+        let begun = entry.machine.state().run() == Some(next_run);
+        // What an operator starts begins with a clean record, and is not counted.
+        let unasked = entry.machine.record().trouble.is_some();
+        entry.governed = matches!(entry.machine.state(), State::Backoff { until }
+            if restart_from > now && *until == restart_from);
+        if begun && unasked {
             self.count_restart(now);
         }
         self.after_step(now, slot, &before, wanted, effects);

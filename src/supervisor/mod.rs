@@ -32,6 +32,7 @@ mod tests;
 use std::{
     collections::{BTreeMap, BTreeSet, HashMap, VecDeque},
     sync::Arc,
+    time::Duration,
 };
 
 use crate::{
@@ -98,7 +99,12 @@ pub enum Fact {
         health: crate::wire::Health,
         detail: Option<String>,
     },
-    /// The component asked for more time (`EXTEND_TIMEOUT_USEC`) or said something.
+    /// The component asked for so much time from now on (`EXTEND_TIMEOUT_USEC`).
+    ExtendTimeout {
+        run: RunId,
+        by: Duration,
+    },
+    /// A check's answer that changed no verdict, or what the component says of itself.
     StatusText {
         run: RunId,
         text: String,

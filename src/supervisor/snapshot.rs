@@ -3,7 +3,8 @@
 use super::{Hold, Slot, Supervisor};
 use crate::{
     machine::{State, StopCause, StopPhase},
-    model::{ComponentId, LastExit, Moment, RunId},
+    model::{ComponentId, LastExit, Moment, RunId, secret},
+    registry::Check,
     wire::{ComponentState, Health, Intent},
 };
 
@@ -20,6 +21,7 @@ pub struct ComponentView {
     pub run: Option<RunId>,
     pub started: Option<Moment>,
     pub restarts: u32,
+    pub restarts_asked: u32,
     pub last_exit: Option<LastExit>,
     pub intent: Intent,
     pub waiting_for: Option<String>,
@@ -87,6 +89,7 @@ impl Supervisor {
             run: record.last_run,
             started: process.map(|process| process.started),
             restarts: record.restarts,
+            restarts_asked: record.restarts_asked,
             last_exit: record.last_exit,
             intent: machine.wish(),
             waiting_for: self.waiting_for(slot),
@@ -141,10 +144,13 @@ impl Supervisor {
                 Some(self.named(&later, |_| "to stop".to_owned()))
             }
             State::Starting { live, .. } if live.process.is_some() => {
-                Some(if entry.config().ready.is_some() {
-                    "its readiness check".to_owned()
-                } else {
-                    format!("its start delay of {} s", entry.config().start_delay.as_secs_f64())
+                Some(match (&entry.config().ready, &entry.health_detail) {
+                    (Some(_), Some(answer)) => format!("its readiness check: {answer}"),
+                    (Some(probe), None) => format!("its readiness check ({})", asked(&probe.check)),
+                    (None, _) => {
+                        let delay = entry.config().start_delay.as_secs_f64();
+                        format!("its start delay of {delay} s")
+                    }
                 })
             }
             State::Stopping { phase: StopPhase::Evidence { .. }, .. } => {
@@ -156,6 +162,11 @@ impl Supervisor {
                 (Some(_), _) => "the rest of its process tree to end".to_owned(),
             }),
             State::Unkillable { .. } => Some("the kernel to let its process go".to_owned()),
+            // A dependency comes first: the governor's turn is of no use without it.
+            State::Backoff { .. } if entry.governed => match self.missing_dependency(slot) {
+                Some(other) => Some(self.named(&[other], |state| format!("({state})"))),
+                None => Some(self.governor()),
+            },
             State::Stopped
             | State::Starting { .. }
             | State::Running { .. }
@@ -163,6 +174,15 @@ impl Supervisor {
             | State::Exited
             | State::Failed { .. } => None,
         }
+    }
+
+    /// "the governor: 60 restarts in the last minute, and startsPerMinute allows no more".
+    pub(super) fn governor(&self) -> String {
+        let limit = self.registry.config.starts_per_minute.unwrap_or_default();
+        let restarts = if limit == 1 { "restart" } else { "restarts" };
+        format!(
+            "the governor: {limit} {restarts} in the last minute, and startsPerMinute allows no more"
+        )
     }
 
     /// Whom a waiting component waits for: dependencies first, else lower priorities.
@@ -204,5 +224,18 @@ impl Supervisor {
             return format!("{text} and {} more", slots.len() - SHOWN);
         }
         text
+    }
+}
+
+/// What a check asks, in words, without secrets.
+fn asked(check: &Check) -> String {
+    match check {
+        Check::Tcp { host, port } => format!("tcp {host}:{port}"),
+        Check::Http { url, .. } => format!("GET {}", secret::masked(url)),
+        Check::Exec { command } => {
+            secret::masked_command(command.iter().map(String::as_str)).join(" ")
+        }
+        Check::Log { pattern } => format!("a line that matches \"{pattern}\""),
+        Check::Notify => "READY=1 from it".to_owned(),
     }
 }

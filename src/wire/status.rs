@@ -67,6 +67,10 @@ pub struct ComponentStatus {
     pub processes: u32,
     /// Starts without request since the Supervisor (or an operator) last started it.
     pub restarts: u32,
+    /// Restarts that operators asked for since it was last started; shown beside `restarts` as
+    /// `2+1`.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub restarts_asked: u32,
     pub last_exit: Option<LastExit>,
     pub intent: Intent,
     /// What holds it back, in words: `is (starting)`.
@@ -176,6 +180,21 @@ pub struct Readiness {
     pub ready: bool,
     /// Ids of components that are wished to run and do not, or whose health fails.
     pub not_ready: Vec<String>,
+}
+
+impl ComponentStatus {
+    /// Restarts by itself, and those that were asked for where there are any: `2`, `2+1`.
+    pub fn restarts_in_words(&self) -> String {
+        match self.restarts_asked {
+            0 => self.restarts.to_string(),
+            asked => format!("{}+{asked}", self.restarts),
+        }
+    }
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde passes references")]
+fn is_zero(count: &u32) -> bool {
+    *count == 0
 }
 
 impl ComponentState {

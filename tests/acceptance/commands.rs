@@ -135,6 +135,7 @@ fn restart_of_one_leaves_the_others_alone() {
     let ps = place.component("ps");
     assert_eq!(ps["state"], "running", "{ps:#}");
     assert_eq!(ps["last_exit"]["expected"], true, "{ps:#}");
+    assert_eq!(ps["restarts_asked"], 1, "and yet it is counted: {ps:#}");
     assert_eq!(ps["restarts"], 0, "what an operator asks for is not a crash: {ps:#}");
     assert_eq!(place.status()["supervisor"]["pid"], supervisor.pid());
 }

@@ -425,6 +425,7 @@ fn component(id: &str, description: &str) -> ComponentStatus {
         memory_bytes: Some(1 << 20),
         processes: 1,
         restarts: 0,
+        restarts_asked: 0,
         last_exit: None,
         intent: Intent::Running,
         waiting_for: None,

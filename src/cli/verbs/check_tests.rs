@@ -30,6 +30,7 @@ fn three() -> Registry {
         failures: 3,
         successes: 1,
         start_period: Duration::ZERO,
+        jitter: Probe::JITTER,
     });
     Registry {
         file: "/s7/conf/SupervisorRegistry.xml".into(),

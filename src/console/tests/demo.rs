@@ -389,6 +389,7 @@ pub fn status(id: &str, state: ComponentState) -> ComponentStatus {
         memory_bytes: lives.then_some(0),
         processes: u32::from(lives),
         restarts: 0,
+        restarts_asked: 0,
         last_exit: None,
         intent: Intent::Running,
         waiting_for: None,

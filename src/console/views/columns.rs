@@ -61,6 +61,8 @@ const DROPS: [Column; 10] = [
     C::Cpu,
 ];
 
+const RESTARTS_WIDTH: usize = 3;
+
 /// Mark, glyph, and a space or the H of a hold.
 pub const GUTTER: usize = 3;
 
@@ -78,7 +80,7 @@ pub fn fit(width: usize, facts: &Facts) -> Vec<(Column, usize)> {
         C::Health | C::Pid => 7,
         C::Uptime => 6,
         C::Cpu | C::Memory => 5,
-        C::Restarts => 3,
+        C::Restarts => RESTARTS_WIDTH,
         C::LastExit => 11,
         C::Sparkline => 12,
         C::Note => 20,
@@ -186,7 +188,11 @@ pub fn cell(
         C::Memory => or_dash(status.memory_bytes.map(format::bytes), plain),
         C::Restarts => {
             let style = if status.restarts > 0 { skin.warn() } else { plain };
-            (status.restarts.to_string(), style)
+            let words = status.restarts_in_words();
+            // Too wide for the column, all of them are one number; the details tell them apart.
+            let fits = words.len() <= RESTARTS_WIDTH;
+            let all = status.restarts.saturating_add(status.restarts_asked);
+            (if fits { words } else { all.to_string() }, style)
         }
         C::LastExit => {
             let bad = status

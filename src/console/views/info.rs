@@ -97,7 +97,11 @@ pub fn lines(
         let most = explanation.max_restarts?;
         Some(format!(", at most {most} within {} s", explanation.window_s))
     });
-    add("restarts", format!("{}{}", status.restarts, allowed.unwrap_or_default()), plain);
+    let asked = match status.restarts_asked {
+        0 => String::new(),
+        asked => format!(", and {asked} asked for"),
+    };
+    add("restarts", format!("{}{}{asked}", status.restarts, allowed.unwrap_or_default()), plain);
     if let Some(exit) = &status.last_exit {
         let ended = format::local(&exit.at, &model.settings.zone, "%Y-%m-%d %H:%M:%S");
         let asked = if exit.expected { ", asked for" } else { "" };

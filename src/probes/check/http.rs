@@ -6,14 +6,17 @@ use std::{error::Error as _, ops::RangeInclusive, pin::pin};
 
 use http_body_util::{BodyExt as _, Empty};
 use hyper::{
-    Request, Uri,
+    HeaderMap, Request, Uri,
     body::{Bytes, Incoming},
     client::conn::http1,
     header,
 };
 use hyper_util::rt::TokioIo;
 
+use regex::bytes::Regex;
+
 use super::{Outcome, Resolver, refusal, tcp};
+use crate::registry::Check;
 
 /// Bytes of a body that are read, so that a server can end its answer in peace. One that has
 /// more to say is cut off, which is not held against it.
@@ -25,10 +28,40 @@ const BUFFER: usize = 16 << 10;
 /// Statuses that are good where the registry names none.
 const SUCCESS: RangeInclusive<u16> = 200..=299;
 
+/// What an answer must hold beside its status, compiled once.
+#[derive(Debug, Default)]
+pub(in crate::probes) struct Expected {
+    header: Option<(String, Regex)>,
+    body: Option<Regex>,
+}
+
+impl Expected {
+    /// The registry has verified the expressions: one that is wrong all the same is passed over.
+    pub(in crate::probes) fn of(check: &Check) -> Self {
+        let Check::Http { header, body, .. } = check else { return Self::default() };
+        let header = header.as_ref();
+        Self {
+            header: header.and_then(|it| Some((it.name.clone(), Regex::new(&it.pattern).ok()?))),
+            body: body.as_ref().and_then(|pattern| Regex::new(pattern).ok()),
+        }
+    }
+
+    fn missing_header(&self, headers: &HeaderMap) -> Option<String> {
+        let (name, pattern) = self.header.as_ref()?;
+        let mut values = headers.get_all(name.as_str()).iter().peekable();
+        if values.peek().is_none() {
+            return Some(format!("without the header {name}"));
+        }
+        let matches = values.any(|value| pattern.is_match(value.as_bytes()));
+        (!matches).then(|| format!("its header {name} does not match \"{pattern}\""))
+    }
+}
+
 pub(super) async fn ask(
     resolver: &Resolver,
     url: &str,
     status: &[RangeInclusive<u16>],
+    wanted: &Expected,
 ) -> (Outcome, String) {
     let Some(target) = Target::of(url) else {
         return (Outcome::Bad, "is not an http:// URL".to_owned());
@@ -37,13 +70,16 @@ pub(super) async fn ask(
         Ok(stream) => stream,
         Err(error) => return refusal(&error),
     };
-    match exchange(stream, target).await {
-        Ok(answered) => {
+    match exchange(stream, target, wanted).await {
+        Ok((answered, missing)) => {
             let expected = if status.is_empty() {
                 SUCCESS.contains(&answered)
             } else {
                 status.iter().any(|range| range.contains(&answered))
             };
+            if let Some(missing) = missing.filter(|_| expected) {
+                return (Outcome::Bad, format!("answered {answered}, but {missing}"));
+            }
             let outcome = if expected { Outcome::Good } else { Outcome::Bad };
             (outcome, format!("answered {answered}"))
         }
@@ -84,7 +120,11 @@ impl Target {
 }
 
 /// Sends the request and reads the answer; its status.
-async fn exchange(stream: tokio::net::TcpStream, target: Target) -> hyper::Result<u16> {
+async fn exchange(
+    stream: tokio::net::TcpStream,
+    target: Target,
+    wanted: &Expected,
+) -> hyper::Result<(u16, Option<String>)> {
     let mut client = http1::Builder::new();
     client.max_buf_size(BUFFER);
     let (mut sender, connection) = client.handshake(TokioIo::new(stream)).await?;
@@ -98,8 +138,23 @@ async fn exchange(stream: tokio::net::TcpStream, target: Target) -> hyper::Resul
     let answer = async {
         let response = sender.send_request(request).await?;
         let status = response.status().as_u16();
-        skim(response.into_body()).await?;
-        Ok(status)
+        let header = wanted.missing_header(response.headers());
+        let missing = match (header, &wanted.body) {
+            (Some(missing), _) => {
+                skim(response.into_body(), None).await?;
+                Some(missing)
+            }
+            (None, None) => {
+                skim(response.into_body(), None).await?;
+                None
+            }
+            (None, Some(body)) => {
+                let mut text = Vec::new();
+                skim(response.into_body(), Some(&mut text)).await?;
+                (!body.is_match(&text)).then(|| format!("its body does not match \"{body}\""))
+            }
+        };
+        Ok((status, missing))
     };
     let (mut answer, mut connection) = (pin!(answer), pin!(connection));
     let mut connected = true;
@@ -113,12 +168,17 @@ async fn exchange(stream: tokio::net::TcpStream, target: Target) -> hyper::Resul
     }
 }
 
-/// Reads a body without keeping it.
-async fn skim(mut body: Incoming) -> hyper::Result<()> {
+/// Reads a body, as far as it is of interest; keeps it only where somebody wants it.
+async fn skim(mut body: Incoming, mut kept: Option<&mut Vec<u8>>) -> hyper::Result<()> {
     let mut read = 0;
     while read <= LONGEST_BODY {
         let Some(frame) = body.frame().await else { break };
-        read += frame?.data_ref().map_or(0, Bytes::len);
+        let frame = frame?;
+        let Some(data) = frame.data_ref() else { continue };
+        read += data.len();
+        if let Some(kept) = &mut kept {
+            kept.extend_from_slice(data);
+        }
     }
     Ok(())
 }

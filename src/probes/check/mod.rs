@@ -21,6 +21,8 @@ pub use command::{CommandEnd, CommandError, CommandRequest, Commands};
 pub(super) use resolve::Resolver;
 pub use runner::{LaunchOf, Runner};
 
+pub(super) use http::Expected;
+
 /// What one check found. The text names what was asked and what was answered; it stays the same
 /// as long as the answer does.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -44,6 +46,7 @@ pub(super) async fn ask(
     run: RunId,
     id: &ComponentId,
     probe: &Probe,
+    expected: &Expected,
 ) -> (Answer, Duration) {
     let check = &probe.check;
     // Waiting for a slot is our affair, so the component's time begins after it.
@@ -55,7 +58,9 @@ pub(super) async fn ask(
     let asking = async {
         match check {
             Check::Tcp { host, port } => tcp::ask(&shared.resolver, host, *port).await,
-            Check::Http { url, status } => http::ask(&shared.resolver, url, status).await,
+            Check::Http { url, status, .. } => {
+                http::ask(&shared.resolver, url, status, expected).await
+            }
             Check::Exec { command } => {
                 let command = command.clone();
                 let request = CommandRequest { run, id: id.clone(), command };

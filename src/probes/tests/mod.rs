@@ -160,6 +160,7 @@ pub(super) fn probe(check: Check) -> Probe {
         failures: 3,
         successes: 1,
         start_period: Duration::ZERO,
+        jitter: Probe::JITTER,
     }
 }
 

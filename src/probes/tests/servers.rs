@@ -8,6 +8,7 @@ use std::{
 };
 
 use super::*;
+use crate::registry::HeaderMatch;
 
 /// A server that treats each connection in a thread of its own; it ends with the test.
 fn server(treat: impl Fn(TcpStream) + Clone + Send + 'static) -> SocketAddr {
@@ -46,7 +47,8 @@ fn linger(mut stream: &TcpStream) {
 }
 
 fn http(address: SocketAddr, status: &[std::ops::RangeInclusive<u16>]) -> Check {
-    Check::Http { url: format!("http://{address}/ready?key=secret"), status: status.to_vec() }
+    let url = format!("http://{address}/ready?key=secret");
+    Check::Http { url, status: status.to_vec(), header: None, body: None }
 }
 
 /// What a single check finds, without the address; it may take half a second.
@@ -217,4 +219,32 @@ async fn a_connection_that_is_closed_at_once_is_no_answer() {
     });
     let expected = bad("GET http://HERE/ready closed the connection without a whole answer");
     assert_eq!(found(address, http(address, &[])).await, expected);
+}
+
+#[tokio::test]
+async fn a_header_and_a_body_can_be_asked_for() {
+    const ANSWER: &str = "HTTP/1.1 200 OK\r\nX-State: warming\r\nX-State: ready\r\n\
+                          Content-Length: 20\r\n\r\nserving 3 of 3 parts";
+    let here = answering(ANSWER);
+    let asked = |header: Option<(&str, &str)>, body: Option<&str>| {
+        let Check::Http { url, .. } = http(here, &[]) else { unreachable!("it is one") };
+        let header = header.map(|(name, pattern)| HeaderMatch {
+            name: name.to_owned(),
+            pattern: pattern.to_owned(),
+        });
+        Check::Http { url, status: Vec::new(), header, body: body.map(str::to_owned) }
+    };
+    let answered = "GET http://HERE/ready answered 200";
+    for (header, body, missing) in [
+        (Some(("x-state", "^ready$")), Some("of 3 parts$"), None),
+        (Some(("X-State", "^cold$")), None, Some("its header X-State does not match \"^cold$\"")),
+        (Some(("X-Other", ".")), Some("serving"), Some("without the header X-Other")),
+        (None, Some("of 4"), Some("its body does not match \"of 4\"")),
+    ] {
+        let found = found(here, asked(header, body)).await;
+        match missing {
+            None => assert_eq!(found, good(answered)),
+            Some(missing) => assert_eq!(found, bad(&format!("{answered}, but {missing}"))),
+        }
+    }
 }

@@ -105,13 +105,15 @@ static RESTART: Shape = Shape::new("restart").attributes(&[
 
 static TCP: Shape =
     Shape { required: &["port"], ..Shape::new("tcp").attributes(&["host", "port"]) };
-static HTTP: Shape =
-    Shape { required: &["url"], ..Shape::new("http").attributes(&["url", "status"]) };
+static HTTP: Shape = Shape {
+    required: &["url"],
+    ..Shape::new("http").attributes(&["url", "status", "header", "match"])
+};
 static EXEC: Shape = Shape::new("exec").holds(&[&ARGUMENT]);
 static LOG_LINE: Shape = Shape::new("log").required(&["match"]);
 static NOTIFY_READY: Shape = Shape::new("notify");
 static CHECKS: &[&Shape] = &[&TCP, &HTTP, &EXEC, &LOG_LINE, &NOTIFY_READY];
-const PACE: &[&str] = &["interval", "timeout", "failures", "successes", "startPeriod"];
+const PACE: &[&str] = &["interval", "timeout", "failures", "successes", "startPeriod", "jitter"];
 static READY: Shape = Shape::new("ready").attributes(PACE).holds(CHECKS);
 static HEALTH: Shape = Shape::new("health").attributes(PACE).holds(CHECKS);
 

@@ -93,7 +93,7 @@ impl Meter {
     pub(crate) fn include(&mut self, pids: &[i32]) {
         for &pid in pids {
             if !self.processes.contains_key(&pid) {
-                self.processes.extend(Process::open(pid).map(|process| (pid, process)));
+                self.processes.extend(Process::open(pid, true).map(|process| (pid, process)));
             }
         }
     }
@@ -122,6 +122,10 @@ impl Meter {
     /// Closes all files; what was counted so far stays.
     pub(crate) fn close_files(&mut self) {
         self.cgroup = None;
+        if let Source::Cgroup(_) = self.source {
+            // The kernel counts for it.
+            self.processes = HashMap::new();
+        }
         for process in self.processes.values_mut() {
             process.files = None;
         }
@@ -149,7 +153,8 @@ impl Meter {
         let mut children = Vec::new();
         let search = self.is_time_to_search(now);
         if !self.processes.contains_key(&leader) {
-            let process = Process::open(leader).filter(|process| process.start_time == start_time);
+            let process =
+                Process::open(leader, true).filter(|process| process.start_time == start_time);
             self.processes.extend(process.map(|process| (leader, process)));
         }
         let mut frontier: Vec<_> = self.processes.keys().copied().collect();
@@ -171,7 +176,7 @@ impl Meter {
             }
             for &child in &children {
                 if !self.processes.contains_key(&child)
-                    && let Some(process) = Process::open(child)
+                    && let Some(process) = Process::open(child, true)
                     && process.parent == pid
                 {
                     self.processes.insert(child, process);
@@ -200,7 +205,7 @@ impl Meter {
         let mut totals = Totals::default();
         for &pid in &pids {
             if let Some(stat) = self.read_process(pid).or_else(|| {
-                let process = Process::open(pid)?;
+                let process = Process::open(pid, false)?;
                 self.processes.insert(pid, process);
                 self.read_process(pid)
             }) {
@@ -262,9 +267,10 @@ impl Totals {
 }
 
 impl Process {
-    fn open(pid: i32) -> Option<Self> {
+    fn open(pid: i32, with_children: bool) -> Option<Self> {
         let stat = File::open(format!("/proc/{pid}/stat")).ok()?;
-        let children = File::open(format!("/proc/{pid}/task/{pid}/children")).ok();
+        let children = || File::open(format!("/proc/{pid}/task/{pid}/children")).ok();
+        let children = with_children.then(children).flatten();
         let now = read_stat(&stat)?;
         let Stat { ppid: parent, start_time, ticks, .. } = now;
         Some(Self { parent, start_time, ticks, files: Some(Files { stat, children }) })
@@ -273,7 +279,8 @@ impl Process {
     /// Its files, opened again if they were closed; none when the pid is another's now.
     fn files(&mut self, pid: i32) -> Option<&Files> {
         if self.files.is_none() {
-            let again = Self::open(pid).filter(|again| again.start_time == self.start_time)?;
+            let again =
+                Self::open(pid, true).filter(|again| again.start_time == self.start_time)?;
             self.files = again.files;
         }
         self.files.as_ref()

@@ -168,3 +168,47 @@ fn a_restart_under_way_holds_back_a_dependent_of_the_same_request() {
     sim.expect("b", Stopping).expect("a", Waiting);
     sim.advance(1.secs()).expect_all(Running);
 }
+
+#[test]
+fn those_whom_others_wait_for_start_first_where_the_governor_lets_few_through() {
+    let mut sim = Sim::with("a b c<d d", |registry| registry.config.starts_per_minute = Some(1));
+    sim.boot().advance(120.secs()).started();
+    // The first takes the minute's only start; the rest wait for the governor.
+    for id in ["a", "b", "d", "c"] {
+        sim.exit(id, 1);
+    }
+    assert_eq!(sim.started(), ["a"]);
+    let waits = sim.view("b").waiting_for.expect("the governor");
+    assert_eq!(
+        waits,
+        "the governor: 1 restart in the last minute, and startsPerMinute allows no more"
+    );
+    assert_eq!(sim.view("c").waiting_for.as_deref(), Some("d (backoff)"), "it does not flap");
+    sim.advance(60.secs());
+    assert_eq!(sim.started(), ["d"], "c waits for it");
+    sim.advance(60.secs()).advance(60.secs());
+    let mut rest = sim.started();
+    rest.sort();
+    assert_eq!(rest, ["b", "c"], "one a minute");
+}
+
+#[test]
+fn dependents_that_are_released_together_pass_the_governor_one_by_one() {
+    let names = ["b", "c", "d", "e", "f"];
+    let mut sim = Sim::with("a b<a c<a d<a e<a f<a", |registry| {
+        registry.config.starts_per_minute = Some(2);
+    });
+    sim.boot().advance(120.secs()).started();
+    sim.habit("a", |habit| habit.spawn = Some(300.secs())).exit("a", 1);
+    for id in names {
+        sim.exit(id, 1);
+    }
+    sim.advance(200.secs());
+    assert_eq!(sim.started(), ["a"], "they wait for it instead of flapping");
+    sim.advance(101.secs());
+    assert_eq!(sim.started().len(), 2);
+    sim.advance(60.secs());
+    assert_eq!(sim.started().len(), 2);
+    sim.advance(60.secs());
+    assert_eq!(sim.started().len(), 1);
+}

@@ -114,6 +114,7 @@ pub fn probe() -> Probe {
         failures: 3,
         successes: 1,
         start_period: Duration::ZERO,
+        jitter: Probe::JITTER,
     }
 }
 
@@ -504,6 +505,11 @@ impl Sim {
         } else {
             self.tell(Fact::Exited { run, exit: KILLED, oom: false, tree_gone: true });
         }
+    }
+
+    /// A tree whose end the test tells itself.
+    pub fn forget_tree(&mut self, run: RunId) {
+        self.trees.remove(&run);
     }
 
     /// Every tree behaves from now on.
