@@ -309,3 +309,45 @@ fn promtool_accepts_the_metrics() {
         + &String::from_utf8_lossy(&checked.stdout);
     assert!(checked.status.success() && said.is_empty(), "{said}\n{metrics}");
 }
+
+#[test]
+fn a_tomcat_that_hangs_is_restarted_and_its_thread_dump_is_kept() {
+    let jmx = free_port();
+    let mut registry = project("tests/real/SupervisorRegistry.xml");
+    let end = registry.rfind("</server>").expect("the last server is ps");
+    registry.insert_str(
+        end,
+        "<health interval=\"0.5\" timeout=\"1\" failures=\"2\" startPeriod=\"60\">\
+         <http url=\"http://127.0.0.1:${PS_PORT}/health.jsp\" match=\"well\"/></health>",
+    );
+    let mut all = Installation::new(&registry, &[jmx]);
+    all.place.set("PS_JMX_PORT", &jmx.to_string());
+    let place = &all.place;
+    place.write(
+        "tomcat/webapps/ROOT/health.jsp",
+        "<% while (new java.io.File(\"hang\").exists()) Thread.sleep(50); %>well",
+    );
+    all.image_serving("start").assert_code(0);
+    place.await_component("ps", "is healthy", |ps| ps["health"] == "ok");
+    let old = place.pid("ps");
+
+    place.write("hang", "");
+    let folder = until("its dossier is there", || {
+        let answer = place.get("/v1/components/ps/explain").json();
+        answer["dossiers"][0]["path"].as_str().map(std::path::PathBuf::from)
+    });
+    fs::remove_file(place.path("hang")).expect("our file");
+    let dump = fs::read_to_string(folder.join(format!("threads-{old}.txt")));
+    let dump = dump.unwrap_or_else(|error| panic!("{error}: {:?}", fs::read_dir(&folder)));
+    for part in ["Full thread dump", "health_jsp", "java.lang.Thread.sleep", "JNI global ref"] {
+        assert!(dump.contains(part), "{part} is missing in\n{dump}");
+    }
+    let stacks = fs::read_to_string(folder.join("stacks.txt")).expect("the kernel's view");
+    assert!(stacks.contains("http-nio") || stacks.contains("java"), "{stacks}");
+    let summary = fs::read_to_string(folder.join("summary.json")).expect("a summary");
+    assert!(summary.contains("/health.jsp no answer within 1 s"), "{summary}");
+
+    all.await_successor("ps", old);
+    all.image_serving("stop").assert_code(0);
+    all.assert_all_gone();
+}
