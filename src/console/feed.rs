@@ -142,6 +142,11 @@ pub enum Ask {
     /// Answered with [`News::Answer`] of the same number, always. `if_run` (one component only)
     /// is sent as `If-Match`: refuse when that run has ended.
     Command { number: u64, verb: Verb, ids: Vec<String>, if_run: Option<u64> },
+    /// Neither start nor restart it until then (`+2h`, `14:30`; none: until it is released).
+    /// Answered as a command is.
+    Hold { number: u64, id: String, until: Option<String>, reason: Option<String> },
+    /// Ends a hold. Answered as a command is.
+    Release { number: u64, id: String },
     /// The logs wanted from now on: it replaces the earlier wish, an empty list ends it.
     Logs { wanted: Vec<LogWish> },
     /// The Supervisor's own log is wanted from now on, or no longer: [`News::SupervisorLog`].

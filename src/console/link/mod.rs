@@ -32,6 +32,7 @@ use tokio::{
     task::JoinSet,
 };
 
+use self::commands::{Command, Order};
 use super::feed::{Ask, ConsoleGone, HostIndex, LogWish, News, Remote, Request, Requests};
 use crate::client::Client;
 
@@ -82,7 +83,7 @@ impl Host {
 /// Where the wishes to one host go. The queues are as unbounded as the console's own.
 #[derive(Debug)]
 struct Desk {
-    commands: mpsc::UnboundedSender<commands::Command>,
+    commands: mpsc::UnboundedSender<Command>,
     looks: mpsc::UnboundedSender<looks::Look>,
     pages: mpsc::UnboundedSender<pages::Wish>,
     trace: watch::Sender<bool>,
@@ -134,8 +135,15 @@ impl Desk {
     fn take(&self, ask: Ask) {
         match ask {
             Ask::Command { number, verb, ids, if_run } => {
-                let command = commands::Command { number, verb, ids, if_run };
-                let _gone = self.commands.send(command);
+                let order = Order::Verb { verb, ids, if_run };
+                let _gone = self.commands.send(Command { number, order });
+            }
+            Ask::Hold { number, id, until, reason } => {
+                let order = Order::Hold { id, until, reason };
+                let _gone = self.commands.send(Command { number, order });
+            }
+            Ask::Release { number, id } => {
+                let _gone = self.commands.send(Command { number, order: Order::Release { id } });
             }
             Ask::Logs { wanted } => {
                 self.logs.send_replace(wanted);

@@ -163,7 +163,8 @@ pub struct Toast {
 #[derive(Debug, Clone)]
 pub struct Asked {
     pub number: u64,
-    pub verb: crate::wire::Verb,
+    /// `restart`, `hold`, as it is told.
+    pub what: &'static str,
     pub keys: Vec<RowKey>,
 }
 

@@ -2,7 +2,7 @@
 
 use tui_input::{Input, InputRequest};
 
-use super::Confirm;
+use super::{Confirm, RowKey};
 use crate::{
     console::{
         action::Action,
@@ -32,6 +32,8 @@ pub struct Field {
     pub input: Input,
     /// What was in force when it was opened: Esc brings it back.
     pub before: String,
+    /// The components that it is about, where it is about some.
+    pub about: Vec<RowKey>,
     /// Why what is typed cannot be used.
     pub complaint: Option<String>,
 }
@@ -43,6 +45,7 @@ pub enum Purpose {
     Keep,
     TimeJump,
     SaveLog,
+    Hold,
 }
 
 #[derive(Debug)]
@@ -63,18 +66,26 @@ pub struct PaletteItem {
 impl Field {
     pub fn new(purpose: Purpose, text: &str) -> Self {
         let input = Input::new(text.to_owned());
-        Self { purpose, input, before: text.to_owned(), complaint: None }
+        Self { purpose, input, before: text.to_owned(), about: Vec::new(), complaint: None }
     }
 
-    pub fn label(&self) -> &'static str {
-        match self.purpose {
+    pub fn label(&self) -> String {
+        let label = match self.purpose {
             Purpose::Filter => "filter: ",
             Purpose::Search { back: false } => "search down: ",
             Purpose::Search { back: true } => "search up: ",
             Purpose::Keep => "show only: ",
             Purpose::TimeJump => "go to time (14:02, -10m, last-exit): ",
             Purpose::SaveLog => "save to file: ",
-        }
+            Purpose::Hold => {
+                let who = match self.about.as_slice() {
+                    [one] => one.id.to_string(),
+                    many => format!("{} components", many.len()),
+                };
+                return format!("hold {who} (2h or 14:30, then why): ");
+            }
+        };
+        label.to_owned()
     }
 }
 

@@ -6,7 +6,7 @@ use crate::{
         feed::{Answer, Ask, Link, News},
         update::{Effect, Leave},
     },
-    wire::{Access, ComponentState, Update},
+    wire::{Access, ComponentState, Hold, Update},
 };
 
 fn command(verb: &str, ids: &[&str], run: Option<u64>) -> (String, Vec<String>, Option<u64>) {
@@ -227,4 +227,46 @@ fn leaving() {
     assert_eq!(sim.effects, [Effect::Leave(Leave::Detach)]);
     sim.keys("q s");
     assert_eq!(sim.effects[1], Effect::Leave(Leave::StopAll));
+}
+
+#[test]
+fn holding_says_who_is_meant_how_long_and_why() {
+    let mut sim = Sim::live(100, 24);
+    sim.keys("j H");
+    sim.shows("hold ps (2h or 14:30, then why):");
+    sim.type_text("2h new disk");
+    sim.keys("Enter");
+    let asked = sim.asked.last().map(|request| &request.ask);
+    let Some(Ask::Hold { number, id, until, reason }) = asked else { panic!("{asked:?}") };
+    assert_eq!(
+        (id.as_str(), until.as_deref(), reason.as_deref()),
+        ("ps", Some("+2h"), Some("new disk"))
+    );
+    let number = *number;
+    let reason = "\"+2h\" has passed".to_owned();
+    sim.news(0, News::Answer { number, answer: Answer::Denied { reason } });
+    sim.shows("cannot hold ps: \"+2h\" has passed");
+    // Held, it is counted, marked and found.
+    let hold = Hold {
+        by: "root (console)".to_owned(),
+        reason: Some("new disk".to_owned()),
+        since: "2026-11-23T14:25:00Z".to_owned(),
+        until: None,
+    };
+    sim.component(|status| status.hold = Some(hold), "ps");
+    sim.keys("Esc");
+    sim.shows("1 held");
+    sim.keys("/");
+    sim.type_text("state:held");
+    sim.keys("Enter");
+    sim.shows_not("gateway");
+    sim.keys(": r e l e a s e Enter");
+    let asked = sim.asked.last().map(|request| &request.ask);
+    assert!(matches!(asked, Some(Ask::Release { id, .. }) if id == "ps"), "{asked:?}");
+    // Not where one only reads.
+    sim.model.settings.read_only = true;
+    sim.asked.clear();
+    sim.keys("H");
+    sim.shows("this console only reads");
+    assert!(sim.asked.is_empty());
 }

@@ -1,6 +1,6 @@
 //! What each action does.
 
-use super::{Effect, Leave, LogMove, command, keys, logs, palette};
+use super::{Effect, Leave, LogMove, command, hold, keys, logs, palette};
 use crate::{
     console::{
         action::{Action, Context, entry_of},
@@ -43,6 +43,8 @@ pub(super) fn act(model: &mut Model, action: Action, effects: &mut Vec<Effect>) 
         Action::Stop => command::wish(model, Verb::Stop, false, effects),
         Action::Restart => command::wish(model, Verb::Restart, false, effects),
         Action::Kill => command::wish(model, Verb::Kill, false, effects),
+        Action::Hold => hold::ask(model),
+        Action::Release => hold::release(model, effects),
         Action::StartShown => command::wish(model, Verb::Start, true, effects),
         Action::StopShown => command::wish(model, Verb::Stop, true, effects),
         Action::RestartShown => command::wish(model, Verb::Restart, true, effects),

@@ -17,33 +17,13 @@ pub(super) const PENDING: std::time::Duration = std::time::Duration::from_secs(3
 /// The operator wants `verb` for the selected or marked components, or for all that are shown.
 pub(super) fn wish(model: &mut Model, verb: Verb, all: bool, effects: &mut Vec<Effect>) {
     let keys = if all { model.table.shown.clone() } else { model.targets() };
-    if keys.is_empty() {
-        model.toast(Severity::Info, format!("{verb}: no component is selected"));
-        return;
-    }
     // `r` on a lost connection means the connection.
     let lost: Vec<HostIndex> = lost_hosts(model, &keys);
-    if !lost.is_empty() {
-        if verb == Verb::Restart {
-            reconnect(model, &lost, effects);
-        } else {
-            let name = &model.facts.hosts[usize::from(lost[0])].name;
-            let text = format!("{verb}: not sent, there is no connection to {name}");
-            model.toast(Severity::Warning, text);
-        }
+    if verb == Verb::Restart && !lost.is_empty() {
+        reconnect(model, &lost, effects);
         return;
     }
-    let only_read = |key: &RowKey| {
-        let host = model.facts.host(key.host);
-        host.is_some_and(|host| host.access == Some(Access::ReadOnly))
-    };
-    if model.reads_only() || keys.iter().any(only_read) {
-        model.toast(Severity::Warning, format!("{verb}: not sent, this console only reads"));
-        return;
-    }
-    if model.frozen.is_some() {
-        let text = format!("{verb}: not sent, the screen is frozen - Z goes on, then ask again");
-        model.toast(Severity::Warning, text);
+    if !may_ask(model, verb.as_str(), &keys) {
         return;
     }
     if Confirm::is_needed(verb, all) || keys.len() >= 10 {
@@ -57,6 +37,34 @@ pub(super) fn wish(model: &mut Model, verb: Verb, all: bool, effects: &mut Vec<E
         let targets = runs.collect();
         send(model, verb, targets, effects);
     }
+}
+
+/// Whether a wish about these can be sent now; else it is said why not.
+pub(super) fn may_ask(model: &mut Model, what: &str, keys: &[RowKey]) -> bool {
+    if keys.is_empty() {
+        model.toast(Severity::Info, format!("{what}: no component is selected"));
+        return false;
+    }
+    if let Some(lost) = lost_hosts(model, keys).first() {
+        let name = &model.facts.hosts[usize::from(*lost)].name;
+        let text = format!("{what}: not sent, there is no connection to {name}");
+        model.toast(Severity::Warning, text);
+        return false;
+    }
+    let only_read = |key: &RowKey| {
+        let host = model.facts.host(key.host);
+        host.is_some_and(|host| host.access == Some(Access::ReadOnly))
+    };
+    if model.reads_only() || keys.iter().any(only_read) {
+        model.toast(Severity::Warning, format!("{what}: not sent, this console only reads"));
+        return false;
+    }
+    if model.frozen.is_some() {
+        let text = format!("{what}: not sent, the screen is frozen - Z goes on, then ask again");
+        model.toast(Severity::Warning, text);
+        return false;
+    }
+    true
 }
 
 /// Sends it: one request for each host, in the engine's own order there.
@@ -87,7 +95,7 @@ pub(super) fn send(
             ids.push(key.id.to_string());
             keys.push(key);
         }
-        model.asked.push(Asked { number, verb, keys });
+        model.asked.push(Asked { number, what: verb.as_str(), keys });
         let ask = Ask::Command { number, verb, ids, if_run };
         effects.push(Effect::Ask(Request { host, ask }));
     }

@@ -1,6 +1,6 @@
 //! Whom a key is for: the overlay, else the screen's keymap.
 
-use super::{Effect, Leave, act, confirm, logs, palette};
+use super::{Effect, Leave, act, confirm, hold, logs, palette};
 use crate::{
     console::{
         action::{Action, Context},
@@ -130,6 +130,10 @@ fn field(
                 Purpose::Keep => logs::keep(model, &text),
                 Purpose::TimeJump => logs::jump(model, &text),
                 Purpose::SaveLog => logs::save(model, &text, effects),
+                Purpose::Hold => {
+                    hold::hold(model, &field.about, &text, effects);
+                    Ok(())
+                }
             };
             return match done {
                 Ok(()) => None,

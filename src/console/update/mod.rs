@@ -4,6 +4,7 @@
 mod act;
 mod command;
 mod confirm;
+mod hold;
 mod keys;
 mod logs;
 mod news;

@@ -308,7 +308,7 @@ fn answer(model: &mut Model, number: u64, answer: Answer) {
         [one] => (*one).to_owned(),
         many => format!("{} components", many.len()),
     };
-    let verb = asked.verb;
+    let verb = asked.what;
     // Applied: `…` stays until the engine shows it in the row.
     if answer != Answer::Applied {
         for key in &asked.keys {

@@ -53,6 +53,14 @@ pub fn render(model: &Model, details: &Details, skin: Skin, area: Rect, buf: &mu
         return;
     }
     let lines = lines(model, details, skin, usize::from(area.width));
+    let (height, count) = (usize::from(inner.height), lines.len());
+    if count > height {
+        let last = (details.scroll.min(count - height) + height).min(count);
+        let text = format!("{last} of {count} lines");
+        let line = Rect { y: area.y + 1.min(area.height), height: 1, ..area };
+        let width = u16::try_from(text.len() + 1).unwrap_or(u16::MAX).min(line.width);
+        put(buf, line, line.right() - width, &text, skin.dim());
+    }
     paragraph(&lines, Scroll { top: Some(details.scroll) }, inner, buf);
 }
 

@@ -44,7 +44,7 @@ pub fn render(model: &Model, skin: Skin, area: Rect, buf: &mut Buffer) -> Option
 }
 
 fn field(field: &Field, skin: Skin, area: Rect, buf: &mut Buffer) -> Position {
-    let x = put(buf, area, area.x + 1, field.label(), skin.dim());
+    let x = put(buf, area, area.x + 1, &field.label(), skin.dim());
     let room = usize::from(area.right().saturating_sub(x + 1));
     let scroll = field.input.visual_scroll(room);
     let mut skipped = 0;

@@ -7,7 +7,7 @@ use tokio::time::Instant;
 use super::stand_in::{Asked, Console, OURS, Stream, attached};
 use crate::{
     console::feed::{Answer, Ask, LogWish, News, Page, Part},
-    wire::{Acceptance, ProblemCode, Update, Verb},
+    wire::{Acceptance, ComponentState, Hold, HoldReport, ProblemCode, Update, Verb},
 };
 
 fn command(number: u64, verb: Verb, id: &str, if_run: Option<u64>) -> Ask {
@@ -262,4 +262,30 @@ async fn the_supervisors_own_log_is_followed_while_it_is_looked_at() {
     stream.closed().await;
     console.ask(0, Ask::SupervisorLog { wanted: true });
     assert_eq!(host.asked().await.path, "/v1/supervisor/logs?after=8&follow=true");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_hold_is_an_order_like_any_other() {
+    let (mut console, [mut host]) = attached();
+    let _updates = host.live(&mut console, 1).await;
+    let (id, reason) = ("ps".to_owned(), Some("new disk".to_owned()));
+    let until = Some("+2h".to_owned());
+    console.ask(0, Ask::Hold { number: 1, id: id.clone(), until, reason });
+    console.ask(0, Ask::Release { number: 2, id: id.clone() });
+    let asked = host.asked().await;
+    assert_eq!(asked.path, "/v1/components/ps/hold?until=%2B2h&reason=new%20disk");
+    let hold = Hold {
+        by: "root".to_owned(),
+        reason: None,
+        since: "2026-11-23T14:26:30Z".to_owned(),
+        until: None,
+    };
+    let state = ComponentState::Running;
+    let report = |hold, before| HoldReport { id: id.clone(), hold, before, state, warning: None };
+    // The release must not overtake it.
+    assert!(host.quiet(Duration::from_secs(5)).await);
+    asked.json(200, &report(Some(hold), None));
+    assert_eq!(answer(&mut console).await, (1, Answer::Applied));
+    host.asked().await.json(200, &report(None, None));
+    assert_eq!(answer(&mut console).await, (2, Answer::Redundant));
 }
