@@ -65,8 +65,10 @@ const MAY_IMPORT: [(&str, &[&str]); 25] = [
     (
         "cli",
         &[
-            "registry", "plan", "process", "runtime", "control", "client", "console", "demo",
-            "guardian", "events", "alerts", "courier",
+            // `logs` reads the files itself where no Supervisor runs.
+            "logs", "registry", "plan", "process", "runtime", "control", "client", "console",
+            "demo", "guardian", "events", "registry", "plan", "process", "runtime", "control",
+            "client", "console", "demo", "guardian", "events", "alerts", "courier",
         ],
     ),
     // The binary calls the command line.

@@ -7,7 +7,9 @@ use clap::{
     parser::ValueSource,
 };
 
-use super::verbs::{check, completions, console, demo, events, explain, hold, reload, run, status};
+use super::verbs::{
+    check, completions, console, demo, events, explain, hold, logs, reload, run, status,
+};
 use crate::demo::component;
 
 /// Starts, watches, restarts and stops the components of a `SupervisorRegistry.xml`.
@@ -134,6 +136,10 @@ pub enum Command {
     Hold(With<hold::Arguments>),
     /// End the hold of components; what it held back is carried out
     Release(With<Ids>),
+    /// What components wrote: searched, merged, and as it comes
+    Logs(With<logs::Arguments>),
+    /// Open the log files anew (for outside rotators)
+    Reopen(With<Nothing>),
     /// Verify the registry and print the plan: order and commands
     Check(With<check::Arguments>),
     /// The console on a built-in registry of three small components in a temporary folder
@@ -156,6 +162,10 @@ pub struct OptionalIds {
     #[arg(value_name = "ID")]
     pub ids: Vec<String>,
 }
+
+/// For verbs that take none.
+#[derive(Debug, Clone, Args)]
+pub struct Nothing {}
 
 #[derive(Debug, Clone, Args)]
 pub struct Ids {
@@ -201,6 +211,8 @@ impl Command {
             Self::Status(with) => with.lists.clone(),
             Self::Events(with) => with.lists.clone(),
             Self::Explain(with) => with.lists.clone(),
+            Self::Logs(with) => with.lists.clone(),
+            Self::Reopen(with) => with.lists.clone(),
             Self::Check(with) => with.lists.clone(),
             Self::Demo(with) => with.lists.clone(),
             Self::Completions(_) | Self::Man | Self::DialStdio | Self::DemoComponent(_) => {

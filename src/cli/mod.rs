@@ -12,6 +12,8 @@ mod follow;
 mod gone;
 mod hosts;
 mod loading;
+mod log_files;
+mod log_text;
 mod place;
 mod progress;
 mod receivers;
@@ -90,6 +92,8 @@ fn perform(context: &Context, command: Command) -> Result<(), Failure> {
         Command::Reload(with) => block_on(verbs::reload::perform(context, &with.own)),
         Command::Status(with) => block_on(verbs::status::perform(context, &with.own)),
         Command::Events(with) => block_on(verbs::events::perform(context, &with.own)),
+        Command::Logs(with) => block_on(verbs::logs::perform(context, &with.own)),
+        Command::Reopen(_) => block_on(verbs::reopen::perform(context)),
         Command::Explain(with) => block_on(verbs::explain::perform(context, &with.own)),
         Command::Hold(with) => block_on(verbs::hold::perform(context, &with.own)),
         Command::Release(with) => block_on(verbs::hold::release(context, &with.own.ids)),

@@ -64,6 +64,13 @@ impl Ui {
         }
     }
 
+    /// For tests of what is written: standard output as a terminal or a file.
+    #[cfg(test)]
+    pub fn of(terminal: bool, colour: bool) -> Self {
+        let side = Side { terminal, colour };
+        Self { out: side, err: side, quiet: true, verbose: false, lost: Cell::new(None) }
+    }
+
     /// The same for another thread.
     #[must_use]
     pub fn another(&self) -> Self {

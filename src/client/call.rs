@@ -145,6 +145,12 @@ impl Client {
         self.call(request(Method::POST, path), None).await
     }
 
+    /// Closes the log files; the next output goes to new ones.
+    pub async fn reopen(&self) -> Result<(), ClientError> {
+        let answer = self.exchange(request(Method::POST, "/v1/reopen"), self.timeout()).await?;
+        self.refusal(&answer).map_or(Ok(()), Err)
+    }
+
     /// Whether everything that should run does. "Not ready" is an answer, no error.
     pub async fn readiness(&self) -> Result<Readiness, ClientError> {
         let answer = self.exchange(request(Method::GET, "/readyz"), self.timeout()).await?;

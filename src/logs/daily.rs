@@ -17,10 +17,12 @@ use std::{
     time::{Duration, Instant},
 };
 
-use jiff::civil::Date;
+use jiff::{Timestamp, civil::Date};
 use memchr::{memchr, memrchr};
 
 use super::{
+    index::{Entry, Index, Place},
+    line::Stream,
     name::{Form, Names, Part},
     store::{Sink, Store},
 };
@@ -34,6 +36,15 @@ pub(super) struct Daily {
     position: u64,
     max_size: u64,
     file: Option<OpenFile>,
+    /// Of the open file.
+    index: Option<Index>,
+    /// Remarks for the index, while no file is open; the newest few.
+    remarks: Vec<(Place, Entry)>,
+    indexed: bool,
+    /// No file was opened yet: lines that are open in one are not ours.
+    fresh: bool,
+    /// The run that writes, as the index is to say it.
+    run: u64,
     outage: Option<Outage>,
     /// The file of this day ends within a line whose rest was lost.
     torn: Option<Date>,
@@ -57,7 +68,31 @@ pub(super) struct Outage {
     retry_at: Instant,
     /// The last byte that was lost was no newline.
     mid_line: bool,
+    /// What was lost so far, stamps included.
+    bytes: u64,
+    lines: u64,
 }
+
+/// The time of a write, as each of those needs it who take part.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct When {
+    pub at: Timestamp,
+    pub today: Date,
+    pub now: Instant,
+}
+
+/// What is to be written.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Chunk<'a> {
+    pub bytes: &'a [u8],
+    /// `None` where each line says its stream.
+    pub stream: Option<Stream>,
+    /// So many of the first bytes are not the component's: they have no place.
+    pub preface: usize,
+}
+
+/// Remarks that wait for a file at most.
+const MOST_REMARKS: usize = 32;
 
 /// What became of the bytes that were to be written.
 #[derive(Debug, Default, PartialEq, Eq)]
@@ -81,11 +116,28 @@ impl Daily {
             position,
             max_size,
             file: None,
+            index: None,
+            remarks: Vec::new(),
+            indexed: true,
+            fresh: true,
+            run: 0,
             outage: None,
             torn: None,
             next_number: None,
             oversize_until: None,
         }
+    }
+
+    /// Files that say everything themselves.
+    pub fn without_index(mut self) -> Self {
+        self.indexed = false;
+        self
+    }
+
+    /// The same log in other files.
+    pub fn moved(&self, base: &Path, max_size: u64) -> Self {
+        let Self { indexed, run, .. } = *self;
+        Self { indexed, run, ..Self::new(base, max_size, self.position) }
     }
 
     pub fn set_max_size(&mut self, max_size: u64) {
@@ -96,10 +148,31 @@ impl Daily {
         self.position
     }
 
-    /// A remark takes a place among the bytes, too: its end.
-    pub fn remark(&mut self) -> u64 {
+    /// A remark takes a place among the bytes, too: its end. The index keeps what it says.
+    pub fn remark(&mut self, at: Timestamp, entry: Option<Entry>) -> u64 {
         self.position += 1;
+        let Some(entry) = entry else { return self.position };
+        if let Entry::Start { run, .. } = &entry {
+            self.run = *run;
+        }
+        let mut place = Place { time: at.as_millisecond(), offset: 0, position: self.position };
+        if let (Some(file), Some(index)) = (&self.file, &mut self.index) {
+            place.offset = file.size;
+            index.record(place, &entry);
+        } else {
+            self.remarks.push((place, entry));
+            if self.remarks.len() > MOST_REMARKS {
+                self.remarks.remove(0);
+            }
+        }
         self.position
+    }
+
+    /// Has the index say everything that is known.
+    pub fn settle(&mut self) {
+        if let Some(index) = &mut self.index {
+            index.settle();
+        }
     }
 
     pub fn names(&self) -> &Names {
@@ -112,13 +185,19 @@ impl Daily {
 
     /// The next write opens the file anew.
     pub fn close(&mut self) {
+        self.settle();
+        self.index = None;
         self.file = None;
     }
 
     /// Closes a file of another day, unless a line of it is still open. Whether one was closed.
     pub fn close_old(&mut self, today: Date) -> bool {
         let old = |file: &OpenFile| file.date != today && file.at_line_start;
-        self.file.take_if(|file| old(file)).is_some()
+        let close = self.file.as_ref().is_some_and(old);
+        if close {
+            self.close();
+        }
+        close
     }
 
     /// The outage that the next write will try to end, when it is time to.
@@ -126,36 +205,42 @@ impl Daily {
         self.outage.as_ref().filter(|outage| now >= outage.retry_at)
     }
 
-    /// Appends `bytes` to the file of `today`, as far as that is possible.
-    pub fn write(&mut self, store: &dyn Store, bytes: &[u8], today: Date, now: Instant) -> Written {
+    /// Appends bytes to the file of the day, as far as that is possible.
+    pub fn write(&mut self, store: &dyn Store, chunk: Chunk<'_>, when: When) -> Written {
         let mut written = Written::default();
+        let Chunk { bytes, preface, .. } = chunk;
         if bytes.is_empty() {
             return written;
         }
-        self.position += bytes.len() as u64;
+        let start = self.position;
+        self.position += (bytes.len() - preface) as u64;
         let mut begin = 0;
         if let Some(outage) = &mut self.outage {
-            if now >= outage.retry_at && outage.mid_line {
+            let due = when.now >= outage.retry_at;
+            if due && outage.mid_line {
                 // Half a line says nothing: storing resumes at the next one.
                 begin = memchr(b'\n', bytes).map_or(bytes.len(), |newline| newline + 1);
             }
-            if now < outage.retry_at || begin == bytes.len() {
+            if !due || begin == bytes.len() {
                 outage.lose(bytes);
                 return written;
             }
             outage.lose(&bytes[..begin]);
         }
         written.stored = begin..begin;
-        let mut rest = &bytes[begin..];
-        while !rest.is_empty() {
-            match self.write_part(store, rest, today, now, &mut written) {
-                Ok(count) => {
-                    written.stored.end += count;
-                    rest = &rest[count..];
-                }
+        while written.stored.end < bytes.len() {
+            let done = written.stored.end;
+            let rest = Chunk {
+                bytes: &bytes[done..],
+                preface: preface.saturating_sub(done),
+                stream: chunk.stream,
+            };
+            let position = start + done.saturating_sub(preface) as u64;
+            match self.write_part(store, rest, position, when, &mut written) {
+                Ok(count) => written.stored.end += count,
                 Err((count, error)) => {
                     written.stored.end += count;
-                    self.fail(&error, &rest[count..], now, &mut written);
+                    self.fail(&error, &rest.bytes[count..], when.now, &mut written);
                     break;
                 }
             }
@@ -163,30 +248,31 @@ impl Daily {
         written
     }
 
-    /// Writes as much as belongs into one file.
+    /// Writes as much as belongs into one file; the first byte stands at `position`.
     fn write_part(
         &mut self,
         store: &dyn Store,
-        bytes: &[u8],
-        today: Date,
-        now: Instant,
+        chunk: Chunk<'_>,
+        position: u64,
+        when: When,
         written: &mut Written,
     ) -> Result<usize, (usize, std::io::Error)> {
+        let (bytes, When { today, now, .. }) = (chunk.bytes, when);
         let count = loop {
             if self.file.is_none() {
-                self.open(store, today).map_err(|error| (0, error))?;
+                self.open(store, today, position, when.at).map_err(|error| (0, error))?;
             }
             let Some(file) = &self.file else { break 0 };
             match fit(file, bytes, today, self.max_size) {
                 Some(count) => break count,
                 None if file.date != today => {
-                    self.file = None;
+                    self.close();
                     written.changed_file = true;
                 }
                 None if self.oversize_until.is_some_and(|until| now < until) => break bytes.len(),
                 None => {
                     if self.complete_part(file.date) {
-                        self.file = None;
+                        self.close();
                         written.changed_file = true;
                     } else {
                         self.oversize_until = Some(now + Duration::from_secs(10));
@@ -200,16 +286,73 @@ impl Daily {
             written.mended = true;
         }
         self.torn = None;
+        let (offset, at_line_start) =
+            self.file.as_ref().map_or((0, true), |file| (file.size, file.at_line_start));
         let result = self.put(&bytes[..count]);
-        if !matches!(result, Err((0, _))) {
-            written.resumed = self.outage.take().or(written.resumed.take());
+        let done = result.as_ref().map_or_else(|(done, _)| *done, |()| count);
+        if done > 0 {
+            let preface = chunk.preface.min(done);
+            let place =
+                Place { time: when.at.as_millisecond(), offset: offset + preface as u64, position };
+            if let Some(outage) = self.outage.take() {
+                self.remark_gap(place, &outage);
+                written.resumed = Some(outage);
+            }
+            let stored = &bytes[preface..done];
+            self.remark_bytes(place, chunk.stream, stored, at_line_start || preface > 0);
         }
         result.map(|()| count)
     }
 
-    fn open(&mut self, store: &dyn Store, today: Date) -> std::io::Result<()> {
-        let (sink, size) = store.open(&self.path(today))?;
+    fn remark_gap(&mut self, place: Place, outage: &Outage) {
+        if let Some(index) = &mut self.index {
+            let (bytes, lines) = (outage.bytes, outage.lines);
+            index.record(place, &Entry::Gap { bytes, lines });
+        }
+    }
+
+    /// Tells the index of bytes that were written at `place`.
+    fn remark_bytes(
+        &mut self,
+        place: Place,
+        stream: Option<Stream>,
+        bytes: &[u8],
+        at_line_start: bool,
+    ) {
+        let Some(index) = &mut self.index else { return };
+        let mut told = 0;
+        if index.is_due(place) {
+            // Whoever begins to read there must not begin within a line.
+            let line = if at_line_start { Some(0) } else { memchr(b'\n', bytes).map(|at| at + 1) };
+            if let Some(line) = line.filter(|line| *line < bytes.len()) {
+                index.wrote(stream, line);
+                told = line;
+                let [offset, position] = [place.offset, place.position].map(|at| at + line as u64);
+                index.point(Place { offset, position, ..place });
+            }
+        }
+        index.wrote(stream, bytes.len() - told);
+    }
+
+    fn open(
+        &mut self,
+        store: &dyn Store,
+        today: Date,
+        position: u64,
+        at: Timestamp,
+    ) -> std::io::Result<()> {
+        let path = self.path(today);
+        let (sink, size) = store.open(&path)?;
         self.file = Some(OpenFile { sink, date: today, size, at_line_start: true });
+        if !self.indexed {
+            return Ok(());
+        }
+        let place = Place { time: at.as_millisecond(), offset: size, position };
+        let fresh = std::mem::take(&mut self.fresh);
+        let index = self.index.insert(Index::new(&path, place, fresh, self.run));
+        for (place, entry) in self.remarks.drain(..) {
+            index.record(Place { offset: size, ..place }, &entry);
+        }
         Ok(())
     }
 
@@ -219,12 +362,18 @@ impl Daily {
             Some((day, number)) if day == date => number,
             _ => self.names.next_number(date),
         };
+        self.settle();
         let part = self.names.path(Part { date, number, form: Form::Plain });
         let result = match part.try_exists() {
             Ok(false) => std::fs::rename(self.names.current(date), &part),
             Ok(true) => Err(std::io::ErrorKind::AlreadyExists.into()),
             Err(error) => Err(error),
         };
+        if result.is_ok()
+            && let Some(index) = &mut self.index
+        {
+            index.renamed(&part);
+        }
         // After a failure the folder is looked at anew.
         self.next_number = result.is_ok().then_some((date, number + 1));
         if let Err(error) = &result {
@@ -256,6 +405,8 @@ impl Daily {
     }
 
     fn fail(&mut self, error: &std::io::Error, lost: &[u8], now: Instant, written: &mut Written) {
+        self.settle();
+        self.index = None;
         // Opened anew at the next attempt: the file may have been removed to make room.
         if let Some(file) = self.file.take()
             && !file.at_line_start
@@ -270,7 +421,7 @@ impl Daily {
         }
         let error = error.to_string();
         written.failed = Some(error.clone());
-        let mut outage = Outage { error, retry_at, mid_line: false };
+        let mut outage = Outage { error, retry_at, mid_line: false, bytes: 0, lines: 0 };
         outage.lose(lost);
         self.outage = Some(outage);
     }
@@ -278,6 +429,8 @@ impl Daily {
 
 impl Outage {
     fn lose(&mut self, bytes: &[u8]) {
+        self.bytes += bytes.len() as u64;
+        self.lines += memchr::memchr_iter(b'\n', bytes).count() as u64;
         self.mid_line = bytes.last().map_or(self.mid_line, |last| *last != b'\n');
     }
 }
@@ -348,6 +501,17 @@ mod tests {
 
     const TODAY: Date = date(2026, 11, 22);
 
+    fn write_on(
+        daily: &mut Daily,
+        store: &dyn Store,
+        text: &str,
+        today: Date,
+        now: Instant,
+    ) -> Written {
+        let chunk = Chunk { bytes: text.as_bytes(), stream: Some(Stream::Out), preface: 0 };
+        daily.write(store, chunk, When { at: Timestamp::UNIX_EPOCH, today, now })
+    }
+
     #[test]
     fn a_full_disk_is_told_once_and_storing_resumes_with_a_whole_line() {
         let disk = Limited::default();
@@ -355,7 +519,7 @@ mod tests {
         let mut daily = Daily::new(Path::new("x/a.log"), 1000, 0);
         let start = monotonic();
         let mut write = |text: &str, after: u32| {
-            daily.write(&disk, text.as_bytes(), TODAY, start + RETRY * after)
+            write_on(&mut daily, &disk, text, TODAY, start + RETRY * after)
         };
         let first = write("one\ntwo\nthr", 0);
         assert_eq!(first.stored, 0..6);
@@ -387,7 +551,7 @@ mod tests {
                 if later {
                     now += RETRY;
                 }
-                let written = daily.write(&disk, text.as_bytes(), TODAY, now);
+                let written = write_on(&mut daily, &disk, &text, TODAY, now);
                 produced += text.len();
                 stored += written.stored.len() + usize::from(written.mended);
                 lost += text.len() - written.stored.len();
@@ -404,7 +568,7 @@ mod tests {
         let mut daily = Daily::new(&folder.path().join("a.log"), 10, 0);
         let now = monotonic();
         for chunk in ["1234\n56", "78\n9", "\nabcdefghijklmno\np\n"] {
-            let written = daily.write(&super::super::store::Disk, chunk.as_bytes(), TODAY, now);
+            let written = write_on(&mut daily, &super::super::store::Disk, chunk, TODAY, now);
             assert_eq!(written.stored, 0..chunk.len());
         }
         let read = |name: &str| std::fs::read_to_string(folder.path().join(name)).expect(name);
@@ -414,7 +578,7 @@ mod tests {
         assert_eq!(read("a-2026-11-22.log"), "p\n");
         // A restart of the Supervisor goes on behind what is there.
         let mut daily = Daily::new(&folder.path().join("a.log"), 10, 0);
-        daily.write(&super::super::store::Disk, b"q\n12345678\n", TODAY, now);
+        write_on(&mut daily, &super::super::store::Disk, "q\n12345678\n", TODAY, now);
         assert_eq!(read("a-2026-11-22.004.log"), "p\nq\n");
         assert_eq!(read("a-2026-11-22.log"), "12345678\n");
     }
@@ -425,9 +589,9 @@ mod tests {
         *disk.room.lock().expect("no panic") = 1000;
         let mut daily = Daily::new(Path::new("x/a.log"), 1000, 0);
         let now = monotonic();
-        daily.write(&disk, b"old\nbegun ", TODAY, now);
+        write_on(&mut daily, &disk, "old\nbegun ", TODAY, now);
         assert!(!daily.close_old(date(2026, 11, 23)));
-        let written = daily.write(&disk, b"yesterday\nnew\n", date(2026, 11, 23), now);
+        let written = write_on(&mut daily, &disk, "yesterday\nnew\n", date(2026, 11, 23), now);
         assert!(written.changed_file);
         let files = disk.files.lock().expect("no panic");
         let texts: Vec<_> = files.values().map(|text| String::from_utf8_lossy(text)).collect();

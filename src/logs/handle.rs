@@ -5,8 +5,8 @@ use std::{
     fmt, io,
     path::{Path, PathBuf},
     sync::{
-        Arc, Mutex, MutexGuard, PoisonError,
-        atomic::{AtomicU64, Ordering},
+        Arc, Mutex, MutexGuard, PoisonError, TryLockError,
+        atomic::{AtomicBool, AtomicU64, Ordering},
         mpsc::{Receiver, RecvTimeoutError, Sender, channel, sync_channel},
     },
     thread::JoinHandle,
@@ -42,6 +42,9 @@ pub struct Options {
     /// Where notices go. It must not block; what it gives back is offered again some
     /// milliseconds later.
     pub notices: NoticeSink,
+    /// A file of the runtime folder that keeps the numbers of records growing from one life to
+    /// the next; without it the time alone does.
+    pub numbers: Option<PathBuf>,
     pub(super) clock: Clock,
     pub(super) store: Arc<dyn Store>,
     /// From the first reason for it until retention runs: reasons come in crowds.
@@ -85,6 +88,8 @@ pub struct Counters {
     /// Bytes that could not be stored: disk full, no permission.
     pub lost_bytes: u64,
     pub lost_lines: u64,
+    /// Lines that a log daemon of the system did not take; they are in the files.
+    pub not_forwarded: u64,
     /// Lines that left the memory to make room for newer ones; they are in the files.
     pub dropped_from_ring: u64,
 }
@@ -117,6 +122,7 @@ struct Entry {
 pub(super) struct Shared {
     pub ring: Mutex<Ring>,
     pub counters: AtomicCounters,
+    pub losing: AtomicBool,
 }
 
 #[derive(Debug, Default)]
@@ -126,6 +132,7 @@ pub(super) struct AtomicCounters {
     pub stored_bytes: AtomicU64,
     pub lost_bytes: AtomicU64,
     pub lost_lines: AtomicU64,
+    pub not_forwarded: AtomicU64,
 }
 
 /// Commands for the log thread, and the bell.
@@ -155,6 +162,7 @@ impl Options {
             ring_bytes: 256 << 10,
             rings_bytes: 64 << 20,
             notices,
+            numbers: None,
             clock: Clock::system(),
             store: Arc::new(Disk),
             upkeep_delay: Duration::from_secs(2),
@@ -363,6 +371,14 @@ impl Logs {
         wait.recv_timeout(patience).is_ok()
     }
 
+    /// Has the index of a component's files say everything that is known. Waits for a moment: a
+    /// reader that is told less than everything is told what was so a second ago.
+    pub(super) fn settle(&self, id: &ComponentId) {
+        let (done, wait) = sync_channel(1);
+        self.send(Command::Settle { id: id.clone(), done });
+        let _in_time = wait.recv_timeout(Duration::from_millis(200));
+    }
+
     /// Components that are not among these, with the base paths of their files.
     pub fn others_than(&self, known: &HashSet<ComponentId>) -> Vec<(ComponentId, PathBuf)> {
         let entries = self.entries();
@@ -420,12 +436,31 @@ impl Mailbox {
 impl Shared {
     pub fn new() -> Arc<Self> {
         // The log thread sets the limit when it takes the component in.
-        Arc::new(Self { ring: Mutex::new(Ring::new(0)), counters: AtomicCounters::default() })
+        Arc::new(Self {
+            ring: Mutex::new(Ring::new(0)),
+            counters: AtomicCounters::default(),
+            losing: AtomicBool::new(false),
+        })
     }
 
     /// Held for moments only, by readers and writer alike; see [`Ring`].
     pub fn ring(&self) -> MutexGuard<'_, Ring> {
         self.ring.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Whether there is something behind `position`. Waits for nobody: a writer at work brings
+    /// something.
+    pub fn has_more_than(&self, position: u64) -> bool {
+        match self.ring.try_lock() {
+            Ok(ring) => ring.end() > position,
+            Err(TryLockError::Poisoned(ring)) => ring.into_inner().end() > position,
+            Err(TryLockError::WouldBlock) => true,
+        }
+    }
+
+    /// Output is not stored at present.
+    pub fn is_losing(&self) -> bool {
+        self.losing.load(Ordering::Acquire)
     }
 
     fn counters(&self) -> Counters {
@@ -437,6 +472,7 @@ impl Shared {
             stored_bytes: read(&counters.stored_bytes),
             lost_bytes: read(&counters.lost_bytes),
             lost_lines: read(&counters.lost_lines),
+            not_forwarded: read(&counters.not_forwarded),
             dropped_from_ring: self.ring().dropped(),
         }
     }

@@ -15,8 +15,10 @@ use regex::bytes::Regex;
 use super::{
     assemble::Assembler,
     clock::Calendar,
-    daily::{Daily, Outage, Written},
-    handle::{Notice, Shared},
+    daily::{Chunk, Daily, Outage, When, Written},
+    forward::Forwarder,
+    handle::{AtomicCounters, Notice, Shared},
+    index::Entry,
     line::{Mark, Piece, Source, Stream},
     merge::Merge,
     os::Pipe,
@@ -59,6 +61,9 @@ pub(super) struct Intake {
     watch: Option<(RunId, Regex)>,
     /// Of the present outage.
     lost: Worth,
+    /// To the log daemon that the settings name.
+    forwarder: Option<Forwarder>,
+    run: Option<RunId>,
 }
 
 /// Where lines go that are whole: into memory, and to whoever waits for one.
@@ -68,6 +73,9 @@ struct Outlet<'a> {
     id: Option<&'a ComponentId>,
     notices: &'a mut VecDeque<Notice>,
     at: Timestamp,
+    forwarder: Option<&'a mut Forwarder>,
+    run: Option<RunId>,
+    counters: &'a AtomicCounters,
 }
 
 impl Tools {
@@ -78,15 +86,10 @@ impl Tools {
 }
 
 impl Intake {
-    /// Takes in a log from `at` on.
-    pub fn new(
-        id: Option<ComponentId>,
-        output: Output,
-        shared: Arc<Shared>,
-        at: Timestamp,
-    ) -> Self {
-        let begin = u64::try_from(at.as_microsecond()).unwrap_or_default();
+    /// Takes in a log whose next byte stands at `begin`.
+    pub fn new(id: Option<ComponentId>, output: Output, shared: Arc<Shared>, begin: u64) -> Self {
         let daily = Daily::new(&output.log, output.max_size, begin);
+        let daily = if id.is_some() { daily } else { daily.without_index() };
         shared.ring().begin_at(begin);
         let run_begin = shared.ring().next();
         Self {
@@ -101,6 +104,23 @@ impl Intake {
             run_begin,
             watch: None,
             lost: Worth::default(),
+            forwarder: None,
+            run: None,
+        }
+        .forwarding()
+    }
+
+    /// With a way to the log daemon that the settings name.
+    fn forwarding(mut self) -> Self {
+        self.set_forwarder();
+        self
+    }
+
+    fn set_forwarder(&mut self) {
+        let wanted = self.output.forward;
+        if self.forwarder.as_ref().map(Forwarder::kind) != wanted {
+            let id = self.id.as_ref();
+            self.forwarder = wanted.zip(id).map(|(kind, id)| Forwarder::new(kind, id));
         }
     }
 
@@ -112,10 +132,12 @@ impl Intake {
     pub fn configure(&mut self, tools: &mut Tools, output: Output, now: Instant) {
         if (&output.log, output.timestamps) != (&self.output.log, self.output.timestamps) {
             self.finish(tools, now);
-            self.daily = Daily::new(&output.log, output.max_size, self.daily.position());
+            self.daily.close();
+            self.daily = self.daily.moved(&output.log, output.max_size);
         }
         self.daily.set_max_size(output.max_size);
         self.output = output;
+        self.set_forwarder();
         tools.upkeep = true;
     }
 
@@ -145,7 +167,8 @@ impl Intake {
         let today = tools.calendar.today(at);
         let begin = self.daily.position();
         // First to the file: what is read must not be in our hands alone.
-        let written = self.daily.write(&*tools.store, bytes, today, now);
+        let chunk = Chunk { bytes, stream: Some(stream), preface: 0 };
+        let written = self.daily.write(&*tools.store, chunk, When { at, today, now });
         let (assembler, mut outlet) = self.outlet(&mut tools.notices, at);
         let newlines = assembler
             .push(stream, bytes, begin, |stream, piece, end| outlet.give(stream, piece, end));
@@ -189,8 +212,18 @@ impl Intake {
         notices: &'a mut VecDeque<Notice>,
         at: Timestamp,
     ) -> (&'a mut Assembler, Outlet<'a>) {
-        let Self { id, assembler, shared, watch, .. } = self;
-        (assembler, Outlet { ring: shared.ring(), watch, id: id.as_ref(), notices, at })
+        let Self { id, assembler, shared, watch, forwarder, run, .. } = self;
+        let outlet = Outlet {
+            ring: shared.ring(),
+            watch,
+            id: id.as_ref(),
+            notices,
+            at,
+            forwarder: forwarder.as_mut(),
+            run: *run,
+            counters: &shared.counters,
+        };
+        (assembler, outlet)
     }
 
     /// When an unfinished line is to be given out.
@@ -225,7 +258,8 @@ impl Intake {
 
     pub fn started(&mut self, at: Timestamp, run: RunId, pid: u32) {
         let text = format!("run {run} started, pid {pid}");
-        let end = self.daily.remark();
+        self.run = Some(run);
+        let end = self.daily.remark(at, Some(Entry::Start { run: run.0, pid }));
         self.shared.ring().remark(at, end, Some(run), Mark::Started { pid }, &text);
     }
 
@@ -244,9 +278,11 @@ impl Intake {
         }
         let asked = if expected { ", as asked" } else { "" };
         let text = format!("run {run} ended: {exit}{asked}");
-        let end = self.daily.remark();
+        let at = tools.calendar.now();
+        let entry = Entry::Exit { run: run.0, expected, text: exit.to_string() };
+        let end = self.daily.remark(at, Some(entry));
         let mut ring = self.shared.ring();
-        ring.remark(tools.calendar.now(), end, Some(run), Mark::Ended { expected }, &text);
+        ring.remark(at, end, Some(run), Mark::Ended { expected }, &text);
         self.run_begin = ring.next();
     }
 
@@ -316,17 +352,20 @@ impl Intake {
         }
         let at = tools.calendar.now();
         let mut batch = std::mem::take(&mut tools.batch);
+        let mut preface = 0;
         if let Some(outage) = self.daily.outage_to_end(now) {
             let mut remark = Stamped::default();
             let stamps = self.output.timestamps;
             let source = if self.id.is_some() { COMPONENT_REMARK } else { TRACE_REMARK };
             let text = resumed_text(outage, self.lost);
             remark.remark(&mut tools.calendar, stamps, at, source, &text);
+            preface = remark.text.len();
             remark.append(&batch);
             batch = remark;
         }
         let today = tools.calendar.today(at);
-        let written = self.daily.write(&*tools.store, &batch.text, today, now);
+        let chunk = Chunk { bytes: &batch.text, stream: None, preface };
+        let written = self.daily.write(&*tools.store, chunk, When { at, today, now });
         let range = written.stored.clone();
         let (before, until) = (batch.worth(range.start), batch.worth(range.end));
         let all = batch.worth(batch.text.len());
@@ -357,6 +396,7 @@ impl Intake {
             return;
         }
         let path = self.daily.path(tools.calendar.today(at));
+        self.shared.losing.store(written.failed.is_some(), Ordering::Release);
         if let Some(outage) = written.resumed {
             let Worth { bytes: lost_bytes, lines: lost_lines } = std::mem::take(&mut self.lost);
             let text = resumed_text(&outage, Worth { bytes: lost_bytes, lines: lost_lines });
@@ -380,7 +420,7 @@ impl Intake {
 
     /// A remark about the storing, in the ring.
     fn note(&mut self, at: Timestamp, text: &str) {
-        let end = self.daily.remark();
+        let end = self.daily.remark(at, None);
         self.shared.ring().remark(at, end, None, Mark::Note, text);
     }
 }
@@ -390,6 +430,11 @@ impl Outlet<'_> {
     fn give(&mut self, stream: Stream, piece: Piece<'_>, position: u64) {
         if !piece.after_cut {
             self.ring.push(self.at, position, stream, piece.text, piece.end);
+            if let Some(forwarder) = &mut self.forwarder
+                && !forwarder.send(self.at, self.run, stream, piece.text, piece.end)
+            {
+                self.counters.not_forwarded.fetch_add(1, Ordering::Relaxed);
+            }
             self.notices.extend(matched(self.watch, self.id, piece.text));
         }
     }

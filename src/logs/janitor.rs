@@ -16,10 +16,10 @@ use std::{
     thread::JoinHandle,
 };
 
-use flate2::{Compression, write::GzEncoder};
 use jiff::{ToSpan, civil::Date};
 
 use super::{
+    gzip, index,
     name::{Form, Names, Part, splits},
     os,
 };
@@ -32,6 +32,8 @@ pub(super) struct Keep {
     pub days: u32,
     /// The file that is written to counts; `None`: by days alone.
     pub files: Option<u32>,
+    /// Bytes of all files; `None`: however many.
+    pub bytes: Option<u64>,
     pub compress: bool,
 }
 
@@ -119,6 +121,7 @@ fn bring(keep: &Keep, mut parts: Vec<Part>, today: Date, cancel: &AtomicBool) {
     parts.sort_unstable();
     let oldest = today.checked_sub(i64::from(keep.days).days()).unwrap_or(Date::MIN);
     let surplus = keep.files.map_or(0, |files| parts.len().saturating_sub(files.max(1) as usize));
+    let surplus = surplus.max(keep.bytes.map_or(0, |bytes| too_large(&keep.names, &parts, bytes)));
     let is_current = |part: &Part| part.date >= today && part.number == Part::CURRENT;
     for (index, part) in parts.iter().enumerate() {
         if cancel.load(Ordering::Acquire) {
@@ -130,10 +133,23 @@ fn bring(keep: &Keep, mut parts: Vec<Part>, today: Date, cancel: &AtomicBool) {
         let path = keep.names.path(*part);
         if part.date < oldest || index < surplus {
             remove(&path);
+            remove_index(&keep.names, *part);
         } else if keep.compress && part.form == Form::Plain {
             compress_part(&keep.names, *part, cancel);
         }
     }
+}
+
+/// How many of the oldest have to go so that the others are `most` bytes together. The newest
+/// stays however large it is.
+fn too_large(names: &Names, parts: &[Part], most: u64) -> usize {
+    let mut bytes = 0_u64;
+    let older = parts.iter().rposition(|part| {
+        let size = fs::metadata(names.path(*part)).map_or(0, |metadata| metadata.len());
+        bytes = bytes.saturating_add(size);
+        bytes > most
+    });
+    older.map_or(0, |last| (last + 1).min(parts.len().saturating_sub(1)))
 }
 
 fn remove(path: &Path) {
@@ -144,6 +160,15 @@ fn remove(path: &Path) {
             tracing::warn!(file = %path.display(), %error, "cannot delete an old log file");
         }
     }
+}
+
+/// The index of a file that is gone says nothing any more.
+fn remove_index(names: &Names, part: Part) {
+    let _never_made = fs::remove_file(index_path(names, part));
+}
+
+fn index_path(names: &Names, part: Part) -> PathBuf {
+    index::path_of(&names.path(Part { form: Form::Plain, ..part }))
 }
 
 fn compress_part(names: &Names, mut part: Part, cancel: &AtomicBool) {
@@ -161,6 +186,7 @@ fn compress_part(names: &Names, mut part: Part, cancel: &AtomicBool) {
             tracing::warn!(file = %path.display(), %error, "cannot rename a log file");
             return;
         }
+        let _never_made = fs::rename(index_path(names, part), index_path(names, numbered));
         (part, path) = (numbered, numbered_path);
     }
     let temporary = names.path(Part { form: Form::Temporary, ..part });
@@ -181,18 +207,27 @@ fn compress(from: &Path, to: &Path, cancel: &AtomicBool) -> io::Result<()> {
     let metadata = source.metadata()?;
     let target = File::options().write(true).create_new(true).open(to)?;
     target.set_permissions(metadata.permissions())?;
-    let mut encoder = GzEncoder::new(target, Compression::default());
-    let mut buffer = vec![0; 64 << 10];
+    let mut target = target;
+    let mut first = true;
+    let mut text = Vec::with_capacity(gzip::MEMBER);
     loop {
         if cancel.load(Ordering::Acquire) {
             return Err(io::ErrorKind::Interrupted.into());
         }
-        match source.read(&mut buffer)? {
-            0 => break,
-            count => encoder.write_all(&buffer[..count])?,
+        let room = (gzip::MEMBER - text.len()) as u64;
+        Read::by_ref(&mut source).take(room).read_to_end(&mut text)?;
+        // A file without text is one empty member.
+        if text.is_empty() && !first {
+            break;
         }
+        first = false;
+        // Members end with lines, so that nobody unpacks two for one line.
+        let full = text.len() == gzip::MEMBER;
+        let end = memchr::memrchr(b'\n', &text).filter(|_| full);
+        let end = end.map_or(text.len(), |newline| newline + 1);
+        target.write_all(&gzip::member(&text[..end])?)?;
+        text.drain(..end);
     }
-    let target = encoder.finish()?;
     // The original is removed next: after a power cut one of the two must be whole.
     target.sync_all()?;
     target.set_modified(metadata.modified()?)
@@ -210,7 +245,7 @@ mod tests {
     const TODAY: Date = date(2026, 11, 22);
 
     fn keep(folder: &Path, base: &str, days: u32, files: Option<u32>, compress: bool) -> Keep {
-        Keep { names: Names::new(&folder.join(base)), days, files, compress }
+        Keep { names: Names::new(&folder.join(base)), days, files, bytes: None, compress }
     }
 
     fn folder_with(names: &[&str]) -> tempfile::TempDir {
@@ -315,5 +350,31 @@ mod tests {
         assert_eq!(stopped.map_err(|error| error.kind()), Err(io::ErrorKind::Interrupted));
         run(&[keep(folder.path(), "a.log", 99, None, false)]);
         assert_eq!(names(folder.path()), set(&["a-2026-11-21.log"]));
+    }
+
+    #[test]
+    fn the_newest_files_are_kept_by_their_size_together() {
+        let all = [
+            "a-2026-11-21.log",
+            "a-2026-11-22.001.log",
+            "a-2026-11-22.002.log",
+            "a-2026-11-22.log",
+        ];
+        let size = "text of a-2026-11-22.001.log\n".len() as u64;
+        for (bytes, kept) in [(1, 1), (3 * size, 3), (1_000, 4)] {
+            let folder = folder_with(&all);
+            fs::create_dir(folder.path().join(".index")).expect("made");
+            let index = folder.path().join(".index/a-2026-11-21.log.idx");
+            fs::write(&index, "").expect("written");
+            let keep = Keep { bytes: Some(bytes), ..keep(folder.path(), "a.log", 99, None, false) };
+            pass(&[keep], TODAY, &AtomicBool::new(false));
+            let left: BTreeSet<String> =
+                names(folder.path()).into_iter().filter(|name| name != ".index").collect();
+            let expected: BTreeSet<String> =
+                all[all.len() - kept..].iter().map(|name| (*name).to_owned()).collect();
+            assert_eq!(left, expected, "{bytes}");
+            // The index goes with its file.
+            assert_eq!(index.exists(), kept == all.len(), "{bytes}");
+        }
     }
 }

@@ -29,12 +29,16 @@
 mod assemble;
 mod clock;
 mod daily;
+mod forward;
+mod gzip;
 mod handle;
+mod index;
 mod intake;
 mod janitor;
 mod line;
 mod merge;
 mod name;
+mod numbers;
 mod os;
 pub mod read;
 mod ring;

@@ -258,6 +258,13 @@ impl Snapshot {
         self.position
     }
 
+    /// The usual length of a line, at least 1.
+    pub fn line_length(&self) -> u64 {
+        let first = self.segments.first().map_or(self.next, |segment| segment.first);
+        let lines = (self.next - first).max(1);
+        ((self.position - self.begin()) / lines).max(1)
+    }
+
     /// The lines that end after `position`, oldest first.
     pub fn after(&self, position: u64) -> impl Iterator<Item = Line> + '_ {
         let later = self.segments.iter().skip(1).map(|segment| segment.position);

@@ -25,6 +25,7 @@ use super::{
     intake::{Intake, Tools},
     janitor::{Janitor, Keep},
     line::Stream,
+    numbers::Numbers,
     os::{self, Pipe, Poller, Ready},
     trace::Queue,
 };
@@ -66,6 +67,7 @@ pub(super) enum Command {
     Exited { id: ComponentId, run: RunId, exit: Exit, expected: bool },
     Watch { id: ComponentId, run: RunId, pattern: Regex, from_now: bool },
     Unwatch { id: ComponentId },
+    Settle { id: ComponentId, done: SyncSender<()> },
     Trace { log: PathBuf, keep_days: u32, queue: Arc<Queue> },
     Reopen,
     Sync { done: SyncSender<()> },
@@ -92,6 +94,11 @@ pub(super) struct Worker {
     rest: Duration,
     ring_bytes: usize,
     rings_bytes: usize,
+    numbers: Numbers,
+    /// Components begin with this number, or with the time.
+    first_number: u64,
+    /// The highest number of those that have left.
+    left_number: u64,
     ended: bool,
 }
 
@@ -112,14 +119,20 @@ impl Worker {
         supervisor: Arc<Shared>,
         changes: Arc<watch::Sender<u64>>,
     ) -> Self {
-        let Options { ring_bytes, rings_bytes, notices, clock, store, upkeep_delay } = options;
+        let Options { ring_bytes, rings_bytes, notices, numbers, clock, store, upkeep_delay } =
+            options;
         supervisor.ring().set_limit(ring_bytes);
-        let now = clock.now();
+        let (numbers, first_number) = Numbers::open(numbers, clock.now());
         Self {
             poller,
             inbox,
             intakes: Intakes { share: ring_bytes, ..Intakes::default() },
-            supervisor: Intake::new(None, trace_output(PathBuf::new(), 1), supervisor, now),
+            supervisor: Intake::new(
+                None,
+                trace_output(PathBuf::new(), 1),
+                supervisor,
+                first_number,
+            ),
             trace: None,
             early_watches: HashMap::new(),
             tools: Tools::new(store, Calendar::new(clock)),
@@ -132,6 +145,9 @@ impl Worker {
             rest: TICK,
             ring_bytes,
             rings_bytes,
+            numbers,
+            first_number,
+            left_number: 0,
             ended: false,
         }
     }
@@ -238,6 +254,12 @@ impl Worker {
                     intake.unwatch();
                 }
             }
+            Command::Settle { id, done } => {
+                if let Some(intake) = self.intakes.get(&id) {
+                    intake.daily().settle();
+                }
+                let _ = done.try_send(());
+            }
             Command::Trace { log, keep_days, queue } => {
                 let output = trace_output(log, keep_days);
                 self.supervisor.configure(&mut self.tools, output, now);
@@ -269,7 +291,7 @@ impl Worker {
                 intake.configure(&mut self.tools, output, monotonic());
                 intake
             }
-            None => Intake::new(Some(id.clone()), output, shared, self.tools.calendar.now()),
+            None => Intake::new(Some(id.clone()), output, shared, self.next_number()),
         };
         for (stream, pipe) in Stream::BOTH.into_iter().zip(&pipes) {
             if let Err(error) = self.poller.add(pipe, key_of(slot, stream)) {
@@ -293,6 +315,7 @@ impl Worker {
         if let Some(mut intake) = self.intakes.slots[slot].take() {
             drain(&mut intake, &mut self.tools, &mut self.buffer);
             intake.finish(&mut self.tools, monotonic());
+            self.left_number = self.left_number.max(intake.daily().position() + 1);
         }
         for path in remove {
             os::remove_pipe(path);
@@ -325,9 +348,28 @@ impl Worker {
             intake.finish(&mut self.tools, now);
         }
         self.take_trace();
+        for intake in self.intakes.iter_mut() {
+            intake.daily().close();
+        }
+        let highest = self.highest_number();
+        self.numbers.end(highest);
         self.offer_notices();
         self.announce();
         self.ended = true;
+    }
+
+    /// Where a component begins that is taken in now: behind everything that it may have had
+    /// before it left.
+    fn next_number(&mut self) -> u64 {
+        let now = u64::try_from(self.tools.calendar.now().as_microsecond()).unwrap_or_default();
+        let next = now.max(self.first_number).max(self.left_number);
+        self.numbers.reach(next);
+        next
+    }
+
+    fn highest_number(&mut self) -> u64 {
+        let positions = self.intakes.iter_mut().map(|intake| intake.daily().position());
+        positions.max().unwrap_or(0).max(self.left_number).max(self.first_number)
     }
 
     fn take_trace(&mut self) {
@@ -381,11 +423,14 @@ impl Worker {
             return;
         }
         self.upkeep_at = None;
+        let highest = self.highest_number();
+        self.numbers.reach(highest);
         let trace = self.trace.is_some().then_some(&mut self.supervisor);
         let keeps = self.intakes.slots.iter_mut().flatten().chain(trace).map(|intake| Keep {
             names: intake.daily().names().clone(),
             days: intake.output.keep_days,
             files: intake.output.keep_files,
+            bytes: intake.output.keep_size,
             compress: intake.output.compress,
         });
         self.janitor.start(keeps.collect(), today);
@@ -500,6 +545,8 @@ fn trace_output(log: PathBuf, keep_days: u32) -> Output {
         max_size: TRACE_MAX_SIZE,
         keep_days,
         keep_files: None,
+        keep_size: None,
+        forward: None,
         compress: false,
     }
 }
@@ -519,7 +566,7 @@ mod tests {
         let open = |name| os::open_pipe(&folder.path().join(name), None).expect("a pipe");
         let (out, err) = (open("out"), open("err"));
         let output = trace_output(folder.path().join("a.log"), 1);
-        let mut intake = Intake::new(None, output, Shared::new(), jiff::Timestamp::UNIX_EPOCH);
+        let mut intake = Intake::new(None, output, Shared::new(), 0);
         intake.pipes = Some([out.pipe, err.pipe]);
         let mut tools = Tools::new(Arc::new(Disk), Calendar::new(Clock::system()));
         let mut buffer = vec![0; CHUNK];

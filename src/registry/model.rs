@@ -274,7 +274,20 @@ pub struct Output {
     pub keep_days: u32,
     /// `None`: by days alone.
     pub keep_files: Option<u32>,
+    /// Bytes of all its files together; `None`: by days and files alone.
+    pub keep_size: Option<u64>,
     pub compress: bool,
+    /// Lines go there as well.
+    pub forward: Option<Forward>,
+}
+
+/// A log daemon of the system.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Forward {
+    /// `/dev/log`
+    Syslog,
+    /// `/run/systemd/journal/socket`
+    Journald,
 }
 
 /// What is put before each line in the file.
@@ -361,7 +374,9 @@ impl Component {
                 max_size: 100 << 20,
                 keep_days: 14,
                 keep_files: None,
+                keep_size: None,
                 compress: false,
+                forward: None,
             },
         }
     }

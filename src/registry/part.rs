@@ -3,7 +3,7 @@
 use std::{collections::BTreeMap, path::PathBuf, time::Duration};
 
 use super::{
-    Limits, Output, Probe, RestartPolicy, RestartWhen, StopSignal, Timestamps,
+    Forward, Limits, Output, Probe, RestartPolicy, RestartWhen, StopSignal, Timestamps,
     decode::{
         Decoder, Expected, Outcome, boolean, cores, integer, octal, seconds, size, success_codes,
         word,
@@ -231,13 +231,19 @@ fn limits(element: &Element<'_>, of: Of, decoder: &mut Decoder<'_>) -> Limits {
 
 fn output(element: &Element<'_>, of: Of, decoder: &mut Decoder<'_>) -> OutputPart {
     let timestamps = decoder.attribute(element, "timestamps", of);
+    let forward = decoder.attribute(element, "forward", of);
     let mut child = |name| decoder.child(element, name, of);
-    let [log, max_size, keep_days, keep_files, compress] =
-        ["log", "maxSize", "keepDays", "keepFiles", "compress"].map(&mut child);
+    let [log, max_size, keep_days, keep_files, keep_size, compress] =
+        ["log", "maxSize", "keepDays", "keepFiles", "keepSize", "compress"].map(&mut child);
     let stamps = word(&[
         ("none", Timestamps::None),
         ("rfc3339", Timestamps::Rfc3339),
         ("json", Timestamps::Json),
+    ]);
+    let daemons = word(&[
+        ("none", None),
+        ("syslog", Some(Forward::Syslog)),
+        ("journald", Some(Forward::Journald)),
     ]);
     let usual = Output::usual();
     let keep_files = decoder.read(keep_files, integer(0..=100_000_u32));
@@ -248,6 +254,8 @@ fn output(element: &Element<'_>, of: Of, decoder: &mut Decoder<'_>) -> OutputPar
             max_size: decoder.read(max_size, size(1 << 10..=1 << 40)).unwrap_or(usual.max_size),
             keep_days: decoder.read(keep_days, integer(1..=3_650)).unwrap_or(usual.keep_days),
             keep_files: keep_files.filter(|&files| files != 0),
+            keep_size: decoder.read(keep_size, size(1 << 10..=1 << 50)),
+            forward: decoder.read(forward, daemons).flatten(),
             compress: decoder.read(compress, boolean).unwrap_or(usual.compress),
             ..usual
         },
@@ -263,7 +271,9 @@ impl Output {
             max_size: 100 << 20,
             keep_days: 14,
             keep_files: None,
+            keep_size: None,
             compress: false,
+            forward: None,
         }
     }
 }

@@ -294,7 +294,6 @@ impl Driver {
             let _ended_below = tree.kill();
             return Err(error.to_string());
         }
-        self.logs.started(&id, run, process.pid);
         self.tell_unbounded(&id, unbounded);
         self.keep_limits(&id);
         self.running

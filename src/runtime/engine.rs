@@ -215,11 +215,8 @@ async fn supervise(
         embedding.map(|embedding| (embedding.on_ready, embedding.owns_hangup)).unzip();
     let signals = Signals::listen(owns_hangup).map_err(system("listen to signals"))?;
 
-    let (log_notices, logs_inbox) = mpsc::channel(1024);
-    let sink =
-        move |notice| log_notices.try_send(notice).map_err(mpsc::error::TrySendError::into_inner);
-    let (logs, log_thread) =
-        Logs::start(logs::Options::new(Box::new(sink))).map_err(system("start the log thread"))?;
+    let (logs, log_thread, logs_inbox) =
+        start_logs(&temp).map_err(system("start the log thread"))?;
     trace.attach(&logs, &registry.config.log, registry.config.keep_days);
     trace_start(&place, &registry);
 
@@ -366,6 +363,17 @@ fn tell_end(driver: &Driver, end: &End) {
     driver.tell(None, EventKind::Supervisor, text, None);
     // Answers that go on and on end now.
     driver.publisher.updates.close();
+}
+
+/// The log thread, and what it will tell.
+fn start_logs(temp: &Path) -> io::Result<(Logs, logs::LogThread, mpsc::Receiver<logs::Notice>)> {
+    let (notices, inbox) = mpsc::channel(1024);
+    let sink =
+        move |notice| notices.try_send(notice).map_err(mpsc::error::TrySendError::into_inner);
+    let mut options = logs::Options::new(Box::new(sink));
+    options.numbers = Some(temp.join("log-numbers"));
+    let (logs, thread) = Logs::start(options)?;
+    Ok((logs, thread, inbox))
 }
 
 fn boot(driver: &mut Driver, remembered: &journal::State) {

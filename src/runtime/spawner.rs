@@ -96,6 +96,8 @@ fn make(
     let unbounded = containment.bound(&tree, &component.limits);
     let child = process::spawn(&launch, Some(&mut tree)).map_err(|error| error.to_string())?;
     let pid = child.pid().unsigned_abs();
+    // At once: its first lines may be on their way.
+    logs.started(&component.id, run, pid);
     let process = Process { pid, started: clock::now() };
     Ok(Newborn { child, tree, process, unbounded })
 }

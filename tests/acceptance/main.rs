@@ -23,6 +23,7 @@ mod holds;
 mod latency;
 mod launch;
 mod limits;
+mod logs;
 mod metrics;
 mod notifications;
 mod notify;

@@ -109,10 +109,6 @@ impl Index {
         }
     }
 
-    pub fn run(&self) -> u64 {
-        self.run
-    }
-
     /// The log file has another name now.
     pub fn renamed(&mut self, file: &Path) {
         let path = path_of(file);

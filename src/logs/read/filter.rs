@@ -90,6 +90,14 @@ impl Query {
 }
 
 impl<'a> Seen<'a> {
+    /// Bytes of its record, about.
+    pub fn size(&self) -> usize {
+        match self.what {
+            What::Line { text, .. } => text.len() + 128,
+            _ => 128,
+        }
+    }
+
     /// A line of a ring; `None` for remarks that are about the storing alone.
     pub fn of(line: &'a Line) -> Option<Self> {
         let run = line.run.map_or(0, |RunId(run)| run);

@@ -10,7 +10,10 @@ use crate::{
 
 /// Bytes of records that are held for all components together, and for each at least.
 const HELD: usize = 4 << 20;
-const HELD_MIN: usize = 16 << 10;
+const HELD_MIN: usize = 4 << 10;
+
+/// With more components than this none holds its files open between two steps.
+const MOST_OPEN: usize = 16;
 
 /// Merges what is there already by time. What comes later is merged as it comes: a line that was
 /// read a moment too late is not held back for.
@@ -55,9 +58,13 @@ impl Merged {
     ) -> Progress {
         let share = (HELD / self.lanes.len().max(1)).clamp(HELD_MIN, HELD).min(room.max(HELD_MIN));
         let mut waits = false;
+        let parks = self.lanes.len() > MOST_OPEN;
         for lane in &mut self.lanes {
             if lane.records.is_empty() && lane.progress != Progress::Over {
                 lane.progress = lane.reader.read(share, &mut lane.records);
+                if parks {
+                    lane.reader.park();
+                }
                 // It has not found anything yet: nobody knows what time comes next.
                 waits |= lane.records.is_empty() && lane.progress == Progress::More;
             }

@@ -5,9 +5,17 @@
 //! nobody ever waits for a reader, however slow; each step does a bounded piece of work and is
 //! meant for a thread that may block.
 
+mod cursor;
 mod filter;
+mod history;
 mod merged;
 mod reader;
+mod shelf;
+mod stamp;
+mod text;
+
+#[cfg(test)]
+mod tests;
 
 pub use filter::Query;
 pub use merged::Merged;

@@ -82,6 +82,7 @@ texts! {
     PROCESSES = "processes";
     MAX_SIZE = "maxSize";
     KEEP_FILES = "keepFiles";
+    KEEP_SIZE = "keepSize";
     COMPRESS = "compress";
 }
 
@@ -126,11 +127,12 @@ static LIMITS: Shape = Shape::new("limits").holds(&[
     &CPU,
     &PROCESSES,
 ]);
-static OUTPUT: Shape = Shape::new("output").attributes(&["timestamps"]).holds(&[
+static OUTPUT: Shape = Shape::new("output").attributes(&["timestamps", "forward"]).holds(&[
     &LOG,
     &MAX_SIZE,
     &KEEP_DAYS,
     &KEEP_FILES,
+    &KEEP_SIZE,
     &COMPRESS,
 ]);
 
