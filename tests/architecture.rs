@@ -67,8 +67,7 @@ const MAY_IMPORT: [(&str, &[&str]); 25] = [
         &[
             // `logs` reads the files itself where no Supervisor runs.
             "logs", "registry", "plan", "process", "runtime", "control", "client", "console",
-            "demo", "guardian", "events", "registry", "plan", "process", "runtime", "control",
-            "client", "console", "demo", "guardian", "events", "alerts", "courier",
+            "demo", "guardian", "events", "alerts", "courier",
         ],
     ),
     // The binary calls the command line.

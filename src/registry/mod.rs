@@ -32,13 +32,7 @@ mod vocabulary;
 pub use diagnostics::{Diagnostic, Diagnostics, Severity};
 pub use load::{LoadError, Loaded, MAX_SIZE, Sources, load, parse};
 pub use model::{
-<<<<<<< HEAD
-    Check, Component, Config, HeaderMatch, Leftovers, Limits, MailTarget, MailTls, Notify,
+    Check, Component, Config, Forward, HeaderMatch, Leftovers, Limits, MailTarget, MailTls, Notify,
     NotifyTarget, Output, Probe, Registry, RestartPolicy, RestartWhen, StopPolicy, StopSignal,
     Timestamps, TraceLevel,
-=======
-    Check, Component, Config, Forward, HeaderMatch, Leftovers, Limits, Notify, NotifyTarget,
-    Output, Probe, Registry, RestartPolicy, RestartWhen, StopPolicy, StopSignal, Timestamps,
-    TraceLevel,
->>>>>>> main
 };
