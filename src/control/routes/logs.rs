@@ -32,7 +32,7 @@ const LARGEST_EXPRESSION: usize = 1 << 20;
     tag = "logs",
     params(
         ("id" = String, Path, description = "Id of a component"),
-        ("tail" = Option<u64>, Query, description = "Of all that fits, the newest so many"),
+        ("tail" = Option<u64>, Query, description = "Of all that fits, the newest so many lines"),
         ("after" = Option<u64>, Query, description = "Only entries after this `seq`"),
         ("since" = Option<String>, Query, description = "From this time on: `-10m` (s, m, h, d, \
             w), `14:02[:30]` today, or RFC 3339; local where it names no zone"),
@@ -63,7 +63,7 @@ pub(in crate::control) async fn component_logs(mut ask: Ask) -> Result<Response,
         ("id" = Option<Vec<String>>, Query, explode,
             description = "Id of a component; repeatable. Without: all, and with `follow` also \
                 those that come"),
-        ("tail" = Option<u64>, Query, description = "Of each, the newest so many of what fits"),
+        ("tail" = Option<u64>, Query, description = "Of each, the newest so many lines of what fits"),
         ("after" = Option<Vec<String>>, Query, explode,
             description = "`ID:SEQ`: of this component only entries after this; repeatable"),
         ("since" = Option<String>, Query, description = "From this time on"),
