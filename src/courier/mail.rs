@@ -42,7 +42,7 @@ fn write(target: &MailTarget, message: &Message) -> Result<Letter, Failure> {
     let mut letter = Letter::builder()
         .from(mailbox(&target.from)?)
         .subject(message.subject())
-        .message_id(None)
+        .message_id(Some(message_id(target, message)))
         .header(AutoSubmitted)
         .header(ContentType::TEXT_PLAIN);
     for to in &target.to {
@@ -51,6 +51,14 @@ fn write(target: &MailTarget, message: &Message) -> Result<Letter, Failure> {
     letter
         .body(message.text.clone())
         .map_err(|error| Failure::lasting(format!("cannot be written: {}", reasons(&error))))
+}
+
+/// The same for each try, so that a letter that was taken although we did not hear of it is
+/// known when it comes again.
+fn message_id(target: &MailTarget, message: &Message) -> String {
+    let (_, domain) = target.from.rsplit_once('@').unwrap_or(("", "localhost"));
+    let id = message.id.replace(|c: char| !c.is_ascii_alphanumeric() && c != '-', ".");
+    format!("<{id}@{domain}>")
 }
 
 /// So that nobody's holiday answers (RFC 3834).

@@ -225,6 +225,8 @@ fn a_mail_server_gets_a_letter() {
     for header in ["Date: ", "Message-ID: ", "Auto-Submitted: auto-generated"] {
         assert!(unfolded.lines().any(|line| line.starts_with(header)), "{header}: {head}");
     }
+    let by_whom = |line: &str| line.starts_with("Message-ID: <") && line.ends_with("@example.com>");
+    assert!(unfolded.lines().any(by_whom), "{head}");
     // Long lines may be broken up on their way.
     let body = body.replace("=\n", "");
     assert!(body.contains(" ps failed\n"), "{body}");
