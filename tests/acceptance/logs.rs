@@ -175,8 +175,9 @@ fn a_full_disk_blocks_nobody_is_counted_and_storing_resumes() {
     let disk = SmallDisk::make(&place);
     let supervisor = place.start();
     let pid = place.running("ps");
-    let progress = || place.read("progress").trim().parse::<u64>().unwrap_or(0);
-    until("it writes", || (progress() > 0).then_some(()));
+    // The file is empty for moments.
+    let progress = || until("it writes", || place.read("progress").trim().parse::<u64>().ok());
+    progress();
     disk.fill();
     let trace = || place.log_text("Supervisor");
     until("the loss is told", || trace().contains("cannot store output").then_some(()));

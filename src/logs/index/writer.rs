@@ -66,6 +66,11 @@ impl Index {
         if self.anew || self.runs.len() > MOST_RUNS {
             let before = match entry {
                 Entry::Point => place,
+                // What is missing has its places, too: who reads up to the middle of it has to
+                // meet the gap.
+                Entry::Gap { bytes, .. } => {
+                    Place { position: place.position.saturating_sub(*bytes), ..place }
+                }
                 // A remark takes a place itself.
                 _ => Place { position: place.position.saturating_sub(1), ..place },
             };

@@ -22,7 +22,7 @@ pub struct Query {
     pub stream: Option<Stream>,
     /// Only what comes after this record.
     pub after: Option<u64>,
-    /// Of all that, the newest so many.
+    /// Of all that, the newest so many lines, with the starts and ends among them.
     pub tail: Option<u64>,
 }
 
@@ -66,6 +66,11 @@ impl Query {
     /// The record, if it is wanted. Of starts and ends nothing is said to whoever searches.
     pub(super) fn take(&self, seen: &Seen<'_>) -> Option<Timed> {
         self.wants(seen).then(|| (seen.at, record(seen)))
+    }
+
+    /// Whether it is one of those that `tail` counts.
+    pub(super) fn counts(&self, seen: &Seen<'_>) -> bool {
+        matches!(seen.what, What::Line { .. }) && self.wants(seen)
     }
 
     pub(super) fn wants(&self, seen: &Seen<'_>) -> bool {

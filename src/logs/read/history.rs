@@ -283,7 +283,7 @@ impl Search {
         let mut count = |seen: &Seen<'_>| {
             // A record begins where the last one ended, whoever wants that.
             let begin = std::mem::replace(&mut begin, seen.position);
-            if query.wants(seen) {
+            if query.counts(seen) {
                 places.push_back(begin);
                 if places.len() as u64 > most {
                     places.pop_front();

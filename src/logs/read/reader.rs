@@ -272,7 +272,7 @@ impl Reader {
 fn newest(query: &Query, snapshot: &Snapshot, count: u64) -> VecDeque<u64> {
     let mut places = VecDeque::new();
     for line in snapshot.after(query.after.unwrap_or(0)) {
-        if Seen::of(&line).is_some_and(|seen| query.wants(&seen)) {
+        if Seen::of(&line).is_some_and(|seen| query.counts(&seen)) {
             places.push_back(line.position);
             if places.len() as u64 > count {
                 places.pop_front();
