@@ -34,7 +34,7 @@ pub enum Source {
 pub struct Line {
     /// Grows by one with each line of this component, from 1, over the life of the Supervisor.
     pub sequence: u64,
-    /// Where it ends in everything that the component ever wrote; see [`Daily`](super::daily).
+    /// Where it ends in everything that the component ever wrote; see `daily.rs`.
     pub position: u64,
     /// When it was read from the pipe.
     pub at: Timestamp,

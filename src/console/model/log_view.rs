@@ -21,7 +21,7 @@ pub struct LogView {
     /// The oldest line that the host keeps is held.
     pub begins: bool,
     /// What comes is added at the end. Not while newer lines lie between: see
-    /// [`log_pages`](super::log_pages).
+    /// `log_pages`.
     pub joined: bool,
     /// The stream is not wanted: what it would tell lies too far ahead.
     pub adrift: bool,
