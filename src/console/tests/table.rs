@@ -116,3 +116,18 @@ fn the_palette_runs_an_action_and_remembers_it() {
     sim.keys("Enter");
     sim.shows("no action is called \"xyzzy\"");
 }
+
+#[test]
+fn what_nobody_has_measured_is_not_shown_as_nothing() {
+    let mut sim = Sim::new(100, 20);
+    let mut all = demo::components();
+    for component in &mut all {
+        (component.cpu_percent, component.memory_bytes) = (None, None);
+    }
+    sim.snapshot(0, all);
+    let screen = sim.screen();
+    let header = screen.lines().next().expect("a header");
+    assert!(!header.contains("cpu") && !header.contains("mem"), "{header}");
+    sim.sample(0, 1);
+    sim.shows("cpu ");
+}

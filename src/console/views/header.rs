@@ -157,9 +157,15 @@ fn totals(model: &Model, skin: Skin, pieces: &mut Vec<Piece>) {
             pieces.push(Piece { rank: 5, text, style: skin.warn() });
         }
     }
-    let cpu: f64 = facts.rows.values().filter_map(|row| row.status.cpu_percent).sum();
-    let memory: u64 = facts.rows.values().filter_map(|row| row.status.memory_bytes).sum();
-    pieces.push(Piece { rank: 7, text: format!("cpu {}%", format::cpu(cpu)), style: Style::new() });
-    let text = format!("mem {}", format::bytes(memory));
-    pieces.push(Piece { rank: 6, text, style: Style::new() });
+    // Before anything is measured there is no figure, and none is made up.
+    let cpus = facts.rows.values().filter_map(|row| row.status.cpu_percent);
+    if let Some(cpu) = cpus.reduce(|sum, one| sum + one) {
+        let text = format!("cpu {}%", format::cpu(cpu));
+        pieces.push(Piece { rank: 7, text, style: Style::new() });
+    }
+    let memories = facts.rows.values().filter_map(|row| row.status.memory_bytes);
+    if let Some(memory) = memories.reduce(|sum, one| sum + one) {
+        let text = format!("mem {}", format::bytes(memory));
+        pieces.push(Piece { rank: 6, text, style: Style::new() });
+    }
 }
