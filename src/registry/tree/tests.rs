@@ -145,7 +145,10 @@ proptest! {
     #[test]
     fn the_tree_is_roxmltrees_tree_or_none(text in document()) {
         if let Some(ours) = read(&text) {
-            let document = roxmltree::Document::parse(&text);
+            // A parser behaves as if line ends were normalised before it reads (XML 1.0, 2.11);
+            // roxmltree leaves a lone carriage return behind a reference as it is.
+            let normalised = text.replace("\r\n", "\n").replace('\r', "\n");
+            let document = roxmltree::Document::parse(&normalised);
             prop_assert!(document.is_ok(), "we accept, roxmltree says {:?}: {text}", document.err());
             if let Ok(document) = document {
                 prop_assert_eq!(ours, theirs(document.root_element()), "{}", text);
