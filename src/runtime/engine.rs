@@ -264,7 +264,6 @@ async fn supervise(
     let (internal, internal_inbox) = mpsc::unbounded_channel();
     let supervisor = Supervisor::new(&registry, remembered.next_run, fastrand::u64(..));
     let manager = ServiceManager::from_environment();
-    let Legacy { mut inheritance, stores } = legacy;
     let now = clock::now();
     let mut driver = Driver {
         place,
@@ -295,8 +294,8 @@ async fn supervise(
         waiters: HashMap::new(),
         stop_commands: HashMap::new(),
         lingering: BTreeSet::new(),
-        ends: inheritance.ends.drain(..).collect(),
-        stores,
+        ends: legacy.inheritance.ends.iter().copied().collect(),
+        stores: legacy.stores,
         facts: Vec::new(),
         boot: None,
         started: now,
@@ -313,14 +312,7 @@ async fn supervise(
     }
     driver.restore_holds(holds);
     tell_start(&driver);
-    let policy = registry.config.leftovers;
-    let vanished = inheritance::take_over(&mut driver, &remembered, policy, &mut inheritance)
-        .await
-        .map_err(EngineError::Leftovers)?;
-    boot(&mut driver, &remembered);
-    for run in vanished {
-        driver.vanished(run);
-    }
+    take_up(&mut driver, &remembered, legacy.inheritance).await.map_err(EngineError::Leftovers)?;
     let inputs = Inputs {
         messages,
         made,
@@ -401,6 +393,20 @@ fn start_logs(temp: &Path) -> io::Result<(Logs, logs::LogThread, mpsc::Receiver<
     options.numbers = Some(temp.join("log-numbers"));
     let (logs, thread) = Logs::start(options)?;
     Ok((logs, thread, inbox))
+}
+
+/// Goes on where engines before this one ended, and starts the rest.
+async fn take_up(
+    driver: &mut Driver,
+    remembered: &journal::State,
+    inheritance: Inheritance,
+) -> Result<(), String> {
+    let vanished = inheritance::take_over(driver, remembered, inheritance).await?;
+    boot(driver, remembered);
+    for run in vanished {
+        driver.vanished(run);
+    }
+    Ok(())
 }
 
 fn boot(driver: &mut Driver, remembered: &journal::State) {

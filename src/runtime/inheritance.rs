@@ -47,10 +47,10 @@ struct Found {
 pub(super) async fn take_over(
     driver: &mut Driver,
     remembered: &journal::State,
-    policy: Leftovers,
-    inheritance: &mut Inheritance,
+    mut inheritance: Inheritance,
 ) -> Result<Vec<RunId>, String> {
-    let found = find(driver, remembered, inheritance);
+    let policy = driver.supervisor.registry().config.leftovers;
+    let found = find(driver, remembered, &mut inheritance);
     if policy == Leftovers::Refuse {
         refuse(driver, &found)?;
     }
