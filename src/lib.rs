@@ -14,6 +14,7 @@ pub mod demo;
 pub mod doctor;
 pub mod dossier;
 pub mod events;
+pub mod guardian;
 pub mod history;
 pub mod logs;
 pub mod machine;

@@ -14,6 +14,7 @@ use super::{
     telling::About,
 };
 use crate::{
+    guardian::{self, Inheritance},
     machine::Process,
     model::{ComponentId, Moment, Origin, RunId},
     process::{self, Child, Signal, Tree},
@@ -28,39 +29,58 @@ const LOOK: Duration = Duration::from_millis(20);
 /// For a polite end where the registry does not know the component any more, and for the kill.
 const PATIENCE: Duration = Duration::from_secs(10);
 
-/// A process that was found, and what it was.
+/// A run that was found, and what it was.
 struct Found {
     id: ComponentId,
     run: RunId,
     process: RememberedProcess,
     ready: bool,
-    child: Child,
+    stopped_by_hand: bool,
+    /// `None`: it has ended, and nobody holds it any more.
+    child: Option<Child>,
 }
 
 /// Deals with everything that is left. An error means that nothing was started or ended.
+///
+/// Returns the runs that ended unseen: their ends are to be told when everything has been asked
+/// to start, as if they had ended just then.
 pub(super) async fn take_over(
     driver: &mut Driver,
     remembered: &journal::State,
-    policy: Leftovers,
-) -> Result<(), String> {
-    let found = find(driver, remembered);
+    mut inheritance: Inheritance,
+) -> Result<Vec<RunId>, String> {
+    let policy = driver.supervisor.registry().config.leftovers;
+    let found = find(driver, remembered, &mut inheritance);
     if policy == Leftovers::Refuse {
         refuse(driver, &found)?;
     }
     let mut adopted = BTreeSet::new();
+    let mut vanished = Vec::new();
     for one in found {
         let known = driver.supervisor.config(&one.id).is_some();
         // What is held goes on running, whatever the policy.
         let held = driver.supervisor.component(&one.id).is_some_and(|view| view.hold.is_some());
+        let (id, run) = (one.id.clone(), one.run);
+        let Some(child) = &one.child else {
+            let mut tree = driver.containment.remains(&id, run);
+            if !tree.is_empty() {
+                end(driver, &id, tree, one.process.pid).await?;
+            }
+            if known {
+                adopt(driver, one)?;
+                vanished.push(run);
+            } else {
+                driver.journal.append(&Entry::Gone { id, run });
+            }
+            continue;
+        };
         if known && (policy == Leftovers::Adopt || held) {
-            let id = one.id.clone();
             adopt(driver, one)?;
             adopted.insert(id);
         } else {
-            let tree = driver.containment.adopt(one.run, &one.child);
-            let tree = tree.map_err(|error| format!("cannot look at {}: {error}", one.id))?;
-            end(driver, &one.id, tree, one.child.pid()).await?;
-            driver.journal.append(&Entry::Gone { id: one.id, run: one.run });
+            let tree = driver.containment.adopt(&id, run, child);
+            end(driver, &id, tree, child.pid()).await?;
+            driver.journal.append(&Entry::Gone { id, run });
         }
     }
     // What is left of trees whose leader has ended meanwhile, or was never written down.
@@ -74,36 +94,59 @@ pub(super) async fn take_over(
             let Some(start_time) = process::start_time(pid).map_err(cannot)? else { continue };
             let Some(member) = Child::adopt(pid, start_time).map_err(cannot)? else { continue };
             // By way of one member, the whole cgroup.
-            let tree = driver.containment.adopt(RunId(0), &member).map_err(cannot)?;
+            let tree = driver.containment.adopt(id, RunId(0), &member);
             end(driver, id, tree, pid).await?;
         }
     }
-    Ok(())
+    Ok(vanished)
 }
 
-fn find(driver: &mut Driver, remembered: &journal::State) -> Vec<Found> {
+fn find(
+    driver: &mut Driver,
+    remembered: &journal::State,
+    inheritance: &mut Inheritance,
+) -> Vec<Found> {
     let mut found = Vec::new();
     for (id, one) in &remembered.components {
         let Some(run) = one.run else { continue };
-        let child = one.process.as_ref().and_then(|process| {
-            Child::adopt(process.pid, process.start_time).unwrap_or_else(|error| {
-                tracing::error!(%id, pid = process.pid, %error, "cannot look at a process");
-                None
-            })
-        });
-        if let (Some(child), Some(process)) = (child, &one.process) {
-            found.push(Found {
-                id: id.clone(),
-                run,
-                process: process.clone(),
-                ready: one.ready,
-                child,
-            });
-        } else {
-            if let Some(process) = &one.process {
-                tracing::warn!(%id, pid = process.pid, "ended while no Supervisor ran");
+        let held = inheritance.take(&guardian::name::pid(id, run));
+        let known = match (&one.process, held) {
+            (Some(process), Some(pidfd)) => {
+                let child = Child::held(process.pid, process.start_time, pidfd);
+                Some((process.clone(), Some(child)))
             }
-            driver.journal.append(&Entry::Gone { id: id.clone(), run });
+            (Some(process), None) => {
+                let child = Child::adopt(process.pid, process.start_time);
+                let child = child.unwrap_or_else(|error| {
+                    tracing::error!(%id, pid = process.pid, %error, "cannot look at a process");
+                    None
+                });
+                Some((process.clone(), child))
+            }
+            // It was being started when the Supervisor died.
+            (None, _) => driver.containment.leader_of(run).map(|child| {
+                let process = RememberedProcess {
+                    pid: child.pid(),
+                    start_time: child.start_time(),
+                    at: clock::now(),
+                    restarts: 0,
+                    fingerprint: driver
+                        .supervisor
+                        .config(id)
+                        .map_or(0, |it| launch::fingerprint(it)),
+                };
+                (process, Some(child))
+            }),
+        };
+        match known {
+            Some((process, child)) => {
+                if child.is_none() {
+                    tracing::warn!(%id, pid = process.pid, "ended while no Supervisor ran");
+                }
+                let (id, ready, stopped_by_hand) = (id.clone(), one.ready, one.stopped_by_hand);
+                found.push(Found { id, run, process, ready, stopped_by_hand, child });
+            }
+            None => driver.journal.append(&Entry::Gone { id: id.clone(), run }),
         }
     }
     found
@@ -111,9 +154,9 @@ fn find(driver: &mut Driver, remembered: &journal::State) -> Vec<Found> {
 
 fn refuse(driver: &Driver, found: &[Found]) -> Result<(), String> {
     let is_held = |id| driver.supervisor.component(id).is_some_and(|view| view.hold.is_some());
-    let strangers = found.iter().filter(|one| !is_held(&one.id));
+    let strangers = found.iter().filter(|one| one.child.is_some() && !is_held(&one.id));
     let mut names: BTreeSet<String> =
-        strangers.map(|one| format!("{} (pid {})", one.id, one.child.pid())).collect();
+        strangers.map(|one| format!("{} (pid {})", one.id, one.process.pid)).collect();
     for leftover in driver.containment.leftovers() {
         if !found.iter().any(|one| one.id == leftover.component) {
             let pids: Vec<String> = leftover.pids.iter().map(ToString::to_string).collect();
@@ -132,11 +175,9 @@ fn refuse(driver: &Driver, found: &[Found]) -> Result<(), String> {
 }
 
 fn adopt(driver: &mut Driver, found: Found) -> Result<(), String> {
-    let Found { id, run, process: remembered, ready, child } = found;
+    let Found { id, run, process: remembered, ready, stopped_by_hand, child } = found;
     let Some(config) = driver.supervisor.config(&id).map(Arc::clone) else { return Ok(()) };
-    let pid = child.pid().unsigned_abs();
-    let tree = driver.containment.adopt(run, &child);
-    let tree = tree.map_err(|error| format!("cannot look at {id}: {error}"))?;
+    let pid = remembered.pid.unsigned_abs();
     let owner = launch::pipe_owner(&config).ok().flatten();
     let pipes = launch::pipes_folder(&driver.supervisor.registry().config.temp);
     // The write ends are dropped: the process holds its own.
@@ -147,29 +188,39 @@ fn adopt(driver: &mut Driver, found: Found) -> Result<(), String> {
     if let Err(error) = driver.probes.prepare(run, &config) {
         tracing::warn!(%id, %error, "cannot prepare the checks of a process taken over");
     }
-    if !driver.take_over(&id, run, child, tree) {
-        return Err(format!("cannot watch {id} (pid {pid})"));
+    let is_there = child.is_some();
+    if let Some(child) = child {
+        let tree = driver.containment.adopt(&id, run, &child);
+        if !driver.take_over(&id, run, child, tree) {
+            return Err(format!("cannot watch {id} (pid {pid})"));
+        }
     }
     let started: Moment = remembered.at;
     let process = Process { pid, started };
     let restarts = remembered.restarts;
     let inherited = Inherited { id: id.clone(), run, process, ready, restarts };
-    tracing::info!(%id, pid, %run, "taken over from an earlier Supervisor");
     let mut effects = Vec::new();
     let now = clock::now();
     if !driver.supervisor.adopt(now, &inherited, &mut effects) {
         return Err(format!("cannot take {id} over (pid {pid}): it is there a second time"));
     }
-    let about = Some(About { id: &id, run: Some(run) });
-    let text = format!("taken over from an earlier Supervisor as pid {pid}");
-    driver.tell(about, EventKind::Adopted, text, None);
-    if launch::fingerprint(&config) != remembered.fingerprint {
-        tracing::info!(%id, "the registry has changed since it was started");
+    if is_there {
+        tracing::info!(%id, pid, %run, "taken over from an earlier Supervisor");
+        let about = Some(About { id: &id, run: Some(run) });
+        let text = format!("taken over from an earlier Supervisor as pid {pid}");
+        driver.tell(about, EventKind::Adopted, text, None);
+    }
+    let mut command = |verb| {
         let selection = Selection::Ids(vec![id.to_string()]);
-        let origin = Origin::default();
-        let command = Command { verb: Verb::Restart, selection, if_run: None, origin };
-        let answer = driver.supervisor.command(now, command, &mut effects);
-        if let Answer::Denied(denial) = answer {
+        let command = Command { verb, selection, if_run: None, origin: Origin::default() };
+        driver.supervisor.command(now, command, &mut effects)
+    };
+    if stopped_by_hand {
+        // That stop was under way: it goes on to its end.
+        let _answered_before = command(Verb::Stop);
+    } else if is_there && launch::fingerprint(&config) != remembered.fingerprint {
+        tracing::info!(%id, "the registry has changed since it was started");
+        if let Answer::Denied(denial) = command(Verb::Restart) {
             tracing::warn!(%id, %denial, "it goes on with what it was started with");
         }
     }

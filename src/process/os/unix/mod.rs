@@ -32,7 +32,7 @@ pub use account::{group_id, identity, user_id, user_name};
 pub use adjustment::is_clock_synchronized;
 pub use belonging::belongs_to;
 pub(crate) use cgroup::members_below;
-pub use child::Child;
+pub use child::{Child, exit_of_status};
 pub(crate) use family::{children_of, numbers, own_orphans};
 pub use kernel_log::KernelLog;
 pub use leaders::reap_orphans;
