@@ -70,9 +70,9 @@ fn processes(scene: &Scene, sheet: &Sheet) {
     }
     let theirs = proc::pids().into_iter().filter(|&pid| proc::owner(pid) == Some(user));
     let threads = theirs.filter_map(|pid| proc::status_line(pid, "Threads")?.parse::<u64>().ok());
-    let used: u64 = threads.sum();
-    let seen = format!("{used} of {most} processes and threads of uid {user}");
-    if used * 100 > most * FULL_PERCENT {
+    let count: u64 = threads.sum();
+    let seen = format!("{count} of {most} processes and threads of uid {user}");
+    if count * 100 > most * FULL_PERCENT {
         sheet.add(
             Finding::warning("processes", seen)
                 .why("at the limit nothing can be started: Resource temporarily unavailable")

@@ -146,7 +146,7 @@ mod tests {
     use crate::doctor::Verdict;
 
     fn worse_than_ok(text: &str, needs_controllers: bool) -> Vec<&'static str> {
-        let findings = judge(&Unit::of(text), Duration::from_secs(120), needs_controllers);
+        let findings = judge(&Unit::of(text), Duration::from_mins(2), needs_controllers);
         let bad = findings.iter().filter(|finding| finding.verdict != Verdict::Ok);
         bad.map(|finding| finding.check).collect()
     }

@@ -347,6 +347,7 @@ fn a_process_of_an_ended_run_is_found() {
     let mut command = Command::new("/bin/sleep");
     command.arg("infinity").env("S7SUPERVISOR_TREE", mark).stdin(Stdio::null());
     place.prepare(&mut command);
+    #[expect(clippy::disallowed_methods, reason = "a process that no Supervisor started")]
     let mut stray = command.spawn().expect("sleep starts");
     doctor(&place).assert_well("state", "processes");
     place.achieve("restart", "ps");
@@ -469,9 +470,11 @@ fn logs_from_the_future_are_told() {
     let file = fs::File::options().write(true).open(place.path("logs/ps-2026-01-01.log"));
     let file = file.expect("ours");
     let set = |at| file.set_modified(at).expect("ours");
-    set(SystemTime::now() + Duration::from_hours(1));
+    #[expect(clippy::disallowed_methods, reason = "the clock that files are stamped by")]
+    let now = SystemTime::now();
+    set(now + Duration::from_hours(1));
     doctor(&place).assert("clock", "future", "warning", "in the future");
-    set(SystemTime::now());
+    set(now);
     doctor(&place).assert_well("clock", "future");
 }
 
