@@ -217,6 +217,7 @@ impl Driver {
         self.journal.append(&Entry::StoppedByHand { id: id.clone(), stopped: false });
         self.hold_file.is_behind = true;
         self.desk.forget(id);
+        self.containment.forget(id);
     }
 
     fn configs(
