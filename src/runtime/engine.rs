@@ -275,6 +275,7 @@ async fn supervise(
         stop_commands: HashMap::new(),
         lingering: BTreeSet::new(),
         facts: Vec::new(),
+        gone: Vec::new(),
         boot: None,
         started: now,
         told: String::new(),

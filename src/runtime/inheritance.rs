@@ -1,5 +1,5 @@
-//! Processes that an earlier Supervisor of this runtime folder left: taken over, ended, or a
-//! reason not to start, as `<leftovers>` says.
+//! What an earlier Supervisor of this runtime folder left: processes are taken over, ended, or a
+//! reason not to start, as `<leftovers>` says; what was decided about components goes on.
 //!
 //! A process is ours if the journal of this boot names its pid with its start time, or if it is
 //! in one of our cgroups. Everything else is nobody's business.
@@ -9,17 +9,17 @@ use std::{collections::BTreeSet, sync::Arc, time::Duration};
 use super::{
     clock,
     driver::Driver,
-    journal::{self, Entry, RememberedProcess},
+    journal::{self, Entry, Remembered, RememberedProcess},
     launch,
     telling::About,
 };
 use crate::{
-    machine::Process,
-    model::{ComponentId, Moment, Origin, RunId},
+    machine::{Adoption, EndedMeanwhile, Process, Resting},
+    model::{ComponentId, Exit, Origin, RunId},
     process::{self, Child, Signal, Tree},
     registry::Leftovers,
-    supervisor::{Answer, Command, Inherited, Selection},
-    wire::{EventKind, Verb},
+    supervisor::{Answer, Command, Inherited, Left, Selection},
+    wire::{EventKind, Intent, Verb},
 };
 
 /// Between two looks at a tree that is being ended.
@@ -33,7 +33,7 @@ struct Found {
     id: ComponentId,
     run: RunId,
     process: RememberedProcess,
-    ready: bool,
+    remembered: Remembered,
     child: Child,
 }
 
@@ -43,18 +43,26 @@ pub(super) async fn take_over(
     remembered: &journal::State,
     policy: Leftovers,
 ) -> Result<(), String> {
-    let found = find(driver, remembered);
+    tell_damage(driver, remembered.damaged);
+    let found = find(remembered);
     if policy == Leftovers::Refuse {
         refuse(driver, &found)?;
     }
+    let living: BTreeSet<ComponentId> = found.iter().map(|one| one.id.clone()).collect();
+    let mut inherited = Vec::new();
     let mut adopted = BTreeSet::new();
+    let mut outdated = Vec::new();
     for one in found {
         let known = driver.supervisor.config(&one.id).is_some();
         // What is held goes on running, whatever the policy.
         let held = driver.supervisor.component(&one.id).is_some_and(|view| view.hold.is_some());
         if known && (policy == Leftovers::Adopt || held) {
-            let id = one.id.clone();
-            adopt(driver, one)?;
+            let (id, fingerprint) = (one.id.clone(), one.process.fingerprint);
+            inherited.push(adopt(driver, one)?);
+            let config = driver.supervisor.config(&id);
+            if config.is_some_and(|config| launch::fingerprint(config) != fingerprint) {
+                outdated.push(id.clone());
+            }
             adopted.insert(id);
         } else {
             let tree = driver.containment.adopt(one.run, &one.child);
@@ -78,32 +86,51 @@ pub(super) async fn take_over(
             end(driver, id, tree, pid).await?;
         }
     }
+    for (id, one) in &remembered.components {
+        if living.contains(id) {
+            continue;
+        }
+        if driver.supervisor.config(id).is_none() {
+            driver.journal.append(&Entry::Forgotten { id: id.clone() });
+            continue;
+        }
+        let left = what_is_left(driver, id, one);
+        inherited.push(Inherited { id: id.clone(), record: one.record.clone(), left });
+    }
+    let mut effects = Vec::new();
+    let refused = driver.supervisor.adopt(clock::now(), inherited, &mut effects);
+    if let Some(one) = refused.first() {
+        return Err(format!("cannot take {} over: it is there a second time", one.id));
+    }
+    driver.settle(effects);
+    restart_outdated(driver, outdated);
     Ok(())
 }
 
-fn find(driver: &mut Driver, remembered: &journal::State) -> Vec<Found> {
+fn tell_damage(driver: &Driver, lines: usize) {
+    if lines > 0 {
+        let lines = if lines == 1 { "1 line".to_owned() } else { format!("{lines} lines") };
+        let were = if lines == "1 line" { "was" } else { "were" };
+        let text = format!(
+            "{lines} of the journal {were} not readable: what was said there of components is not \
+             known"
+        );
+        tracing::error!("{text}");
+        driver.tell(None, EventKind::Dropped, text, None);
+    }
+}
+
+fn find(remembered: &journal::State) -> Vec<Found> {
     let mut found = Vec::new();
     for (id, one) in &remembered.components {
-        let Some(run) = one.run else { continue };
-        let child = one.process.as_ref().and_then(|process| {
-            Child::adopt(process.pid, process.start_time).unwrap_or_else(|error| {
-                tracing::error!(%id, pid = process.pid, %error, "cannot look at a process");
-                None
-            })
+        let Some((run, process)) = one.run.zip(one.process.as_ref()) else { continue };
+        let child = Child::adopt(process.pid, process.start_time).unwrap_or_else(|error| {
+            tracing::error!(%id, pid = process.pid, %error, "cannot look at a process");
+            None
         });
-        if let (Some(child), Some(process)) = (child, &one.process) {
-            found.push(Found {
-                id: id.clone(),
-                run,
-                process: process.clone(),
-                ready: one.ready,
-                child,
-            });
-        } else {
-            if let Some(process) = &one.process {
-                tracing::warn!(%id, pid = process.pid, "ended while no Supervisor ran");
-            }
-            driver.journal.append(&Entry::Gone { id: id.clone(), run });
+        if let Some(child) = child {
+            let (process, remembered) = (process.clone(), one.clone());
+            found.push(Found { id: id.clone(), run, process, remembered, child });
         }
     }
     found
@@ -131,18 +158,15 @@ fn refuse(driver: &Driver, found: &[Found]) -> Result<(), String> {
     ))
 }
 
-fn adopt(driver: &mut Driver, found: Found) -> Result<(), String> {
-    let Found { id, run, process: remembered, ready, child } = found;
-    let Some(config) = driver.supervisor.config(&id).map(Arc::clone) else { return Ok(()) };
+fn adopt(driver: &mut Driver, found: Found) -> Result<Inherited, String> {
+    let Found { id, run, process: _, remembered, child } = found;
+    let Some(config) = driver.supervisor.config(&id).map(Arc::clone) else {
+        return Err(format!("cannot take {id} over: the registry does not know it"));
+    };
     let pid = child.pid().unsigned_abs();
     let tree = driver.containment.adopt(run, &child);
     let tree = tree.map_err(|error| format!("cannot look at {id}: {error}"))?;
-    let owner = launch::pipe_owner(&config).ok().flatten();
-    let pipes = launch::pipes_folder(&driver.supervisor.registry().config.temp);
-    // The write ends are dropped: the process holds its own.
-    if let Err(error) = driver.logs.open(&id, &config.output, &pipes, owner) {
-        tracing::error!(%id, %error, "cannot read the output of a process taken over");
-    }
+    read_output(driver, &id);
     driver.logs.started(&id, run, pid);
     if let Err(error) = driver.probes.prepare(run, &config) {
         tracing::warn!(%id, %error, "cannot prepare the checks of a process taken over");
@@ -150,31 +174,87 @@ fn adopt(driver: &mut Driver, found: Found) -> Result<(), String> {
     if !driver.take_over(&id, run, child, tree) {
         return Err(format!("cannot watch {id} (pid {pid})"));
     }
-    let started: Moment = remembered.at;
-    let process = Process { pid, started };
-    let restarts = remembered.restarts;
-    let inherited = Inherited { id: id.clone(), run, process, ready, restarts };
     tracing::info!(%id, pid, %run, "taken over from an earlier Supervisor");
-    let mut effects = Vec::new();
-    let now = clock::now();
-    if !driver.supervisor.adopt(now, &inherited, &mut effects) {
-        return Err(format!("cannot take {id} over (pid {pid}): it is there a second time"));
-    }
     let about = Some(About { id: &id, run: Some(run) });
     let text = format!("taken over from an earlier Supervisor as pid {pid}");
     driver.tell(about, EventKind::Adopted, text, None);
-    if launch::fingerprint(&config) != remembered.fingerprint {
+    let left = adoption(run, &remembered, None).map_or_else(Left::Resting, Left::Run);
+    Ok(Inherited { id, record: remembered.record, left })
+}
+
+/// What is left of a component of which nothing lives.
+fn what_is_left(driver: &Driver, id: &ComponentId, one: &Remembered) -> Left {
+    let resting = |resting| Left::Resting(resting);
+    let Some(run) = one.run else {
+        return resting(match &one.resting {
+            Some(known) if !one.stopped_by_hand => known.clone(),
+            Some(_) | None => Resting::Stopped,
+        });
+    };
+    let Some(process) = &one.process else {
+        // Announced, and never made; or it was, and has been ended as nobody's.
+        return resting(if one.stopped_by_hand { Resting::Stopped } else { Resting::Waiting });
+    };
+    let (exit, oom) = one.ended.unwrap_or((Exit::Unknown, false));
+    if one.ended.is_none() {
+        tracing::warn!(%id, pid = process.pid, %exit, "ended while no Supervisor ran");
+        let about = Some(About { id, run: Some(run) });
+        let text = format!("{exit}: ended while no Supervisor ran");
+        driver.tell(about, EventKind::Crashed, text, None);
+    }
+    read_output(driver, id);
+    driver.logs.exited(id, run, exit, one.stopping.is_some());
+    adoption(run, one, Some(EndedMeanwhile { exit, oom })).map_or_else(resting, Left::Run)
+}
+
+fn adoption(
+    run: RunId,
+    one: &Remembered,
+    ended: Option<EndedMeanwhile>,
+) -> Result<Adoption, Resting> {
+    let process = one.process.as_ref().ok_or(Resting::Waiting)?;
+    let started = process.at;
+    Ok(Adoption {
+        run,
+        process: Process { pid: process.pid.unsigned_abs(), started },
+        // Ready since when is not always known; it was alive and well long before us.
+        ready: one.ready.map(|at| at.unwrap_or(started)),
+        wish: if one.stopped_by_hand { Intent::Stopped } else { Intent::Running },
+        stopping: one.stopping.clone(),
+        ended,
+    })
+}
+
+/// What it writes, and what it wrote while nobody read.
+fn read_output(driver: &Driver, id: &ComponentId) {
+    let Some(config) = driver.supervisor.config(id) else { return };
+    let owner = launch::pipe_owner(config).ok().flatten();
+    let pipes = launch::pipes_folder(&driver.supervisor.registry().config.temp);
+    // The write ends are dropped: the process holds its own.
+    if let Err(error) = driver.logs.open(id, &config.output, &pipes, owner) {
+        tracing::error!(%id, %error, "cannot read the output of a process taken over");
+    }
+}
+
+/// Those that were started with other values than the registry has now.
+fn restart_outdated(driver: &mut Driver, outdated: Vec<ComponentId>) {
+    for id in outdated {
+        let wanted =
+            driver.supervisor.component(&id).is_some_and(|view| view.intent == Intent::Running);
+        if !wanted {
+            continue;
+        }
         tracing::info!(%id, "the registry has changed since it was started");
         let selection = Selection::Ids(vec![id.to_string()]);
         let origin = Origin::default();
         let command = Command { verb: Verb::Restart, selection, if_run: None, origin };
-        let answer = driver.supervisor.command(now, command, &mut effects);
+        let mut effects = Vec::new();
+        let answer = driver.supervisor.command(clock::now(), command, &mut effects);
         if let Answer::Denied(denial) = answer {
             tracing::warn!(%id, %denial, "it goes on with what it was started with");
         }
+        driver.settle(effects);
     }
-    driver.settle(effects);
-    Ok(())
 }
 
 /// Ends a tree: politely, then not.
