@@ -13,6 +13,7 @@ pub mod courier;
 pub mod demo;
 pub mod dossier;
 pub mod events;
+pub mod guardian;
 pub mod history;
 pub mod logs;
 pub mod machine;

@@ -52,6 +52,7 @@ const MAY_IMPORT: [(&str, &[&str]); 25] = [
             "courier",
             "control",
             "dossier",
+            "guardian",
         ],
     ),
     // Of the runtime it may know the handle alone; see `control_knows_the_handle_alone`.
@@ -61,7 +62,8 @@ const MAY_IMPORT: [(&str, &[&str]); 25] = [
     ("console", &["client"]),
     ("demo", &[]),
     ("dossier", &[]),
-    ("guardian", &[]),
+    // The engine's keeper: processes, and no word of what they are for.
+    ("guardian", &["process"]),
     (
         "cli",
         &[

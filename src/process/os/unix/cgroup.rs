@@ -137,6 +137,13 @@ impl Base {
         leaf.map(Leaf::open).transpose()
     }
 
+    /// The cgroup of a run whose leader has ended.
+    pub(super) fn leaf_of_run(&self, component: &ComponentId, run: RunId) -> Option<Leaf> {
+        let folder = self.folder.join(format!("{LEAF_PREFIX}{component}"));
+        let beside = self.folder.join(format!("{LEAF_PREFIX}{component}@{run}"));
+        Leaf::open(beside).or_else(|_| Leaf::open(folder)).ok()
+    }
+
     /// Components whose cgroups hold processes.
     pub(super) fn leftovers(&self) -> Vec<Leftover> {
         let populated = |folder: PathBuf| {

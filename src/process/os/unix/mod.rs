@@ -29,7 +29,7 @@ use std::os::fd::OwnedFd;
 pub use account::{group_id, user_id, user_name};
 pub use belonging::belongs_to;
 pub(crate) use cgroup::members_below;
-pub use child::Child;
+pub use child::{Child, exit_of_status};
 pub(crate) use family::{children_of, numbers, own_orphans};
 pub use kernel_log::KernelLog;
 pub use leaders::reap_orphans;
