@@ -63,11 +63,16 @@ fn what_was_given_up_stays_given_up_until_an_ordinary_start() {
 
 #[test]
 fn a_stop_that_had_begun_is_carried_through() {
-    let place = Place::new(&Registry::of([
-        Server::stubborn("a").stop_timeout(2.0),
-        Server::stubborn("b").stop_timeout(2.0),
-    ]));
+    let deaf = |id| {
+        let script = format!("trap '' TERM; echo >{id}.deaf; while :; do sleep 0.1; done");
+        Server::shell(id, &script).stop_timeout(2.0)
+    };
+    let place = Place::new(&Registry::of(["a", "b"].map(deaf)));
     let first = place.start();
+    for id in ["a", "b"] {
+        let file = place.path(&format!("{id}.deaf"));
+        until("it does not listen any more", || file.exists().then_some(()));
+    }
     let pids = ["a", "b"].map(|id| place.running(id));
     place.ask("stop", "a");
     place.ask("restart", "b");
