@@ -120,12 +120,10 @@ impl Machine {
                 effects.push(Effect::StartProbes { run, ready_already: ready.is_some() });
             }
             let delay = cx.config.ready.is_none().then_some(cx.config.start_delay);
+            let deadline = delay.map(|delay| process.started.after(delay));
             self.state = match ready {
                 Some(since) => State::Running { live, since },
-                None => {
-                    let deadline = delay.map(|delay| process.started.after(delay));
-                    State::Starting { live, deadline }
-                }
+                None => State::Starting { live, deadline },
             };
         }
         match ended {

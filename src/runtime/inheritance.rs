@@ -138,7 +138,7 @@ impl Found {
             run,
             process: Process { pid: process.pid.unsigned_abs(), started },
             // Ready since when is not always known; it was alive and well long before us.
-            ready: remembered.ready.map(|at| at.unwrap_or(started)),
+            ready: remembered.ready.then(|| remembered.ready_since.unwrap_or(started)),
             wish: if stopped { Intent::Stopped } else { Intent::Running },
             stopping: remembered.stopping,
             ended,

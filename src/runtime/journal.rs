@@ -104,8 +104,9 @@ struct Format {
 pub struct Remembered {
     pub run: Option<RunId>,
     pub process: Option<RememberedProcess>,
-    /// It became ready; when, where that was written down.
-    pub ready: Option<Option<Moment>>,
+    pub ready: bool,
+    /// Where that was written down.
+    pub ready_since: Option<Moment>,
     pub stopping: Option<StopUnderWay>,
     pub ended: Option<(Exit, bool)>,
     pub stopped_by_hand: bool,
@@ -156,7 +157,8 @@ impl Remembered {
     fn end_run(&mut self) {
         self.run = None;
         self.process = None;
-        self.ready = None;
+        self.ready = false;
+        self.ready_since = None;
         self.stopping = None;
         self.ended = None;
     }
@@ -186,8 +188,9 @@ impl State {
             }
             Entry::Ready { id, run, at } => {
                 if let Some(one) = self.of_run(&id, run) {
-                    // A successor that took it over as ready says so again, later.
-                    one.ready.get_or_insert(at);
+                    // A successor that took it over as ready says so again.
+                    one.ready_since = one.ready_since.or(at);
+                    one.ready = true;
                     one.record.trouble = None;
                 }
             }
@@ -241,12 +244,11 @@ impl State {
         let mut entries = vec![header];
         for (id, one) in &self.components {
             let (id, record) = (id.clone(), Box::new(one.record.clone()));
-            match one.run {
-                Some(run) => Self::entries_of_run(&mut entries, &id, run, one),
-                None => {
-                    let resting = one.resting.clone().unwrap_or_default();
-                    entries.push(Entry::Rests { id: id.clone(), resting, record });
-                }
+            if let Some(run) = one.run {
+                Self::entries_of_run(&mut entries, &id, run, one);
+            } else {
+                let resting = one.resting.clone().unwrap_or_default();
+                entries.push(Entry::Rests { id: id.clone(), resting, record });
             }
             if one.stopped_by_hand {
                 entries.push(Entry::StoppedByHand { id, stopped: true });
@@ -262,8 +264,8 @@ impl State {
             let (id, restarts) = (id.clone(), 0);
             entries.push(Entry::Started { id, run, pid, start_time, at, restarts, fingerprint });
         }
-        if let Some(at) = one.ready {
-            entries.push(Entry::Ready { id: id.clone(), run, at });
+        if one.ready {
+            entries.push(Entry::Ready { id: id.clone(), run, at: one.ready_since });
         }
         if let Some(stop) = one.stopping.clone() {
             entries.push(Entry::Stopping { id: id.clone(), run, stop, record });

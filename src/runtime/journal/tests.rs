@@ -107,7 +107,7 @@ fn everything_that_was_written_is_known_to_the_next_supervisor_of_the_same_boot(
     assert_eq!(state, known);
     assert_eq!(state.next_run, RunId(9));
     let of = |name: &str| &state.components[&id(name)];
-    assert_eq!(of("ready").ready, Some(Some(second(1003))));
+    assert_eq!(of("ready").ready_since, Some(second(1003)));
     assert_eq!(of("ready").record.restarts, 1);
     assert_eq!(of("ready").record.trouble, None, "it is well again");
     assert_eq!(of("backoff").record, record(4));
@@ -230,7 +230,7 @@ fn a_journal_of_version_1_is_read() {
     let process = ps.process.as_ref().expect("it runs");
     assert_eq!((process.pid, process.start_time, process.fingerprint), (4711, 99, 7));
     assert_eq!((ps.run, ps.record.restarts), (Some(RunId(5)), 2));
-    assert_eq!(ps.ready, Some(None), "ready, and nobody wrote down since when");
+    assert_eq!((ps.ready, ps.ready_since), (true, None), "ready, and nobody wrote down since when");
     assert!(state.components[&id("is")].stopped_by_hand);
     assert_eq!(state.components[&id("svg")].process, None);
     assert_eq!(state.components[&id("gone")].run, None);
