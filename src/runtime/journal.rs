@@ -372,7 +372,7 @@ fn write_anew(path: &Path, boot: &str, state: &State) -> io::Result<(File, u64)>
     Ok((file, bytes.len() as u64))
 }
 
-fn read(bytes: &[u8], boot: &str) -> Result<State, String> {
+pub(super) fn read(bytes: &[u8], boot: &str) -> Result<State, String> {
     let mut state = State::default();
     // A journal whose first line is damaged is believed: pids are compared with start times.
     let mut same_boot = true;

@@ -15,6 +15,7 @@ mod control_security;
 mod crash;
 mod demo;
 mod details;
+mod doctor;
 mod dossiers;
 mod fleet;
 mod harness;
