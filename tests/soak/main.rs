@@ -41,6 +41,9 @@ const TOLERANCE_PERCENT: u64 = 15;
 /// The most threads that wait for files and samples at a time.
 const POOL: usize = 8;
 
+/// One of the lists of a sample.
+type List = fn(&Sample) -> &[String];
+
 fn seconds() -> u64 {
     std::env::var("S7_SOAK_SECONDS").ok().map_or(3_600, |text| {
         text.parse().unwrap_or_else(|error| panic!("S7_SOAK_SECONDS={text}: {error}"))
@@ -92,7 +95,7 @@ fn what_it_costs_after_an_hour_of_churn_is_what_it_cost_before() {
 
     report(&table(&before, &after, &points));
     assert_eq!(after.zombies, 0, "ended children that nobody reaped");
-    let lists: [(&str, fn(&Sample) -> &[String]); 5] = [
+    let lists: [(&str, List); 5] = [
         ("open files", |sample| &sample.descriptors),
         ("threads", |sample| &sample.threads),
         ("processes of the components", |sample| &sample.commands),

@@ -64,7 +64,7 @@ impl Sample {
         cgroups.retain(|path| Path::new(path).is_dir());
         let mut runtime_files = below(&place.path("temp"));
         // How often it was written anew is chance.
-        runtime_files.retain(|path| !path.ends_with(".new"));
+        runtime_files.retain(|path| Path::new(path).extension().is_none_or(|end| end != "new"));
         let (helpers, threads) =
             threads(pid).into_iter().partition::<Vec<_>, _>(|name| name.starts_with("tokio-"));
         Self {
