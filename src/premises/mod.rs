@@ -75,8 +75,9 @@ pub fn load(
     sources: &Sources,
 ) -> Result<(Loaded, Vec<Finding>), LoadError> {
     let loaded = registry::load(file, install_folder, sources)?;
-    let findings = examine(&loaded.registry, &Trust::of(&sources.environment));
-    match refusal(&findings) {
+    let trust = Trust::of(trust::us(), &sources.environment);
+    let findings = examine(&loaded.registry, &trust);
+    match refusal(&findings, &trust) {
         Some(findings) => Err(LoadError::Untrusted { file: file.to_owned(), findings }),
         None => Ok((loaded, findings)),
     }
@@ -98,7 +99,7 @@ pub fn examine(registry: &Registry, trust: &Trust) -> Vec<Finding> {
 }
 
 /// Those that forbid a start, as one text; none where there is nothing to refuse.
-pub fn refusal(findings: &[Finding]) -> Option<String> {
+fn refusal(findings: &[Finding], trust: &Trust) -> Option<String> {
     let refused: Vec<String> = findings
         .iter()
         .filter(|finding| finding.weight == Weight::Refusal)
@@ -109,7 +110,7 @@ pub fn refusal(findings: &[Finding]) -> Option<String> {
             "others could decide what runs as {}\n{}\nWhere they may: {VARIABLE}=USER[,USER...] in \
              the environment names users whom you trust like yourself, {VARIABLE}=everybody ends \
              this check",
-            trust::user(trust::us()),
+            trust::called(trust.user()),
             refused.join("\n")
         )
     })
@@ -135,7 +136,7 @@ impl Examination<'_> {
             true => Weight::Refusal,
             false => Weight::Warning,
         };
-        let (why, remedy) = (defect.to_string(), defect.remedy(&open));
+        let (why, remedy) = (defect.to_string(), defect.remedy(&open, self.trust));
         self.findings.push(Finding { weight, subject, used: used.to_owned(), open, why, remedy });
     }
 
@@ -175,7 +176,7 @@ impl Trust {
     fn runs_as_us(&self, component: &Component) -> bool {
         match &component.user {
             None => true,
-            Some(name) => process::user_id(name).ok().flatten() == Some(trust::us()),
+            Some(name) => process::user_id(name).ok().flatten() == Some(self.user()),
         }
     }
 }
@@ -185,22 +186,28 @@ fn same(one: &Path, other: &Path) -> bool {
     identity(one).is_some_and(|one| Some(one) == identity(other))
 }
 
+impl Finding {
+    /// What is open to whom, without what to do about it.
+    pub fn seen(&self) -> String {
+        let used = self.used.display();
+        let about = match &self.subject {
+            Subject::Registry => format!("the registry {used}"),
+            Subject::RuntimeFolder => format!("the runtime folder {used}"),
+            Subject::LogFolder => format!("the log folder {used}"),
+            Subject::Program(id) => format!("the program of {id}, {used}"),
+            Subject::WorkingFolder(id) => format!("the working folder of {id}, {used}"),
+        };
+        if self.open == self.used {
+            format!("{about}: {}", self.why)
+        } else {
+            format!("{about}: {}: {}", self.open.display(), self.why)
+        }
+    }
+}
+
 impl fmt::Display for Finding {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let used = self.used.display();
-        match &self.subject {
-            Subject::Registry => write!(f, "the registry {used}"),
-            Subject::RuntimeFolder => write!(f, "the runtime folder {used}"),
-            Subject::LogFolder => write!(f, "the log folder {used}"),
-            Subject::Program(id) => write!(f, "the program of {id}, {used}"),
-            Subject::WorkingFolder(id) => write!(f, "the working folder of {id}, {used}"),
-        }?;
-        if self.open == self.used {
-            write!(f, ": {}", self.why)?;
-        } else {
-            write!(f, ": {}: {}", self.open.display(), self.why)?;
-        }
-        write!(f, "; do: {}", self.remedy)
+        write!(f, "{}; do: {}", self.seen(), self.remedy)
     }
 }
 

@@ -156,13 +156,14 @@ fn whose_it_is_counts() {
     let of_file: Vec<_> = findings.iter().filter(|finding| finding.open == file).collect();
     let [finding] = of_file.as_slice() else { panic!("{findings:?}") };
     assert_eq!(finding.weight, Weight::Refusal);
-    assert_eq!(finding.why, format!("it belongs to {}", trust::user(trust::us())));
+    assert_eq!(finding.why, format!("it belongs to {}", trust::called(trust::us())));
 }
 
 #[test]
 fn the_environment_names_who_is_trusted() {
-    let trust =
-        |value: &str| Trust::of(&[(VARIABLE.to_owned(), value.to_owned())].into_iter().collect());
+    let trust = |value: &str| {
+        Trust::of(trust::us(), &[(VARIABLE.to_owned(), value.to_owned())].into_iter().collect())
+    };
     for value in ["", "no-such-user-here"] {
         assert!(!trust(value).trusts(4711) && trust(value).trusts(trust::us()), "{value}");
         assert_eq!(trust(value).enforced(), trust::us() == 0);
@@ -177,10 +178,10 @@ fn the_refusal_says_what_to_do_and_warnings_refuse_nothing() {
     place.mode("conf", 0o777).mode("logs", 0o777);
     let trust = Trust::strict(&[0, trust::us()]);
     let findings = place.examine(&place.path("conf/SupervisorRegistry.xml"), &trust);
-    let text = refusal(&findings).expect("refused");
+    let text = refusal(&findings, &trust).expect("refused");
     assert!(text.contains("chmod o-w") && text.contains("S7_TRUST="), "{text}");
     assert!(!text.contains("log folder"), "{text}");
     place.mode("conf", 0o755);
     let findings = place.examine(&place.path("conf/SupervisorRegistry.xml"), &trust);
-    assert_eq!((findings.len(), refusal(&findings)), (1, None));
+    assert_eq!((findings.len(), refusal(&findings, &trust)), (1, None));
 }

@@ -16,7 +16,7 @@ use rustix::fs::StatVfsMountFlags;
 
 use super::{
     Seen,
-    trust::{Trust, user},
+    trust::{Trust, called},
 };
 
 /// As many as the kernel follows.
@@ -183,11 +183,11 @@ impl Defect {
         matches!(self, Self::Everybody { .. } | Self::Group { .. })
     }
 
-    pub fn remedy(&self, path: &Path) -> String {
+    pub fn remedy(&self, path: &Path, trust: &Trust) -> String {
         let text = path.display().to_string();
         let quoted = shlex::try_quote(&text).map_or_else(|_| text.clone().into(), |quoted| quoted);
         match self {
-            Self::Owner { .. } => format!("chown -h {} {quoted}", user(super::trust::us())),
+            Self::Owner { .. } => format!("chown -h {} {quoted}", called(trust.user())),
             Self::Everybody { .. } => format!("chmod o-w {quoted}"),
             Self::Group { .. } => format!("chmod g-w {quoted}"),
             Self::Link => format!("rm {quoted}"),
@@ -198,7 +198,7 @@ impl Defect {
 impl fmt::Display for Defect {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Owner { user: uid } => write!(f, "it belongs to {}", user(*uid)),
+            Self::Owner { user } => write!(f, "it belongs to {}", called(*user)),
             Self::Everybody { mode } => write!(f, "everybody may write to it (mode {mode:04o})"),
             Self::Group { group, mode } => {
                 write!(f, "the group {group} may write to it (mode {mode:04o})")

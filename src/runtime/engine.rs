@@ -353,7 +353,7 @@ fn control_options(config: &registry::Config) -> control::Options {
 }
 
 fn contain(temp: &Path, forced: Option<Level>) -> Containment {
-    let containment = Containment::probe(&unique_name(temp), forced);
+    let containment = Containment::probe(&tree_name(temp), forced);
     match containment.reason() {
         None => tracing::info!("process trees are held by cgroups: nothing escapes"),
         Some(reason) => tracing::warn!(reason, "process trees are held without cgroups"),
@@ -475,7 +475,7 @@ fn initial_configs(registry: &Registry) -> super::driver::Configs {
 }
 
 /// The same for every Supervisor of one runtime folder, and for no other.
-fn unique_name(temp: &Path) -> String {
+pub fn tree_name(temp: &Path) -> String {
     let real = temp.canonicalize().unwrap_or_else(|_| temp.to_owned());
     format!("{:08x}", crc32fast::hash(real.as_os_str().as_encoded_bytes()))
 }

@@ -97,6 +97,11 @@ impl HoldFile {
     }
 }
 
+/// The holds in the text of such a file.
+pub(super) fn kept(bytes: &[u8]) -> Result<Vec<(ComponentId, wire::Hold)>, String> {
+    Ok(read(bytes)?.holds.into_iter().map(|kept| (kept.id, kept.hold)).collect())
+}
+
 fn read(bytes: &[u8]) -> Result<Content, String> {
     #[derive(Deserialize)]
     struct Head {

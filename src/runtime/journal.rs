@@ -268,7 +268,7 @@ fn write_anew(path: &Path, boot: &str, state: &State) -> io::Result<(File, u64)>
     Ok((file, bytes.len() as u64))
 }
 
-fn read(bytes: &[u8], boot: &str) -> Result<State, String> {
+pub(super) fn read(bytes: &[u8], boot: &str) -> Result<State, String> {
     let mut state = State::default();
     let mut same_boot = false;
     for (number, line) in bytes.split_inclusive(|&byte| byte == b'\n').enumerate() {
