@@ -36,6 +36,7 @@ mod probing;
 mod random;
 mod registry;
 mod reload;
+mod resuming;
 mod signals;
 mod systemd;
 mod trace;
