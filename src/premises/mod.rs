@@ -87,10 +87,10 @@ pub fn load(
 pub fn examine(registry: &Registry, trust: &Trust) -> Vec<Finding> {
     let mut examination = Examination { trust, walk: Walk::new(trust), findings: Vec::new() };
     let absolute = |path: &Path| registry.install_folder.join(path);
-    examination.follow(Subject::Registry, &absolute(&registry.file));
+    examination.follow(&Subject::Registry, &absolute(&registry.file));
     examination.runtime_folder(&absolute(&registry.config.temp));
     if let Some(folder) = absolute(&registry.config.log).parent() {
-        examination.follow(Subject::LogFolder, folder);
+        examination.follow(&Subject::LogFolder, folder);
     }
     for component in registry.components.iter().filter(|component| trust.runs_as_us(component)) {
         examination.component(component, &registry.install_folder);
@@ -124,7 +124,7 @@ struct Examination<'a> {
 
 impl Examination<'_> {
     /// Notes what is open on the way to `path`, and at its end.
-    fn follow(&mut self, subject: Subject, path: &Path) {
+    fn follow(&mut self, subject: &Subject, path: &Path) {
         for (open, defect) in self.walk.to(path) {
             self.note(subject.clone(), path, open, &defect);
         }
@@ -132,9 +132,10 @@ impl Examination<'_> {
 
     fn note(&mut self, subject: Subject, used: &Path, open: PathBuf, defect: &walk::Defect) {
         let grave = matches!(subject, Subject::Registry | Subject::RuntimeFolder);
-        let weight = match self.trust.enforced() && grave && defect.is_grave() {
-            true => Weight::Refusal,
-            false => Weight::Warning,
+        let weight = if self.trust.enforced() && grave && defect.is_grave() {
+            Weight::Refusal
+        } else {
+            Weight::Warning
         };
         let (why, remedy) = (defect.to_string(), defect.remedy(&open, self.trust));
         self.findings.push(Finding { weight, subject, used: used.to_owned(), open, why, remedy });
@@ -165,9 +166,9 @@ impl Examination<'_> {
         // A bare name is looked for in PATH, whose folders are the operator's business.
         if executable.is_absolute() || executable.components().count() > 1 {
             let program = folder.join(executable);
-            self.follow(Subject::Program(component.id.clone()), &program);
+            self.follow(&Subject::Program(component.id.clone()), &program);
         }
-        self.follow(Subject::WorkingFolder(component.id.clone()), &folder);
+        self.follow(&Subject::WorkingFolder(component.id.clone()), &folder);
     }
 }
 

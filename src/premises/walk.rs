@@ -185,7 +185,7 @@ impl Defect {
 
     pub fn remedy(&self, path: &Path, trust: &Trust) -> String {
         let text = path.display().to_string();
-        let quoted = shlex::try_quote(&text).map_or_else(|_| text.clone().into(), |quoted| quoted);
+        let quoted = shlex::try_quote(&text).unwrap_or_else(|_| text.clone().into());
         match self {
             Self::Owner { .. } => format!("chown -h {} {quoted}", called(trust.user())),
             Self::Everybody { .. } => format!("chmod o-w {quoted}"),
