@@ -298,6 +298,7 @@ async fn supervise(
         ends: legacy.inheritance.ends.iter().copied().collect(),
         stores: legacy.stores,
         facts: Vec::new(),
+        gone: Vec::new(),
         boot: None,
         started: now,
         told: String::new(),
@@ -403,11 +404,8 @@ async fn take_up(
     remembered: &journal::State,
     inheritance: Inheritance,
 ) -> Result<(), String> {
-    let vanished = inheritance::take_over(driver, remembered, inheritance).await?;
+    inheritance::take_over(driver, remembered, inheritance).await?;
     boot(driver, remembered);
-    for run in vanished {
-        driver.vanished(run);
-    }
     Ok(())
 }
 

@@ -35,6 +35,7 @@ mod probing;
 mod random;
 mod registry;
 mod reload;
+mod resuming;
 mod signals;
 mod systemd;
 mod trace;
