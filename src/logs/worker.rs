@@ -294,17 +294,14 @@ impl Worker {
     ) {
         let known = self.intakes.by_id.get(&id).copied();
         let slot = known.unwrap_or_else(|| self.intakes.free_slot());
-        let mut intake = match self.intakes.slots[slot].take() {
-            Some(mut intake) => {
-                // The last words in pipes that nobody can find any more.
-                drain(&mut intake, &mut self.tools, &mut self.buffer);
-                intake.configure(&mut self.tools, output, monotonic());
-                intake
-            }
-            None => {
-                let begin = self.next_number();
-                Box::new(Intake::new(Some(id.clone()), output, shared, begin))
-            }
+        let mut intake = if let Some(mut intake) = self.intakes.slots[slot].take() {
+            // The last words in pipes that nobody can find any more.
+            drain(&mut intake, &mut self.tools, &mut self.buffer);
+            intake.configure(&mut self.tools, output, monotonic());
+            intake
+        } else {
+            let begin = self.next_number();
+            Box::new(Intake::new(Some(id.clone()), output, shared, begin))
         };
         for (stream, pipe) in Stream::BOTH.into_iter().zip(&pipes) {
             if let Err(error) = self.poller.add(pipe, key_of(slot, stream)) {

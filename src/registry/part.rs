@@ -97,11 +97,12 @@ pub(super) fn decode(element: &Element<'_>, of: Of, decoder: &mut Decoder<'_>) -
             }
             "restart" => part.restart = Some(restart(child, of, decoder).into()),
             "ready" => {
-                part.ready = probe::decode(child, probe::Kind::Ready, of, decoder).map(Shared::from)
+                part.ready =
+                    probe::decode(child, probe::Kind::Ready, of, decoder).map(Shared::from);
             }
             "health" => {
                 part.health =
-                    probe::decode(child, probe::Kind::Health, of, decoder).map(Shared::from)
+                    probe::decode(child, probe::Kind::Health, of, decoder).map(Shared::from);
             }
             "limits" => part.limits = Some(limits(child, of, decoder).into()),
             "user" => {

@@ -32,7 +32,7 @@ fn a_readiness_check_opens_the_gate_and_the_delay_does_not() {
         registry.components[0].ready = Some(probe());
         registry.components[0].start_delay = 1.secs();
     });
-    sim.habit("is", |habit| habit.ready = Some(30.secs().into())).boot();
+    sim.habit("is", |habit| habit.ready = Some(30.secs())).boot();
     sim.advance(29.secs()).expect("is", Starting).expect("ps", Waiting);
     sim.advance(1.secs()).expect("is", Running).expect("ps", Running);
 }
