@@ -30,7 +30,7 @@ pub(super) fn check(scene: &Scene, sheet: &Sheet) {
     let named: Vec<(&Component, BTreeMap<u16, String>)> = scene
         .components()
         .iter()
-        .map(|component| (component, ports_in(&component.arguments)))
+        .map(|component| (&**component, ports_in(&component.arguments)))
         .filter(|(_, ports)| !ports.is_empty())
         .collect();
     if own.is_none() && theirs.is_empty() && named.is_empty() {
