@@ -71,20 +71,24 @@ impl Supervisor {
         }
     }
 
-    /// The Supervisor's own start: operation 1, with every enabled component that nobody has
-    /// stopped by hand.
+    /// The Supervisor's own start: one operation with every enabled component that nobody has
+    /// stopped by hand. A stop whose end the Supervisor before did not live to see goes on first.
     pub fn boot(
         &mut self,
         now: Moment,
         stopped_by_hand: &BTreeSet<ComponentId>,
         effects: &mut Vec<Effect>,
     ) -> OperationId {
-        let wanted = |slot: &&Slot| {
-            let entry = self.entry(**slot);
-            entry.config().enabled && !stopped_by_hand.contains(&entry.id)
-        };
-        let slots: Vec<Slot> = self.order.iter().filter(wanted).copied().collect();
+        let stopped = |slot: &Slot| stopped_by_hand.contains(&self.entry(*slot).id);
         let origin = Origin::default();
+        let slots = self.order.iter().copied();
+        let alive: Vec<Slot> =
+            slots.filter(|&slot| stopped(&slot) && self.has_process(slot)).collect();
+        let wanted = |slot: &&Slot| self.entry(**slot).config().enabled && !stopped(slot);
+        let slots: Vec<Slot> = self.order.iter().filter(wanted).copied().collect();
+        if !alive.is_empty() {
+            self.apply(now, Verb::Stop, &alive, &[], &origin, &StopCause::Stop, effects);
+        }
         self.apply(now, Verb::Start, &slots, &[], &origin, &StopCause::Stop, effects).0
     }
 

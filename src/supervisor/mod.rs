@@ -27,6 +27,8 @@ mod operations;
 mod reload;
 mod snapshot;
 #[cfg(test)]
+mod simulation;
+#[cfg(test)]
 mod tests;
 
 use std::{

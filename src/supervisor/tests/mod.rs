@@ -10,4 +10,4 @@ mod reloading;
 mod size;
 mod starts;
 mod stops;
-mod world;
+pub(super) mod world;

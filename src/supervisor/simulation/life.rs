@@ -1,0 +1,475 @@
+//! Supervisors in the simulated machine, one after the other: each input with what follows from
+//! it, as the driver does it, and the deaths in between.
+
+use std::{
+    collections::{BTreeMap, BTreeSet, VecDeque},
+    fmt::Debug,
+    sync::Arc,
+    time::Duration,
+};
+
+use fastrand::Rng;
+
+use super::{
+    kernel::{Kernel, News, Tree},
+    memory::Memory,
+    oracle::Oracle,
+};
+use crate::{
+    model::{ComponentId, Moment, OperationId, Origin, RunId, Via},
+    registry::{Leftovers, Registry},
+    supervisor::{
+        Answer, Command, Denial, Effect, Fact, Hold, Inherited, Selection, Supervisor,
+    },
+    wire::{ComponentState, Intent, Verb},
+};
+
+/// How many of the last lines are told when a promise is broken; `S7_LINES=n` tells more.
+const LINES: usize = 40;
+
+pub struct Life {
+    pub supervisor: Supervisor,
+    pub now: Moment,
+    pub registry: Arc<Registry>,
+    pub kernel: Kernel,
+    pub memory: Memory,
+    pub oracle: Oracle,
+    /// Runs whose process this Supervisor knows, and whether it has reaped the leader (the
+    /// driver's `running`).
+    known: BTreeMap<RunId, bool>,
+    /// News are taken several at a time: deadlines wait.
+    pub busy: bool,
+    /// The last facts, to be told again.
+    pub old_news: VecDeque<Fact>,
+    /// It is killed after so many more effects.
+    pub dies_in: Option<u64>,
+    /// The Supervisor has come to its end in order; `true`: and starts anew.
+    pub ended: Option<bool>,
+    /// Inputs taken.
+    pub steps: u64,
+    pub deaths: u64,
+    /// The last steps in words, where somebody wants to read them.
+    pub story: Option<VecDeque<String>>,
+    lines: usize,
+    seed: u64,
+}
+
+pub fn operator() -> Origin {
+    Origin { via: Via::InProcess, client: Some("cli".into()), ssh: None }
+}
+
+impl Life {
+    pub fn new(registry: Registry, seed: u64, told: bool) -> Self {
+        let registry = Arc::new(registry);
+        let supervisor = Supervisor::new(&registry, RunId(1), seed);
+        let mut life = Self {
+            oracle: Oracle::new(seed),
+            supervisor,
+            now: Moment::from_boot(Duration::from_secs(1000)),
+            registry,
+            kernel: Kernel::new(seed),
+            memory: Memory::new(),
+            known: BTreeMap::new(),
+            busy: false,
+            old_news: VecDeque::new(),
+            dies_in: None,
+            ended: None,
+            steps: 0,
+            deaths: 0,
+            story: told.then(VecDeque::new),
+            lines: super::number("S7_LINES").unwrap_or(LINES),
+            seed,
+        };
+        life.oracle.begin(&life.supervisor, &life.memory, &[]);
+        life
+    }
+
+    /// Notes what happens, for whoever reads the story of a failure.
+    pub fn note(&mut self, what: &dyn Debug) {
+        if let Some(story) = &mut self.story {
+            if story.len() == self.lines {
+                story.pop_front();
+            }
+            story.push_back(format!("{:>12.6} {what:?}", self.now.since_boot().as_secs_f64()));
+        }
+    }
+
+    // ---- inputs ---------------------------------------------------------------------------
+
+    /// One input: told to the oracle before and after, its effects performed. Tells whether the
+    /// Supervisor still lives.
+    fn input<T>(
+        &mut self,
+        what: &dyn Debug,
+        call: impl FnOnce(&mut Supervisor, Moment, &mut Vec<Effect>) -> T,
+    ) -> T {
+        self.note(what);
+        self.steps += 1;
+        let mut effects = Vec::new();
+        let result = call(&mut self.supervisor, self.now, &mut effects);
+        if self.story.is_some() {
+            for effect in &effects {
+                self.note(&format_args!("    {effect:?}"));
+            }
+        }
+        self.oracle.told(self.supervisor.take_changed());
+        self.oracle.after(&self.supervisor, self.now, &effects, &self.registry, &self.kernel);
+        for effect in &effects {
+            match &mut self.dies_in {
+                Some(0) => break,
+                Some(left) => *left -= 1,
+                None => {}
+            }
+            self.perform(effect);
+        }
+        result
+    }
+
+    pub fn boot(&mut self, stopped_by_hand: &BTreeSet<ComponentId>) {
+        self.oracle.boots(&self.supervisor);
+        self.input(&("boot", stopped_by_hand), |supervisor, now, effects| {
+            supervisor.boot(now, stopped_by_hand, effects)
+        });
+    }
+
+    pub fn command(&mut self, command: Command) -> Answer {
+        let before = self.oracle.before_command(&self.supervisor, &command);
+        let asked = command.clone();
+        let answer = self.input(&command.clone(), |supervisor, now, effects| {
+            supervisor.command(now, command, effects)
+        });
+        self.note(&answer);
+        self.oracle.after_command(&self.supervisor, before, &asked, &answer);
+        answer
+    }
+
+    pub fn hold(&mut self, id: &ComponentId, hold: Hold) -> Result<Option<Hold>, Denial> {
+        self.input(&("hold", id), |supervisor, now, effects| {
+            supervisor.hold(now, id, hold, effects)
+        })
+    }
+
+    pub fn release(&mut self, id: &ComponentId) -> Result<Option<Hold>, Denial> {
+        self.input(&("release", id), |supervisor, now, effects| {
+            supervisor.release(now, id, &operator(), effects)
+        })
+    }
+
+    pub fn reload(&mut self, registry: Registry) {
+        let new = Arc::new(registry);
+        self.oracle.reloaded(&self.supervisor, &self.registry, &new);
+        self.registry = Arc::clone(&new);
+        self.input(&"reload", |supervisor, now, effects| {
+            supervisor.reload(now, &new, &operator(), effects)
+        });
+    }
+
+    pub fn shut_down(&mut self, restart: bool, kill: bool) -> OperationId {
+        self.oracle.shut_down(&self.supervisor, restart, kill);
+        self.input(&("shut down", restart, kill), |supervisor, now, effects| {
+            supervisor.shut_down(now, restart, kill, &operator(), effects)
+        })
+    }
+
+    pub fn fact(&mut self, fact: Fact) {
+        if self.old_news.len() == 16 {
+            self.old_news.pop_front();
+        }
+        self.old_news.push_back(fact.clone());
+        self.tell(fact);
+    }
+
+    /// A fact that is told once.
+    pub fn tell(&mut self, fact: Fact) {
+        self.oracle.before_fact(&self.supervisor, &fact, self.now);
+        self.input(&fact.clone(), |supervisor, now, effects| {
+            supervisor.handle(now, fact, effects);
+        });
+        self.oracle.after_fact(&self.supervisor);
+    }
+
+    /// What the driver does after each input.
+    pub fn tick(&mut self) {
+        if self.is_dead() || self.supervisor.next_deadline().is_none_or(|at| at > self.now) {
+            return;
+        }
+        self.input(&"deadline", |supervisor, now, effects| {
+            supervisor.deadline_reached(now, effects);
+        });
+        let next = self.supervisor.next_deadline();
+        assert!(next.is_none_or(|next| next > self.now), "due again: the driver would spin");
+    }
+
+    pub fn is_dead(&self) -> bool {
+        self.dies_in == Some(0) || self.ended.is_some()
+    }
+
+    // ---- what follows, as the driver does it ----------------------------------------------
+
+    fn perform(&mut self, effect: &Effect) {
+        let now = self.now;
+        match effect {
+            Effect::Spawn { id, run } => {
+                let config = self.supervisor.config(id).map(Arc::clone);
+                let config = config.expect("what is started has a configuration");
+                self.memory.starting(id, *run);
+                self.kernel.spawn(now, &config, *run);
+            }
+            Effect::RequestStop { run, .. } => {
+                assert!(self.known.contains_key(run), "a stop is asked of what lives: {run}");
+                self.kernel.request_stop(now, *run);
+            }
+            Effect::RequestOrphansStop { run } => self.kernel.request_others_stop(now, *run),
+            Effect::KillTree { run } if self.known.contains_key(run) => self.kernel.kill(now, *run),
+            Effect::KillTree { .. } => {}
+            Effect::GatherEvidence { run, .. } => self.kernel.gather_evidence(now, *run),
+            Effect::StartProbes { id, run, ready_already } => {
+                self.start_probes(id, *run, *ready_already);
+            }
+            Effect::StopProbes { run } => self.kernel.stop_probes(now, *run),
+            Effect::Reconfigured { id } => {
+                use ComponentState::{Running, Starting};
+                let view = self.supervisor.component(id).expect("it goes on");
+                if let (Some(_), Some(run), Starting | Running) = (view.pid, view.run, view.state) {
+                    self.kernel.stop_probes(now, run);
+                    self.start_probes(id, run, view.state == Running);
+                }
+            }
+            Effect::Transition(transition) => {
+                if let (ComponentState::Running, Some(run)) = (transition.to, transition.run) {
+                    self.memory.ready(&transition.id, run);
+                }
+            }
+            Effect::Asked { verb, ids, .. } => {
+                if self.supervisor.is_shutting_down() {
+                    return;
+                }
+                for id in ids {
+                    let wish = self.supervisor.component(id).map(|view| view.intent);
+                    let stopped =
+                        matches!(verb, Verb::Stop | Verb::Kill) && wish == Some(Intent::Stopped);
+                    self.memory.stopped_by_hand(id, stopped);
+                }
+            }
+            Effect::HoldChanged { id, change } => self.memory.hold_changed(id, change),
+            Effect::Removed { id } => {
+                self.memory.stopped_by_hand(id, false);
+                self.memory.holds.remove(id);
+            }
+            Effect::AllGone { restart, .. } => self.ended = Some(*restart),
+            Effect::Crashed { .. } | Effect::OperationEnded { .. } => {}
+        }
+    }
+
+    fn start_probes(&mut self, id: &ComponentId, run: RunId, ready_already: bool) {
+        let config = self.supervisor.config(id).map(Arc::clone).expect("what runs is known");
+        self.kernel.start_probes(self.now, &config, run, ready_already);
+    }
+
+    fn hear(&mut self, news: News) {
+        match news {
+            News::Born(run) => {
+                let Some(tree) = self.kernel.trees.get(&run) else { return };
+                let Some(process) = tree.process else { return };
+                let (id, arguments) = (tree.id.clone(), tree.config.arguments.clone());
+                let restarts = self.supervisor.component(&id).map_or(0, |view| view.restarts);
+                self.memory.started(&id, run, process, &arguments, restarts);
+                self.known.insert(run, false);
+                self.kernel.watch_leader(self.now, run);
+                self.fact(Fact::Spawned { run, process });
+            }
+            News::NotBorn(run, error) => {
+                if let Some(id) = self.supervisor.component_of(run).cloned() {
+                    self.memory.gone(&id, run);
+                }
+                self.fact(Fact::SpawnFailed { run, error: error.to_owned() });
+            }
+            News::Ended(run) if self.known.get(&run) == Some(&false) => {
+                let Some(tree) = self.kernel.trees.get(&run) else { return };
+                let Some((exit, oom)) = tree.leader else { return };
+                let tree_gone = !tree.lives();
+                self.known.insert(run, true);
+                if tree_gone {
+                    self.forget(run);
+                } else {
+                    self.kernel.watch_rest(self.now, run);
+                }
+                self.fact(Fact::Exited { run, exit, oom, tree_gone });
+            }
+            News::Empty(run) if self.known.get(&run) == Some(&true) => {
+                if self.kernel.trees.get(&run).is_some_and(Tree::lives) {
+                    return;
+                }
+                self.forget(run);
+                self.fact(Fact::TreeGone { run });
+            }
+            News::Ended(_) | News::Empty(_) => {}
+            News::Said(fact) => self.fact(fact),
+        }
+    }
+
+    /// A whole tree is gone.
+    fn forget(&mut self, run: RunId) {
+        self.known.remove(&run);
+        if let Some(tree) = self.kernel.trees.remove(&run) {
+            self.memory.gone(&tree.id, run);
+        }
+    }
+
+    // ---- time -----------------------------------------------------------------------------
+
+    /// Time passes, one thing after the other.
+    pub fn pass(&mut self, duration: Duration) {
+        let end = self.now.after(duration);
+        while !self.is_dead() && self.happen_next(end) {}
+        if !self.is_dead() {
+            self.now = self.now.max(end);
+        }
+    }
+
+    /// The engine does not get to run for so long: whatever is due meanwhile comes late.
+    pub fn stall(&mut self, duration: Duration) {
+        self.note(&("the engine stands still", duration));
+        self.now = self.now.after(duration);
+    }
+
+    fn happen_next(&mut self, end: Moment) -> bool {
+        let (world, own) = (self.kernel.next(), self.supervisor.next_deadline());
+        match (world, own) {
+            (Some(at), own) if at <= end && own.is_none_or(|own| at <= own) => {
+                self.now = self.now.max(at);
+                if let Some(news) = self.kernel.happen(self.now) {
+                    self.hear(news);
+                    if !self.busy || self.kernel.next().is_none_or(|next| next > self.now) {
+                        self.tick();
+                    }
+                }
+                true
+            }
+            (_, Some(at)) if at <= end => {
+                self.now = self.now.max(at);
+                self.tick();
+                true
+            }
+            _ => false,
+        }
+    }
+
+    // ---- death and the next Supervisor ----------------------------------------------------
+
+    /// The Supervisor is gone, killed or ended; some time later there is another one.
+    pub fn go_on(&mut self, registry: Option<Registry>, rng: &mut Rng) {
+        if self.ended.is_some() {
+            self.oracle.ended_in_order(&self.supervisor, &self.kernel);
+            self.memory.close();
+        }
+        self.note(&("the Supervisor is gone", self.ended));
+        self.deaths += 1;
+        self.kernel.engine_died(self.now, rng);
+        (self.dies_in, self.ended) = (None, None);
+        let gap = if rng.bool() { rng.u64(..50) } else { rng.u64(..60_000) };
+        self.only_the_world(Duration::from_millis(gap));
+        if let Some(new) = registry {
+            self.registry = Arc::new(new);
+        }
+        let taken_over = self.end_leftovers(rng);
+        self.be_born_again(&taken_over);
+    }
+
+    /// Time passes with no Supervisor.
+    fn only_the_world(&mut self, duration: Duration) {
+        let end = self.now.after(duration);
+        while let Some(at) = self.kernel.next().filter(|&at| at <= end) {
+            self.now = self.now.max(at);
+            let _nobody_listens = self.kernel.happen(self.now);
+        }
+        self.now = self.now.max(end);
+    }
+
+    /// What the next Supervisor does before it starts anything: whom it takes over, the rest is
+    /// ended, and if that does not go away, it does not start.
+    fn end_leftovers(&mut self, rng: &mut Rng) -> Vec<Inherited> {
+        loop {
+            let mut taken_over = Vec::new();
+            for (id, one) in self.memory.components.clone() {
+                let Some(run) = one.run else { continue };
+                // One that ended a moment ago may have been alive when it was looked at.
+                let late = rng.u8(..3) == 0;
+                let lives = self
+                    .kernel
+                    .trees
+                    .get(&run)
+                    .is_some_and(|tree| tree.leader.is_none() || late);
+                let Some(process) = one.process.filter(|_| lives) else {
+                    self.memory.gone(&id, run);
+                    continue;
+                };
+                let registered = self.registry.components.iter().any(|other| other.id == id);
+                let adopt = self.registry.config.leftovers == Leftovers::Adopt;
+                if registered && (adopt || self.memory.holds.contains_key(&id)) {
+                    let (ready, restarts) = (one.ready, one.restarts);
+                    taken_over.push(Inherited { id, run, process, ready, restarts });
+                } else {
+                    self.memory.gone(&id, run);
+                }
+            }
+            let kept: BTreeSet<RunId> = taken_over.iter().map(|one| one.run).collect();
+            let others = self.kernel.trees.keys().filter(|run| !kept.contains(run));
+            let others: Vec<RunId> = others.copied().collect();
+            for &run in &others {
+                self.kernel.kill(self.now, run);
+            }
+            if others.is_empty() {
+                return taken_over;
+            }
+            self.only_the_world(Duration::from_millis(rng.u64(..30_000)));
+            for run in others {
+                if self.kernel.trees.get(&run).is_some_and(|tree| !tree.lives()) {
+                    self.kernel.trees.remove(&run);
+                } else {
+                    self.kernel.vanish(self.now, run);
+                }
+            }
+        }
+    }
+
+    fn be_born_again(&mut self, taken_over: &[Inherited]) {
+        self.known = BTreeMap::new();
+        self.old_news.clear();
+        let seed = self.seed.wrapping_add(self.deaths);
+        self.supervisor = Supervisor::new(&self.registry, self.memory.next_run, seed);
+        for (id, hold) in self.memory.holds.clone() {
+            if !self.supervisor.restore_hold(&id, hold) {
+                self.memory.holds.remove(&id);
+            }
+        }
+        self.oracle.begin(&self.supervisor, &self.memory, taken_over);
+        for inherited in taken_over {
+            self.known.insert(inherited.run, false);
+            let adopted = self.input(inherited, |supervisor, now, effects| {
+                supervisor.adopt(now, inherited, effects)
+            });
+            assert!(adopted, "{} is not taken over", inherited.id);
+            let arguments = &self.memory.components[&inherited.id].arguments;
+            let config = self.registry.components.iter().find(|one| one.id == inherited.id);
+            if config.is_some_and(|config| config.arguments != *arguments) {
+                let selection = Selection::Ids(vec![inherited.id.to_string()]);
+                let origin = Origin::default();
+                self.command(Command { verb: Verb::Restart, selection, if_run: None, origin });
+            }
+        }
+        let stopped: BTreeSet<ComponentId> = self
+            .memory
+            .components
+            .iter()
+            .filter(|(_, one)| one.stopped_by_hand)
+            .map(|(id, _)| id.clone())
+            .collect();
+        self.boot(&stopped);
+        // What ended since it was looked at.
+        for inherited in taken_over {
+            self.kernel.watch_leader(self.now, inherited.run);
+        }
+        self.tick();
+    }
+}
