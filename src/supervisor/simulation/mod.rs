@@ -36,7 +36,7 @@ use life::Life;
 use schedule::ACTS;
 
 /// Schedules of a usual run.
-const SEEDS: u64 = 3000;
+const SEEDS: u64 = 2000;
 
 /// Schedules that are tried to make a failing one shorter.
 const SHORTENINGS: usize = 400;

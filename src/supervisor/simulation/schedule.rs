@@ -18,7 +18,7 @@ use crate::{
 };
 
 /// Acts of one schedule.
-pub const ACTS: usize = 150;
+pub const ACTS: usize = 300;
 
 fn rng(seed: u64, act: usize) -> Rng {
     let mut rng = Rng::with_seed(seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) ^ act as u64);
@@ -30,6 +30,7 @@ fn rng(seed: u64, act: usize) -> Rng {
 /// Runs those acts of a seed's schedule that `keeps` names, and the quiet after it. Breaks of a
 /// promise are panics.
 pub fn run(life: &mut Life, seed: u64, keeps: &BTreeSet<usize>) {
+    change_mood(life, &mut rng(seed, ACTS + 2));
     life.boot(&BTreeSet::new());
     for &act in keeps {
         let mut rng = rng(seed, act);
@@ -52,22 +53,21 @@ pub fn first_registry(seed: u64) -> crate::registry::Registry {
 }
 
 fn perform(life: &mut Life, rng: &mut Rng) {
-    match rng.u8(..64) {
-        0..16 => command(life, rng),
-        16..18 => reload(life, rng),
-        18..24 => change_mood(life, rng),
-        24..26 => old_news(life, rng),
-        26..28 => news_of_nobody(life, rng),
-        28..31 => crash(life, rng),
-        31..32 => vanish(life, rng),
-        32..35 => hold_or_release(life, rng),
-        35..36 => life.stall(Duration::from_millis(rng.u64(..20_000))),
-        36..37 => life.busy = !life.busy,
-        37..38 => trouble(life, rng),
-        38..39 => end_all(life, rng),
-        39..41 => life.dies_in = Some(rng.u64(1..12)),
-        41..42 => life.dies_in = Some(0),
-        42..46 => life.pass(Duration::from_millis(rng.u64(..100_000))),
+    match rng.u8(..128) {
+        0..20 => command(life, rng),
+        20..22 => reload(life, rng),
+        22..30 => change_mood(life, rng),
+        30..36 => old_news(life, rng),
+        36..39 => news_of_nobody(life, rng),
+        39..45 => crash(life, rng),
+        45..46 => vanish(life, rng),
+        46..50 => hold_or_release(life, rng),
+        50..51 => life.stall(Duration::from_millis(rng.u64(..20_000))),
+        51..52 => life.busy = !life.busy,
+        52..54 => trouble(life, rng),
+        54..55 => end_all(life, rng),
+        55..57 => life.dies_in = Some(rng.u64(..12)),
+        57..66 => life.pass(Duration::from_millis(rng.u64(..100_000))),
         _ => life.pass(Duration::from_millis(rng.u64(..6000))),
     }
     if !life.is_dead() {

@@ -93,8 +93,6 @@ pub struct Sim {
     pub answer: Option<Answer>,
     /// Compare the indexes with the entries after each input.
     pub checked: bool,
-    /// Compare them after every so many inputs.
-    pub stride: u64,
     pub inputs: u64,
 }
 
@@ -192,7 +190,6 @@ impl Sim {
             all_gone: None,
             answer: None,
             checked: true,
-            stride: 1,
             inputs: 0,
         }
     }
@@ -364,7 +361,7 @@ impl Sim {
 
     fn turn(&mut self, effects: Vec<Effect>) -> &mut Self {
         self.inputs += 1;
-        if self.checked && self.inputs.is_multiple_of(self.stride) {
+        if self.checked {
             self.supervisor.assert_consistent();
         }
         for effect in &effects {
