@@ -8,6 +8,7 @@ use super::{
     place::Place,
 };
 use crate::{
+    guardian::{Inheritance, Stores},
     process::Level,
     runtime::{self, Embedding, EngineError, EngineOptions},
 };
@@ -34,6 +35,8 @@ pub fn run(start: Start<'_>) -> Result<(), Failure> {
         containment: start.containment,
         arguments: start.arguments,
         embedding: start.embedding,
+        inheritance: Inheritance::default(),
+        stores: Stores::default(),
     };
     runtime::run(options).map_err(|error| match &error {
         EngineError::Registry(error) => loading::refusal(error, false, 100),

@@ -6,7 +6,7 @@
 
 use std::{
     collections::{BTreeSet, HashMap},
-    os::fd::OwnedFd,
+    os::fd::{AsFd as _, OwnedFd},
     sync::Arc,
     time::Duration,
 };
@@ -39,9 +39,10 @@ use super::{
     telling::{About, Telling, Told},
 };
 use crate::{
+    guardian::{self, DescriptorStore as _, Ends, Stores},
     logs::{self, Logs},
-    machine::Process,
-    model::{ComponentId, Moment, OperationId, Origin, RunId, Via},
+    machine::{EndedMeanwhile, Process},
+    model::{ComponentId, Exit, Moment, OperationId, Origin, RunId, Via},
     probes::{Commands, Finding, ProbeKind, ProbeNotice, Probes},
     process::{self, Child, Containment, Notice, Tree, Watcher},
     registry::Component,
@@ -87,8 +88,14 @@ pub(super) struct Driver {
     pub stop_commands: HashMap<RunId, AbortHandle>,
     /// Runs whose leader ended and whose tree no event tells about.
     pub lingering: BTreeSet<RunId>,
+    /// How processes ended that others reaped.
+    pub ends: Ends,
+    /// Who keeps descriptors for the next engine.
+    pub stores: Stores,
     /// Facts that came up while effects were performed.
     pub facts: Vec<Fact>,
+    /// Runs of which nothing is left, until what follows from that is written down.
+    pub gone: Vec<(ComponentId, RunId)>,
     pub boot: Option<OperationId>,
     pub started: Moment,
     /// What the service manager was told last.
@@ -190,6 +197,12 @@ impl Driver {
                 self.perform(effects);
             }
         }
+        // After what was decided: a successor that knows of no run must know what became of it.
+        for (id, run) in std::mem::take(&mut self.gone) {
+            if self.journal.knows_run(&id, run) {
+                self.journal.append(&Entry::Gone { id, run });
+            }
+        }
     }
 
     /// Performs the effects of a call to the supervisor, and the facts that came of them.
@@ -264,7 +277,7 @@ impl Driver {
             Err(error) => {
                 self.probes.forget(run);
                 if let Some(id) = self.supervisor.component_of(run).cloned() {
-                    self.journal.append(&Entry::Gone { id, run });
+                    self.gone.push((id, run));
                 }
                 self.facts.push(Fact::SpawnFailed { run, error });
             }
@@ -279,14 +292,13 @@ impl Driver {
             return Err("nobody waits for it any more".to_owned());
         };
         if let Some(config) = self.supervisor.config(&id) {
-            let restarts = self.supervisor.component(&id).map_or(0, |view| view.restarts);
             self.journal.append(&Entry::Started {
                 id: id.clone(),
                 run,
                 pid: child.pid(),
                 start_time: child.start_time(),
                 at: process.started,
-                restarts,
+                restarts: 0,
                 fingerprint: launch::fingerprint(config),
             });
         }
@@ -296,6 +308,7 @@ impl Driver {
         }
         self.tell_unbounded(&id, unbounded);
         self.keep_limits(&id);
+        self.stores.keep(&guardian::name::pid(&id, run), child.as_fd());
         self.running
             .insert(run, Running { id, child, tree, leader_ended: false, used: Duration::ZERO });
         Ok(())
@@ -307,6 +320,7 @@ impl Driver {
             tracing::error!(%id, %error, "cannot watch a process of an earlier Supervisor");
             return false;
         }
+        self.stores.keep(&guardian::name::pid(id, run), child.as_fd());
         self.running.insert(
             run,
             Running { id: id.clone(), child, tree, leader_ended: false, used: Duration::ZERO },
@@ -337,25 +351,42 @@ impl Driver {
             Ok(None) => return,
             Err(error) => {
                 tracing::error!(id = %running.id, %error, "cannot ask how a process ended");
-                crate::model::Exit::Unknown
+                Exit::Unknown
             }
         };
+        // Whoever reaped it knows as well.
+        let told = self.ends.of(running.child.pid(), running.child.start_time());
+        let exit = told.filter(|_| exit == Exit::Unknown).unwrap_or(exit);
         running.leader_ended = true;
         running.used = used;
         let id = running.id.clone();
         let tree_gone = running.tree.is_empty();
-        let expected = self.supervisor.is_end_expected(run);
-        self.logs.exited(&id, run, exit, expected);
-        let oom = self.is_out_of_memory(run, exit);
-        self.count_exit(&id, run, exit, oom);
-        self.tell_exit(&id, run, exit, Told { expected, oom });
-        self.complete_dossier(run, exit, oom);
-        self.facts.push(Fact::Exited { run, exit, oom, tree_gone });
+        self.ended(&id, run, exit, tree_gone);
         if tree_gone {
             self.forget(run);
         } else {
             self.watch_tree(run);
         }
+    }
+
+    /// A run of an earlier engine ended while nobody watched, and nothing is left of it.
+    pub fn ended_unseen(&mut self, id: &ComponentId, run: RunId, end: EndedMeanwhile, asked: bool) {
+        let EndedMeanwhile { exit, oom } = end;
+        self.logs.exited(id, run, exit, asked);
+        self.count_exit(id, run, exit, oom);
+        self.tell_exit(id, run, exit, Told { expected: asked, oom });
+    }
+
+    /// Tells everybody how a run's leader ended.
+    fn ended(&mut self, id: &ComponentId, run: RunId, exit: Exit, tree_gone: bool) {
+        let expected = self.supervisor.is_end_expected(run);
+        self.logs.exited(id, run, exit, expected);
+        let oom = self.is_out_of_memory(run, exit);
+        self.journal.append(&Entry::Ended { id: id.clone(), run, exit, oom });
+        self.count_exit(id, run, exit, oom);
+        self.tell_exit(id, run, exit, Told { expected, oom });
+        self.complete_dossier(run, exit, oom);
+        self.facts.push(Fact::Exited { run, exit, oom, tree_gone });
     }
 
     /// Has the end of what is left of a tree told.
@@ -400,7 +431,8 @@ impl Driver {
         }
         if let Some(running) = self.running.remove(&run) {
             self.count_cpu(&running.id, running.tree.cpu_time().unwrap_or(running.used));
-            self.journal.append(&Entry::Gone { id: running.id, run });
+            self.stores.forget(&guardian::name::pid(&running.id, run));
+            self.gone.push((running.id, run));
         }
     }
 

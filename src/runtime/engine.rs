@@ -37,6 +37,7 @@ use super::{
 use crate::{
     control,
     events::{self, EventLog},
+    guardian::{self, DescriptorStore as _, Inheritance, Stores},
     logs::{
         self, Logs,
         trace::{Beside, Trace},
@@ -67,6 +68,10 @@ pub struct EngineOptions {
     pub arguments: Box<dyn FnOnce() -> Vec<std::ffi::OsString>>,
     /// Where the engine is not alone in its process.
     pub embedding: Option<Embedding>,
+    /// What engines before this one left: taken up before anything is started.
+    pub inheritance: Inheritance,
+    /// Who keeps descriptors for the one after this.
+    pub stores: Stores,
 }
 
 /// A program that has the engine in it, beside something of its own (the console).
@@ -179,10 +184,16 @@ pub fn run(options: EngineOptions) -> Result<(), EngineError> {
     let temp = registry.config.temp.clone();
     let folder = |source| EngineError::Folder { path: temp.clone(), source };
     control::prepare_folder(&temp, registry.config.control_group.as_deref()).map_err(folder)?;
-    let lock = Lock::take(&temp).map_err(|error| match error {
+    let mut inheritance = options.inheritance;
+    let lock = match inheritance.take(guardian::name::LOCK) {
+        Some(lock) => Lock::inherit(&temp, lock),
+        None => Lock::take(&temp),
+    };
+    let lock = lock.map_err(|error| match error {
         LockError::Held { pid } => EngineError::AlreadyRunning { pid, folder: temp.clone() },
         LockError::Io(source) => EngineError::Folder { path: temp.clone(), source },
     })?;
+    options.stores.keep(guardian::name::LOCK, lock.as_fd());
     // Nothing of the folder that we happen to be in is to be kept from being unmounted.
     let _stays_where_it_is = std::env::set_current_dir(&place.install_folder);
 
@@ -192,7 +203,9 @@ pub fn run(options: EngineOptions) -> Result<(), EngineError> {
         .thread_keep_alive(Duration::from_secs(2))
         .build()
         .map_err(|source| EngineError::System { what: "make the event loop", source })?;
-    let end = runtime.block_on(supervise(place, registry, trace, options.containment, embedding));
+    let legacy = Legacy { inheritance, stores: options.stores };
+    let engine = supervise(place, registry, trace, options.containment, embedding, legacy);
+    let end = runtime.block_on(engine);
     runtime.shutdown_timeout(Duration::from_secs(1));
     drop(lock);
     let end = end?;
@@ -202,12 +215,19 @@ pub fn run(options: EngineOptions) -> Result<(), EngineError> {
     if end.left.is_empty() { Ok(()) } else { Err(EngineError::Left(end.left)) }
 }
 
+/// What comes from the engine before, and the way to the one after.
+struct Legacy {
+    inheritance: Inheritance,
+    stores: Stores,
+}
+
 async fn supervise(
     place: Place,
     registry: Arc<Registry>,
     trace: Trace,
     forced: Option<Level>,
     embedding: Option<Embedding>,
+    legacy: Legacy,
 ) -> Result<End, EngineError> {
     let system = |what| move |source| EngineError::System { what, source };
     let temp = registry.config.temp.clone();
@@ -274,7 +294,10 @@ async fn supervise(
         waiters: HashMap::new(),
         stop_commands: HashMap::new(),
         lingering: BTreeSet::new(),
+        ends: legacy.inheritance.ends.iter().copied().collect(),
+        stores: legacy.stores,
         facts: Vec::new(),
+        gone: Vec::new(),
         boot: None,
         started: now,
         told: String::new(),
@@ -290,10 +313,7 @@ async fn supervise(
     }
     driver.restore_holds(holds);
     tell_start(&driver);
-    inheritance::take_over(&mut driver, &remembered, registry.config.leftovers)
-        .await
-        .map_err(EngineError::Leftovers)?;
-    boot(&mut driver, &remembered);
+    take_up(&mut driver, &remembered, legacy.inheritance).await.map_err(EngineError::Leftovers)?;
     let inputs = Inputs {
         messages,
         made,
@@ -330,7 +350,7 @@ fn control_options(config: &registry::Config) -> control::Options {
 }
 
 fn contain(temp: &Path, forced: Option<Level>) -> Containment {
-    let containment = Containment::probe(&unique_name(temp), forced);
+    let containment = Containment::probe(&tree_name(temp), forced);
     match containment.reason() {
         None => tracing::info!("process trees are held by cgroups: nothing escapes"),
         Some(reason) => tracing::warn!(reason, "process trees are held without cgroups"),
@@ -374,6 +394,17 @@ fn start_logs(temp: &Path) -> io::Result<(Logs, logs::LogThread, mpsc::Receiver<
     options.numbers = Some(temp.join("log-numbers"));
     let (logs, thread) = Logs::start(options)?;
     Ok((logs, thread, inbox))
+}
+
+/// Goes on where engines before this one ended, and starts the rest.
+async fn take_up(
+    driver: &mut Driver,
+    remembered: &journal::State,
+    inheritance: Inheritance,
+) -> Result<(), String> {
+    inheritance::take_over(driver, remembered, inheritance).await?;
+    boot(driver, remembered);
+    Ok(())
 }
 
 fn boot(driver: &mut Driver, remembered: &journal::State) {
@@ -438,7 +469,7 @@ fn initial_configs(registry: &Registry) -> super::driver::Configs {
 }
 
 /// The same for every Supervisor of one runtime folder, and for no other.
-fn unique_name(temp: &Path) -> String {
+pub fn tree_name(temp: &Path) -> String {
     let real = temp.canonicalize().unwrap_or_else(|_| temp.to_owned());
     format!("{:08x}", crc32fast::hash(real.as_os_str().as_encoded_bytes()))
 }

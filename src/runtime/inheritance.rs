@@ -1,5 +1,5 @@
-//! Processes that an earlier Supervisor of this runtime folder left: taken over, ended, or a
-//! reason not to start, as `<leftovers>` says.
+//! What an earlier Supervisor of this runtime folder left: processes are taken over, ended, or a
+//! reason not to start, as `<leftovers>` says; what was decided about components goes on.
 //!
 //! A process is ours if the journal of this boot names its pid with its start time, or if it is
 //! in one of our cgroups. Everything else is nobody's business.
@@ -9,17 +9,18 @@ use std::{collections::BTreeSet, sync::Arc, time::Duration};
 use super::{
     clock,
     driver::Driver,
-    journal::{self, Entry, RememberedProcess},
+    journal::{self, Entry, Remembered, RememberedProcess},
     launch,
     telling::About,
 };
 use crate::{
-    machine::Process,
-    model::{ComponentId, Moment, Origin, RunId},
+    guardian::{self, Inheritance},
+    machine::{Adoption, EndedMeanwhile, Process, Resting},
+    model::{ComponentId, Exit, Origin, RunId},
     process::{self, Child, Signal, Tree},
-    registry::Leftovers,
-    supervisor::{Answer, Command, Inherited, Selection},
-    wire::{EventKind, Verb},
+    registry::{Component, Leftovers},
+    supervisor::{Answer, Command, Inherited, Left, Selection},
+    wire::{EventKind, Intent, Verb},
 };
 
 /// Between two looks at a tree that is being ended.
@@ -28,39 +29,65 @@ const LOOK: Duration = Duration::from_millis(20);
 /// For a polite end where the registry does not know the component any more, and for the kill.
 const PATIENCE: Duration = Duration::from_secs(10);
 
-/// A process that was found, and what it was.
+/// A run that was found, and what it was.
 struct Found {
     id: ComponentId,
     run: RunId,
     process: RememberedProcess,
-    ready: bool,
-    child: Child,
+    remembered: Remembered,
+    /// `None`: it has ended, and nobody holds it any more.
+    child: Option<Child>,
 }
 
 /// Deals with everything that is left. An error means that nothing was started or ended.
 pub(super) async fn take_over(
     driver: &mut Driver,
     remembered: &journal::State,
-    policy: Leftovers,
+    mut inheritance: Inheritance,
 ) -> Result<(), String> {
-    let found = find(driver, remembered);
+    let policy = driver.supervisor.registry().config.leftovers;
+    tell_damage(driver, remembered.damaged);
+    let found = find(driver, remembered, &mut inheritance);
     if policy == Leftovers::Refuse {
         refuse(driver, &found)?;
     }
+    let with_run: BTreeSet<ComponentId> = found.iter().map(|one| one.id.clone()).collect();
+    let (mut inherited, mut unseen, mut outdated) = (Vec::new(), Vec::new(), Vec::new());
     let mut adopted = BTreeSet::new();
-    for one in found {
-        let known = driver.supervisor.config(&one.id).is_some();
+    for mut one in found {
+        let config = driver.supervisor.config(&one.id).map(Arc::clone);
         // What is held goes on running, whatever the policy.
         let held = driver.supervisor.component(&one.id).is_some_and(|view| view.hold.is_some());
-        if known && (policy == Leftovers::Adopt || held) {
-            let id = one.id.clone();
-            adopt(driver, one)?;
-            adopted.insert(id);
-        } else {
-            let tree = driver.containment.adopt(one.run, &one.child);
-            let tree = tree.map_err(|error| format!("cannot look at {}: {error}", one.id))?;
-            end(driver, &one.id, tree, one.child.pid()).await?;
-            driver.journal.append(&Entry::Gone { id: one.id, run: one.run });
+        let (id, run) = (one.id.clone(), one.run);
+        let Some(child) = one.child.take() else {
+            let mut tree = driver.containment.remains(&id, run);
+            if !tree.is_empty() {
+                end(driver, &id, tree, one.process.pid).await?;
+            }
+            if config.is_some() {
+                read_output(driver, &id);
+                let end = unseen_end(driver, &one);
+                unseen.push((id, run, end, one.remembered.stopping.is_some()));
+                inherited.push(one.inherited(Some(end)));
+            } else {
+                driver.journal.append(&Entry::Forgotten { id });
+            }
+            continue;
+        };
+        match config {
+            Some(config) if policy == Leftovers::Adopt || held => {
+                adopt(driver, &one, &config, child)?;
+                if launch::fingerprint(&config) != one.process.fingerprint {
+                    outdated.push(id.clone());
+                }
+                adopted.insert(id);
+                inherited.push(one.inherited(None));
+            }
+            Some(_) | None => {
+                let tree = driver.containment.adopt(&id, run, &child);
+                end(driver, &id, tree, child.pid()).await?;
+                driver.journal.append(&Entry::Gone { id, run });
+            }
         }
     }
     // What is left of trees whose leader has ended meanwhile, or was never written down.
@@ -74,36 +101,121 @@ pub(super) async fn take_over(
             let Some(start_time) = process::start_time(pid).map_err(cannot)? else { continue };
             let Some(member) = Child::adopt(pid, start_time).map_err(cannot)? else { continue };
             // By way of one member, the whole cgroup.
-            let tree = driver.containment.adopt(RunId(0), &member).map_err(cannot)?;
+            let tree = driver.containment.adopt(id, RunId(0), &member);
             end(driver, id, tree, pid).await?;
         }
     }
+    for (id, one) in &remembered.components {
+        if with_run.contains(id) {
+            continue;
+        }
+        if driver.supervisor.config(id).is_none() {
+            driver.journal.append(&Entry::Forgotten { id: id.clone() });
+            continue;
+        }
+        let left = Left::Resting(rest_of(one));
+        inherited.push(Inherited { id: id.clone(), record: one.record.clone(), left });
+    }
+    let mut effects = Vec::new();
+    let refused = driver.supervisor.adopt(clock::now(), inherited, &mut effects);
+    if let Some(one) = refused.first() {
+        return Err(format!("cannot take {} over: it is there a second time", one.id));
+    }
+    for (id, run, end, expected) in unseen {
+        driver.ended_unseen(&id, run, end, expected);
+    }
+    driver.settle(effects);
+    restart_outdated(driver, outdated);
     Ok(())
 }
 
-fn find(driver: &mut Driver, remembered: &journal::State) -> Vec<Found> {
+impl Found {
+    fn inherited(self, ended: Option<EndedMeanwhile>) -> Inherited {
+        let Self { id, run, process, remembered, .. } = self;
+        let started = process.at;
+        let stopped = remembered.stopped_by_hand;
+        let left = Left::Run(Adoption {
+            run,
+            process: Process { pid: process.pid.unsigned_abs(), started },
+            // Ready since when is not always known; it was alive and well long before us.
+            ready: remembered.ready.then(|| remembered.ready_since.unwrap_or(started)),
+            wish: if stopped { Intent::Stopped } else { Intent::Running },
+            stopping: remembered.stopping,
+            ended,
+        });
+        Inherited { id, record: remembered.record, left }
+    }
+}
+
+/// What was decided about a component that has no run.
+fn rest_of(one: &Remembered) -> Resting {
+    match &one.resting {
+        _ if one.stopped_by_hand => Resting::Stopped,
+        Some(known) => known.clone(),
+        // Announced, and never made; or it was, and has been ended as nobody's.
+        None if one.run.is_some() => Resting::Waiting,
+        None => Resting::Stopped,
+    }
+}
+
+/// How a run ended that nobody holds any more.
+fn unseen_end(driver: &Driver, one: &Found) -> EndedMeanwhile {
+    let (pid, start_time) = (one.process.pid, one.process.start_time);
+    if let Some((exit, oom)) = one.remembered.ended {
+        return EndedMeanwhile { exit, oom };
+    }
+    tracing::warn!(id = %one.id, pid, "ended while no Supervisor ran");
+    let exit = driver.ends.of(pid, start_time).unwrap_or(Exit::Unknown);
+    EndedMeanwhile { exit, oom: false }
+}
+
+fn tell_damage(driver: &Driver, lines: usize) {
+    if lines > 0 {
+        let lines = if lines == 1 { "1 line".to_owned() } else { format!("{lines} lines") };
+        let were = if lines == "1 line" { "was" } else { "were" };
+        let text = format!(
+            "{lines} of the journal {were} not readable: what was said there of components is not \
+             known"
+        );
+        tracing::error!("{text}");
+        driver.tell(None, EventKind::Dropped, text, None);
+    }
+}
+
+fn find(driver: &Driver, remembered: &journal::State, inheritance: &mut Inheritance) -> Vec<Found> {
     let mut found = Vec::new();
     for (id, one) in &remembered.components {
         let Some(run) = one.run else { continue };
-        let child = one.process.as_ref().and_then(|process| {
-            Child::adopt(process.pid, process.start_time).unwrap_or_else(|error| {
-                tracing::error!(%id, pid = process.pid, %error, "cannot look at a process");
-                None
-            })
-        });
-        if let (Some(child), Some(process)) = (child, &one.process) {
-            found.push(Found {
-                id: id.clone(),
-                run,
-                process: process.clone(),
-                ready: one.ready,
-                child,
-            });
-        } else {
-            if let Some(process) = &one.process {
-                tracing::warn!(%id, pid = process.pid, "ended while no Supervisor ran");
+        let held = inheritance.take(&guardian::name::pid(id, run));
+        let known = match (&one.process, held) {
+            (Some(process), _) if one.ended.is_some() => Some((process.clone(), None)),
+            (Some(process), Some(pidfd)) => {
+                let child = Child::held(process.pid, process.start_time, pidfd);
+                Some((process.clone(), Some(child)))
             }
-            driver.journal.append(&Entry::Gone { id: id.clone(), run });
+            (Some(process), None) => {
+                let child = Child::adopt(process.pid, process.start_time);
+                let child = child.unwrap_or_else(|error| {
+                    tracing::error!(%id, pid = process.pid, %error, "cannot look at a process");
+                    None
+                });
+                Some((process.clone(), child))
+            }
+            // It was being started when the Supervisor died.
+            (None, _) => driver.containment.leader_of(run).map(|child| {
+                let config = driver.supervisor.config(id);
+                let process = RememberedProcess {
+                    pid: child.pid(),
+                    start_time: child.start_time(),
+                    at: clock::now(),
+                    fingerprint: config.map_or(0, |it| launch::fingerprint(it)),
+                };
+                (process, Some(child))
+            }),
+        };
+        if let Some((process, child)) = known {
+            let (id, remembered) = (id.clone(), one.clone());
+            found.push(Found { id, run, process, remembered, child });
         }
     }
     found
@@ -111,9 +223,9 @@ fn find(driver: &mut Driver, remembered: &journal::State) -> Vec<Found> {
 
 fn refuse(driver: &Driver, found: &[Found]) -> Result<(), String> {
     let is_held = |id| driver.supervisor.component(id).is_some_and(|view| view.hold.is_some());
-    let strangers = found.iter().filter(|one| !is_held(&one.id));
+    let strangers = found.iter().filter(|one| one.child.is_some() && !is_held(&one.id));
     let mut names: BTreeSet<String> =
-        strangers.map(|one| format!("{} (pid {})", one.id, one.child.pid())).collect();
+        strangers.map(|one| format!("{} (pid {})", one.id, one.process.pid)).collect();
     for leftover in driver.containment.leftovers() {
         if !found.iter().any(|one| one.id == leftover.component) {
             let pids: Vec<String> = leftover.pids.iter().map(ToString::to_string).collect();
@@ -131,50 +243,70 @@ fn refuse(driver: &Driver, found: &[Found]) -> Result<(), String> {
     ))
 }
 
-fn adopt(driver: &mut Driver, found: Found) -> Result<(), String> {
-    let Found { id, run, process: remembered, ready, child } = found;
-    let Some(config) = driver.supervisor.config(&id).map(Arc::clone) else { return Ok(()) };
-    let pid = child.pid().unsigned_abs();
-    let tree = driver.containment.adopt(run, &child);
-    let tree = tree.map_err(|error| format!("cannot look at {id}: {error}"))?;
-    let owner = launch::pipe_owner(&config).ok().flatten();
-    let pipes = launch::pipes_folder(&driver.supervisor.registry().config.temp);
-    // The write ends are dropped: the process holds its own.
-    if let Err(error) = driver.logs.open(&id, &config.output, &pipes, owner) {
-        tracing::error!(%id, %error, "cannot read the output of a process taken over");
-    }
-    driver.logs.started(&id, run, pid);
-    if let Err(error) = driver.probes.prepare(run, &config) {
+fn adopt(
+    driver: &mut Driver,
+    found: &Found,
+    config: &Component,
+    child: Child,
+) -> Result<(), String> {
+    let (id, run, pid) = (&found.id, found.run, child.pid().unsigned_abs());
+    let tree = driver.containment.adopt(id, run, &child);
+    read_output(driver, id);
+    driver.logs.started(id, run, pid);
+    if let Err(error) = driver.probes.prepare(run, config) {
         tracing::warn!(%id, %error, "cannot prepare the checks of a process taken over");
     }
-    if !driver.take_over(&id, run, child, tree) {
+    if found.remembered.process.is_none() {
+        driver.journal.append(&Entry::Started {
+            id: id.clone(),
+            run,
+            pid: found.process.pid,
+            start_time: found.process.start_time,
+            at: found.process.at,
+            restarts: 0,
+            fingerprint: found.process.fingerprint,
+        });
+    }
+    if !driver.take_over(id, run, child, tree) {
         return Err(format!("cannot watch {id} (pid {pid})"));
     }
-    let started: Moment = remembered.at;
-    let process = Process { pid, started };
-    let restarts = remembered.restarts;
-    let inherited = Inherited { id: id.clone(), run, process, ready, restarts };
     tracing::info!(%id, pid, %run, "taken over from an earlier Supervisor");
-    let mut effects = Vec::new();
-    let now = clock::now();
-    if !driver.supervisor.adopt(now, &inherited, &mut effects) {
-        return Err(format!("cannot take {id} over (pid {pid}): it is there a second time"));
-    }
-    let about = Some(About { id: &id, run: Some(run) });
+    let about = Some(About { id, run: Some(run) });
     let text = format!("taken over from an earlier Supervisor as pid {pid}");
     driver.tell(about, EventKind::Adopted, text, None);
-    if launch::fingerprint(&config) != remembered.fingerprint {
+    Ok(())
+}
+
+/// What it writes, and what it wrote while nobody read.
+fn read_output(driver: &Driver, id: &ComponentId) {
+    let Some(config) = driver.supervisor.config(id) else { return };
+    let owner = launch::pipe_owner(config).ok().flatten();
+    let pipes = launch::pipes_folder(&driver.supervisor.registry().config.temp);
+    // The write ends are dropped: the process holds its own.
+    if let Err(error) = driver.logs.open(id, &config.output, &pipes, owner) {
+        tracing::error!(%id, %error, "cannot read the output of a process taken over");
+    }
+}
+
+/// Those that were started with other values than the registry has now.
+fn restart_outdated(driver: &mut Driver, outdated: Vec<ComponentId>) {
+    for id in outdated {
+        let wanted =
+            driver.supervisor.component(&id).is_some_and(|view| view.intent == Intent::Running);
+        if !wanted {
+            continue;
+        }
         tracing::info!(%id, "the registry has changed since it was started");
         let selection = Selection::Ids(vec![id.to_string()]);
         let origin = Origin::default();
         let command = Command { verb: Verb::Restart, selection, if_run: None, origin };
-        let answer = driver.supervisor.command(now, command, &mut effects);
+        let mut effects = Vec::new();
+        let answer = driver.supervisor.command(clock::now(), command, &mut effects);
         if let Answer::Denied(denial) = answer {
             tracing::warn!(%id, %denial, "it goes on with what it was started with");
         }
+        driver.settle(effects);
     }
-    driver.settle(effects);
-    Ok(())
 }
 
 /// Ends a tree: politely, then not.

@@ -2,8 +2,11 @@
 
 use std::{
     fs::{File, OpenOptions},
-    io::{self, Read as _, Write as _},
-    os::unix::fs::OpenOptionsExt as _,
+    io::{self, Read as _, Seek as _, Write as _},
+    os::{
+        fd::{AsFd, BorrowedFd, OwnedFd},
+        unix::fs::{MetadataExt as _, OpenOptionsExt as _},
+    },
     path::Path,
 };
 
@@ -12,7 +15,7 @@ use rustix::fs::{FlockOperation, flock};
 /// Held as long as the Supervisor lives; close-on-exec, so no component inherits it.
 #[derive(Debug)]
 pub struct Lock {
-    _file: File,
+    file: File,
 }
 
 /// Why the lock was not taken.
@@ -47,8 +50,29 @@ impl Lock {
             }
             Err(error) => return Err(LockError::Io(error.into())),
         }
+        Self::of(file)
+    }
+
+    /// The lock as the engine before us held it; taken anew where it is not that of this folder.
+    pub fn inherit(folder: &Path, descriptor: OwnedFd) -> Result<Self, LockError> {
+        let file = File::from(descriptor);
+        let identity = |file: std::fs::Metadata| (file.dev(), file.ino());
+        let held = file.metadata().map(identity);
+        let there = std::fs::metadata(folder.join(Self::NAME)).map(identity);
+        if held.is_ok() && held.ok() == there.ok() { Self::of(file) } else { Self::take(folder) }
+    }
+
+    /// The file is locked: it says by whom.
+    fn of(mut file: File) -> Result<Self, LockError> {
         file.set_len(0).map_err(LockError::Io)?;
+        file.rewind().map_err(LockError::Io)?;
         writeln!(file, "{}", std::process::id()).map_err(LockError::Io)?;
-        Ok(Self { _file: file })
+        Ok(Self { file })
+    }
+}
+
+impl AsFd for Lock {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.file.as_fd()
     }
 }

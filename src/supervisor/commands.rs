@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use super::{Effect, Hold, Shutdown, Slot, Supervisor, operations::Goal};
 use crate::{
-    machine::{DenyReason, Event, Response, StopCause},
+    machine::{DenyReason, Event, Response, State, StopCause},
     model::{ComponentId, Moment, OperationId, Origin, RunId},
     wire::{Intent, Verb},
 };
@@ -71,24 +71,32 @@ impl Supervisor {
         }
     }
 
-    /// The Supervisor's own start: one operation with every enabled component that nobody has
-    /// stopped by hand. A stop whose end the Supervisor before did not live to see goes on first.
+    /// The Supervisor's own start: operation 1, with every enabled component that nobody has
+    /// stopped by hand. What an earlier Supervisor left in back-off, given up or on its way down
+    /// goes on as it was.
     pub fn boot(
         &mut self,
         now: Moment,
         stopped_by_hand: &BTreeSet<ComponentId>,
         effects: &mut Vec<Effect>,
     ) -> OperationId {
-        let stopped = |slot: &Slot| stopped_by_hand.contains(&self.entry(*slot).id);
-        let origin = Origin::default();
-        let slots = self.order.iter().copied();
-        let alive: Vec<Slot> =
-            slots.filter(|&slot| stopped(&slot) && self.has_process(slot)).collect();
-        let wanted = |slot: &&Slot| self.entry(**slot).config().enabled && !stopped(slot);
+        let wanted = |slot: &&Slot| {
+            let entry = self.entry(**slot);
+            let may_begin = match entry.machine.state() {
+                State::Stopped
+                | State::Waiting { .. }
+                | State::Starting { .. }
+                | State::Running { .. } => true,
+                State::Stopping { .. }
+                | State::Backoff { .. }
+                | State::Exited
+                | State::Failed { .. }
+                | State::Unkillable { .. } => false,
+            };
+            entry.config().enabled && may_begin && !stopped_by_hand.contains(&entry.id)
+        };
         let slots: Vec<Slot> = self.order.iter().filter(wanted).copied().collect();
-        if !alive.is_empty() {
-            self.apply(now, Verb::Stop, &alive, &[], &origin, &StopCause::Stop, effects);
-        }
+        let origin = Origin::default();
         self.apply(now, Verb::Start, &slots, &[], &origin, &StopCause::Stop, effects).0
     }
 
@@ -295,7 +303,7 @@ impl Supervisor {
             for dependency in self.dependencies(slot) {
                 let entry = self.entry(dependency);
                 let down = entry.machine.wish() == Intent::Stopped
-                    || matches!(entry.machine.state(), crate::machine::State::Failed { .. });
+                    || matches!(entry.machine.state(), State::Failed { .. });
                 if down
                     && !entry.removed
                     && !entry.satisfies_dependents()

@@ -90,6 +90,14 @@ fn a_component_that_died_meanwhile_is_started_anew() {
     let _second = place.start();
     let anew = place.await_component("a", "runs anew", |a| a["state"] == "running");
     assert_ne!(anew["pid"], a);
+    // Its end is told as any other, with how it ended, or that nobody knows.
+    assert_eq!(anew["restarts"], 1, "{anew:#}");
+    let events = place.cli("events --json").stdout;
+    let ends: Vec<&str> = events.lines().filter(|line| line.contains("\"crashed\"")).collect();
+    assert_eq!(ends.len(), 1, "{events}");
+    // Exact while nobody has reaped it (whose child it is now depends on the machine).
+    let told = ends[0].contains("SIGKILL") || ends[0].contains("unknown");
+    assert!(ends[0].contains("\"component\":\"a\"") && told, "{ends:?}");
     assert_eq!(place.await_state("b", "running")["pid"], b);
     assert_eq!(place.component_processes().len(), 2);
 }

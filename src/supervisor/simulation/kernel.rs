@@ -155,8 +155,7 @@ impl Fate {
                         .choice(["EAGAIN", "ENOMEM", "cannot execute it: no such file"])
                         .or(Some("EMFILE"));
                 }
-                fate.exit = some(rng, 4, 20_000)
-                    .map(|after| (after, exit(rng), rng.u8(..8) == 0));
+                fate.exit = some(rng, 4, 20_000).map(|after| (after, exit(rng), rng.u8(..8) == 0));
                 fate.others = some(rng, 3, 10_000);
                 fate.stop = some(rng, 8, 5000);
                 fate.others_stop = some(rng, 5, 5000);
@@ -257,9 +256,11 @@ impl Kernel {
         let Some(tree) = self.trees.get_mut(&run) else { return };
         tree.config = Arc::clone(config);
         let (config, fate) = (Arc::clone(&tree.config), tree.fate.clone());
-        if let (Some(_), Some((after, passes)), false) = (&config.ready, fate.ready, ready_already) {
+        if let (Some(_), Some((after, passes)), false) = (&config.ready, fate.ready, ready_already)
+        {
             let why = || "not ready in time".to_owned();
-            let fact = if passes { Fact::Ready { run } } else { Fact::NotReady { run, why: why() } };
+            let fact =
+                if passes { Fact::Ready { run } } else { Fact::NotReady { run, why: why() } };
             self.tell(now, after, News::Said(fact));
         }
         if let (Some(_), Some(after)) = (&config.health, fate.unhealthy) {
@@ -316,8 +317,12 @@ impl Kernel {
     /// The Supervisor died: nobody listens, and what was being made may have come to be.
     pub fn engine_died(&mut self, now: Moment, rng: &mut Rng) {
         self.due.retain(|_, due| !matches!(due, Due::News(_) | Due::Birth(_)));
-        let unborn: Vec<RunId> =
-            self.trees.iter().filter(|(_, tree)| tree.process.is_none()).map(|(&run, _)| run).collect();
+        let unborn: Vec<RunId> = self
+            .trees
+            .iter()
+            .filter(|(_, tree)| tree.process.is_none())
+            .map(|(&run, _)| run)
+            .collect();
         for run in unborn {
             if rng.bool() {
                 self.be_born(now, run);

@@ -16,10 +16,11 @@ use super::{
     oracle::Oracle,
 };
 use crate::{
-    model::{ComponentId, Moment, OperationId, Origin, RunId, Via},
+    machine::{Adoption, EndedMeanwhile},
+    model::{ComponentId, Exit, Moment, OperationId, Origin, RunId, Via},
     registry::{Leftovers, Registry},
     supervisor::{
-        Answer, Command, Denial, Effect, Fact, Hold, Inherited, Selection, Supervisor,
+        Answer, Command, Denial, Effect, Fact, Hold, Inherited, Left, Selection, Supervisor,
     },
     wire::{ComponentState, Intent, Verb},
 };
@@ -212,7 +213,8 @@ impl Life {
             Effect::Spawn { id, run } => {
                 let config = self.supervisor.config(id).map(Arc::clone);
                 let config = config.expect("what is started has a configuration");
-                self.memory.starting(id, *run);
+                let (record, _) = self.supervisor.past(id).expect("what is started is there");
+                self.memory.starting(id, *run, record);
                 self.kernel.spawn(now, &config, *run);
             }
             Effect::RequestStop { run, .. } => {
@@ -236,8 +238,8 @@ impl Life {
                 }
             }
             Effect::Transition(transition) => {
-                if let (ComponentState::Running, Some(run)) = (transition.to, transition.run) {
-                    self.memory.ready(&transition.id, run);
+                if let Some((record, state)) = self.supervisor.past(&transition.id) {
+                    self.memory.moved(&transition.id, record, state);
                 }
             }
             Effect::Asked { verb, ids, .. } => {
@@ -253,7 +255,7 @@ impl Life {
             }
             Effect::HoldChanged { id, change } => self.memory.hold_changed(id, change),
             Effect::Removed { id } => {
-                self.memory.stopped_by_hand(id, false);
+                self.memory.components.remove(id);
                 self.memory.holds.remove(id);
             }
             Effect::AllGone { restart, .. } => self.ended = Some(*restart),
@@ -272,36 +274,39 @@ impl Life {
                 let Some(tree) = self.kernel.trees.get(&run) else { return };
                 let Some(process) = tree.process else { return };
                 let (id, arguments) = (tree.id.clone(), tree.config.arguments.clone());
-                let restarts = self.supervisor.component(&id).map_or(0, |view| view.restarts);
-                self.memory.started(&id, run, process, &arguments, restarts);
+                self.memory.started(&id, run, process, &arguments);
                 self.known.insert(run, false);
                 self.kernel.watch_leader(self.now, run);
                 self.fact(Fact::Spawned { run, process });
             }
             News::NotBorn(run, error) => {
-                if let Some(id) = self.supervisor.component_of(run).cloned() {
-                    self.memory.gone(&id, run);
-                }
+                let id = self.supervisor.component_of(run).cloned();
                 self.fact(Fact::SpawnFailed { run, error: error.to_owned() });
+                self.gone(id, run);
             }
             News::Ended(run) if self.known.get(&run) == Some(&false) => {
                 let Some(tree) = self.kernel.trees.get(&run) else { return };
                 let Some((exit, oom)) = tree.leader else { return };
                 let tree_gone = !tree.lives();
+                let id = tree.id.clone();
                 self.known.insert(run, true);
+                self.memory.ended(&id, run, exit, oom);
                 if tree_gone {
                     self.forget(run);
                 } else {
                     self.kernel.watch_rest(self.now, run);
                 }
                 self.fact(Fact::Exited { run, exit, oom, tree_gone });
+                self.gone(Some(id).filter(|_| tree_gone), run);
             }
             News::Empty(run) if self.known.get(&run) == Some(&true) => {
                 if self.kernel.trees.get(&run).is_some_and(Tree::lives) {
                     return;
                 }
+                let id = self.kernel.trees.get(&run).map(|tree| tree.id.clone());
                 self.forget(run);
                 self.fact(Fact::TreeGone { run });
+                self.gone(id, run);
             }
             News::Ended(_) | News::Empty(_) => {}
             News::Said(fact) => self.fact(fact),
@@ -311,8 +316,13 @@ impl Life {
     /// A whole tree is gone.
     fn forget(&mut self, run: RunId) {
         self.known.remove(&run);
-        if let Some(tree) = self.kernel.trees.remove(&run) {
-            self.memory.gone(&tree.id, run);
+        self.kernel.trees.remove(&run);
+    }
+
+    /// Nothing is left of a run, and what follows from that is written down.
+    fn gone(&mut self, id: Option<ComponentId>, run: RunId) {
+        if let Some(id) = id.filter(|_| !self.is_dead()) {
+            self.memory.gone(&id, run);
         }
     }
 
@@ -372,8 +382,8 @@ impl Life {
         if let Some(new) = registry {
             self.registry = Arc::new(new);
         }
-        let taken_over = self.end_leftovers(rng);
-        self.be_born_again(&taken_over);
+        let inherited = self.end_leftovers(rng);
+        self.be_born_again(&inherited);
     }
 
     /// Time passes with no Supervisor.
@@ -386,41 +396,19 @@ impl Life {
         self.now = self.now.max(end);
     }
 
-    /// What the next Supervisor does before it starts anything: whom it takes over, the rest is
-    /// ended, and if that does not go away, it does not start.
+    /// What the next Supervisor does before it starts anything: whom it takes over, and what it
+    /// goes on with. The rest is ended, and if that does not go away, it does not start.
     fn end_leftovers(&mut self, rng: &mut Rng) -> Vec<Inherited> {
         loop {
-            let mut taken_over = Vec::new();
-            for (id, one) in self.memory.components.clone() {
-                let Some(run) = one.run else { continue };
-                // One that ended a moment ago may have been alive when it was looked at.
-                let late = rng.u8(..3) == 0;
-                let lives = self
-                    .kernel
-                    .trees
-                    .get(&run)
-                    .is_some_and(|tree| tree.leader.is_none() || late);
-                let Some(process) = one.process.filter(|_| lives) else {
-                    self.memory.gone(&id, run);
-                    continue;
-                };
-                let registered = self.registry.components.iter().any(|other| other.id == id);
-                let adopt = self.registry.config.leftovers == Leftovers::Adopt;
-                if registered && (adopt || self.memory.holds.contains_key(&id)) {
-                    let (ready, restarts) = (one.ready, one.restarts);
-                    taken_over.push(Inherited { id, run, process, ready, restarts });
-                } else {
-                    self.memory.gone(&id, run);
-                }
-            }
-            let kept: BTreeSet<RunId> = taken_over.iter().map(|one| one.run).collect();
+            let inherited = self.inheritance(rng);
+            let kept: BTreeSet<RunId> = inherited.iter().filter_map(living_run).collect();
             let others = self.kernel.trees.keys().filter(|run| !kept.contains(run));
             let others: Vec<RunId> = others.copied().collect();
+            if others.is_empty() {
+                return inherited;
+            }
             for &run in &others {
                 self.kernel.kill(self.now, run);
-            }
-            if others.is_empty() {
-                return taken_over;
             }
             self.only_the_world(Duration::from_millis(rng.u64(..30_000)));
             for run in others {
@@ -433,7 +421,55 @@ impl Life {
         }
     }
 
-    fn be_born_again(&mut self, taken_over: &[Inherited]) {
+    fn inheritance(&mut self, rng: &mut Rng) -> Vec<Inherited> {
+        let mut inherited = Vec::new();
+        for (id, mut one) in self.memory.components.clone() {
+            let registered = self.registry.components.iter().any(|other| other.id == id);
+            let adopt = self.registry.config.leftovers == Leftovers::Adopt;
+            let adopt = adopt || self.memory.holds.contains_key(&id);
+            let Some(run) = one.run else {
+                if registered {
+                    let left = Left::Resting(one.rest());
+                    inherited.push(Inherited { id, record: one.record, left });
+                }
+                continue;
+            };
+            let tree = self.kernel.trees.get(&run);
+            // Made, and the Supervisor died before it could write that down.
+            if one.process.is_none()
+                && let Some(process) = tree.and_then(|tree| tree.process)
+            {
+                one.process = Some(process);
+                one.arguments = tree.map(|tree| tree.config.arguments.clone()).unwrap_or_default();
+            }
+            // One that ended a moment ago may have been alive when it was looked at.
+            let late = rng.u8(..3) == 0;
+            let lives = tree.is_some_and(|tree| tree.leader.is_none() || late);
+            let exit = tree.and_then(|tree| tree.leader).filter(|_| rng.bool());
+            let ended = one.ended.or(exit).unwrap_or((Exit::Unknown, false));
+            let ended = (!lives || one.ended.is_some())
+                .then_some(EndedMeanwhile { exit: ended.0, oom: ended.1 });
+            if !registered || (ended.is_none() && !adopt) {
+                continue;
+            }
+            let left = match one.process {
+                Some(process) => Left::Run(Adoption {
+                    run,
+                    process,
+                    ready: one.ready,
+                    wish: if one.stopped_by_hand { Intent::Stopped } else { Intent::Running },
+                    stopping: one.stopping.clone(),
+                    ended,
+                }),
+                None => Left::Resting(one.rest()),
+            };
+            self.memory.components.insert(id.clone(), one.clone());
+            inherited.push(Inherited { id, record: one.record, left });
+        }
+        inherited
+    }
+
+    fn be_born_again(&mut self, inherited: &[Inherited]) {
         self.known = BTreeMap::new();
         self.old_news.clear();
         let seed = self.seed.wrapping_add(self.deaths);
@@ -443,20 +479,17 @@ impl Life {
                 self.memory.holds.remove(&id);
             }
         }
-        self.oracle.begin(&self.supervisor, &self.memory, taken_over);
-        for inherited in taken_over {
-            self.known.insert(inherited.run, false);
-            let adopted = self.input(inherited, |supervisor, now, effects| {
-                supervisor.adopt(now, inherited, effects)
-            });
-            assert!(adopted, "{} is not taken over", inherited.id);
-            let arguments = &self.memory.components[&inherited.id].arguments;
-            let config = self.registry.components.iter().find(|one| one.id == inherited.id);
-            if config.is_some_and(|config| config.arguments != *arguments) {
-                let selection = Selection::Ids(vec![inherited.id.to_string()]);
-                let origin = Origin::default();
-                self.command(Command { verb: Verb::Restart, selection, if_run: None, origin });
-            }
+        self.oracle.begin(&self.supervisor, &self.memory, inherited);
+        let taken_over: Vec<RunId> = inherited.iter().filter_map(living_run).collect();
+        self.known = taken_over.iter().map(|&run| (run, false)).collect();
+        let ids: BTreeSet<ComponentId> = inherited.iter().map(|one| one.id.clone()).collect();
+        self.memory.components.retain(|id, _| ids.contains(id));
+        let refused = self.input(&inherited, |supervisor, now, effects| {
+            supervisor.adopt(now, inherited.to_vec(), effects)
+        });
+        assert!(refused.is_empty(), "not taken over: {refused:?}");
+        for one in inherited.iter().filter(|one| living_run(one).is_some()) {
+            self.restart_if_outdated(&one.id);
         }
         let stopped: BTreeSet<ComponentId> = self
             .memory
@@ -467,9 +500,31 @@ impl Life {
             .collect();
         self.boot(&stopped);
         // What ended since it was looked at.
-        for inherited in taken_over {
-            self.kernel.watch_leader(self.now, inherited.run);
+        for run in taken_over {
+            self.kernel.watch_leader(self.now, run);
         }
         self.tick();
+    }
+
+    /// One that was started with other values than the registry has now.
+    fn restart_if_outdated(&mut self, id: &ComponentId) {
+        let before = self.memory.components.get(id).map(|one| one.arguments.clone());
+        let config = self.registry.components.iter().find(|one| one.id == *id);
+        let outdated = config.is_some_and(|config| Some(&config.arguments) != before.as_ref());
+        let wanted =
+            self.supervisor.component(id).is_some_and(|view| view.intent == Intent::Running);
+        if outdated && wanted {
+            let selection = Selection::Ids(vec![id.to_string()]);
+            let origin = Origin::default();
+            self.command(Command { verb: Verb::Restart, selection, if_run: None, origin });
+        }
+    }
+}
+
+/// The run of one that is taken over alive.
+fn living_run(one: &Inherited) -> Option<RunId> {
+    match &one.left {
+        Left::Run(adoption) if adoption.ended.is_none() => Some(adoption.run),
+        Left::Run(_) | Left::Resting(_) => None,
     }
 }

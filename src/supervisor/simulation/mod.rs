@@ -36,7 +36,7 @@ use life::Life;
 use schedule::ACTS;
 
 /// Schedules of a usual run.
-const SEEDS: u64 = 2000;
+const SEEDS: u64 = 1000;
 
 /// Schedules that are tried to make a failing one shorter.
 const SHORTENINGS: usize = 400;
@@ -74,8 +74,7 @@ fn live(seed: u64, keeps: &BTreeSet<usize>, told: bool) -> Run {
     SAID.set(Some(String::new()));
     let held = catch_unwind(AssertUnwindSafe(|| schedule::run(&mut life, seed, keeps)));
     let said = SAID.take().unwrap_or_default();
-    let broken =
-        held.err().map(|_said| (said, life.story.take().into_iter().flatten().collect()));
+    let broken = held.err().map(|_said| (said, life.story.take().into_iter().flatten().collect()));
     Run { steps: life.steps, deaths: life.deaths, broken }
 }
 

@@ -12,12 +12,12 @@ use std::{
 
 use super::{kernel::Kernel, memory::Memory, order::Order, past::Past};
 use crate::{
-    machine::State,
+    machine::{Resting, State},
     model::{ComponentId, Moment, OperationId, RunId},
     registry::Registry,
     supervisor::{
-        Answer, Command, ComponentView, Denial, Effect, Fact, HoldChange, Inherited, Selection,
-        Supervisor, entry::Entry,
+        Answer, Command, ComponentView, Denial, Effect, Fact, HoldChange, Inherited, Left,
+        Selection, Supervisor, entry::Entry,
     },
     wire::{ComponentState, Intent, OperationState, Outcome, Verb},
 };
@@ -138,19 +138,20 @@ impl Oracle {
     }
 
     /// Another Supervisor begins, with what is remembered.
-    pub fn begin(&mut self, supervisor: &Supervisor, memory: &Memory, taken_over: &[Inherited]) {
+    pub fn begin(&mut self, supervisor: &Supervisor, memory: &Memory, inherited: &[Inherited]) {
         self.past.clear();
         self.wishes.clear();
         for component in &supervisor.registry.components {
-            let one = memory.components.get(&component.id);
-            let by_hand = one.is_some_and(|one| one.stopped_by_hand);
-            let lives = taken_over.iter().any(|other| other.id == component.id);
-            self.wishes.insert(component.id.clone(), !by_hand && (component.enabled || lives));
+            let id = &component.id;
+            let by_hand = memory.components.get(id).is_some_and(|one| one.stopped_by_hand);
+            let left = inherited.iter().find(|one| one.id == *id).map(|one| &one.left);
+            // Whatever was on its way goes on; the rest is started as the registry says.
+            let goes_on = !matches!(left, None | Some(Left::Resting(Resting::Stopped)));
+            self.wishes.insert(id.clone(), !by_hand && (component.enabled || goes_on));
         }
-        for inherited in taken_over {
-            let past = self.past.entry(inherited.id.clone()).or_default();
-            past.config = supervisor.config(&inherited.id).map(Arc::clone);
-            past.running_since = inherited.ready.then_some(inherited.process.started);
+        for one in inherited {
+            let config = supervisor.config(&one.id).map(Arc::clone);
+            self.past.insert(one.id.clone(), Past::inherited(one, config));
         }
         self.order = Order::default();
         self.begun.clear();
@@ -351,7 +352,8 @@ impl Oracle {
             Effect::Transition(one) => {
                 use ComponentState::{Backoff, Exited, Failed, Stopped, Waiting};
                 if let Stopped | Waiting | Backoff | Exited | Failed = one.to {
-                    let living = kernel.trees.iter().find(|(_, tree)| tree.id == one.id && tree.lives());
+                    let living =
+                        kernel.trees.iter().find(|(_, tree)| tree.id == one.id && tree.lives());
                     assert!(living.is_none(), "{} is {}, and lives: {living:?}", one.id, one.to);
                 }
                 let entry = entry(supervisor, &one.id);
@@ -367,12 +369,14 @@ impl Oracle {
                         self.check_governor(now, &one.id);
                     }
                 }
-                let killed = effects.contains(&Effect::KillTree { run: one.run.unwrap_or(RunId(0)) });
+                let killed =
+                    effects.contains(&Effect::KillTree { run: one.run.unwrap_or(RunId(0)) });
                 if !killed && self.about.as_ref() != Some(&one.id) {
                     self.order.check_stop(supervisor, one);
                 }
             }
-            Effect::KillTree { run } | Effect::RequestOrphansStop { run }
+            Effect::KillTree { run }
+            | Effect::RequestOrphansStop { run }
             | Effect::RequestStop { run, .. } => {
                 assert!(
                     self.stale.is_some() || supervisor.component_of(*run).is_some(),
@@ -387,7 +391,8 @@ impl Oracle {
                 }
                 if let (HoldChange::Released { .. } | HoldChange::Expired, true) =
                     (change, self.shutting_down)
-                    && entry(supervisor, id).is_some_and(|one| one.machine.wish() == Intent::Stopped)
+                    && entry(supervisor, id)
+                        .is_some_and(|one| one.machine.wish() == Intent::Stopped)
                 {
                     // Nothing keeps it out of a restart of everything any more.
                     self.wishes.insert(id.clone(), false);
@@ -484,9 +489,9 @@ impl Oracle {
         let component = registry.components.iter().find(|one| one.id == *id);
         let component = component.expect("only what is in the registry starts");
         for dependency in &component.depends_on {
-            let state = supervisor.find(dependency).map(|slot| {
-                supervisor.entry(slot).machine.state().name()
-            });
+            let state = supervisor
+                .find(dependency)
+                .map(|slot| supervisor.entry(slot).machine.state().name());
             let there = matches!(state, Some(ComponentState::Running | ComponentState::Exited));
             assert!(there, "{id} starts while {dependency} is {state:?}");
         }

@@ -44,8 +44,8 @@ impl Order {
             let registered = registry.components.iter().any(|one| one.id == *id);
             let held = before.get(id).is_some_and(|one| one.held);
             let had_run = before.get(id).is_some_and(|one| one.run.is_some());
-            let up = matches!(verb, Verb::Start | Verb::Restart)
-                || (verb == Verb::Reload && registered);
+            let up =
+                matches!(verb, Verb::Start | Verb::Restart) || (verb == Verb::Reload && registered);
             if up {
                 self.up.entry(id.clone()).or_insert(place);
             }
@@ -86,7 +86,9 @@ impl Order {
 
     pub fn check_stop(&self, supervisor: &Supervisor, one: &Transition) {
         let asked = one.reason.as_deref().is_some_and(|why| why.ends_with("was asked for"));
-        if one.to != ComponentState::Stopping || !asked || one.pid.is_none() {
+        // One that is taken over on its way down has had its turn.
+        let begins = one.to == ComponentState::Stopping && one.from != ComponentState::Stopped;
+        if !begins || !asked || one.pid.is_none() {
             return;
         }
         let Some(slot) = supervisor.find(&one.id) else { return };

@@ -4,10 +4,10 @@
 use std::{collections::VecDeque, sync::Arc, time::Duration};
 
 use crate::{
-    machine::{Ended, State},
+    machine::{Ended, Resting, State, StopCause, StopUnderWay},
     model::{Exit, Moment},
     registry::{Component, RestartWhen},
-    supervisor::{Fact, Transition, entry::Entry},
+    supervisor::{Fact, Inherited, Left, Transition, entry::Entry},
     wire::{ComponentState, Health, Intent},
 };
 
@@ -32,9 +32,47 @@ pub struct Past {
     earliest: Option<Moment>,
     /// What was counted before was counted under another policy.
     new_policy: bool,
+    /// It ended while no Supervisor lived.
+    unseen: bool,
 }
 
 impl Past {
+    /// What an earlier Supervisor left: nothing begins anew.
+    pub fn inherited(one: &Inherited, config: Option<Arc<Component>>) -> Self {
+        let mut past = Self {
+            config,
+            failures: one.record.failures_in_a_row,
+            stable: one.record.was_stable,
+            last: one.record.trouble.clone(),
+            decisions: one.record.recent_restarts().collect(),
+            // Another registry may be in force.
+            new_policy: true,
+            ..Self::default()
+        };
+        match &one.left {
+            Left::Resting(Resting::Backoff { until }) => past.earliest = Some(*until),
+            Left::Resting(_) => {}
+            Left::Run(adoption) => {
+                past.running_since = adoption.ready;
+                match &adoption.stopping {
+                    Some(StopUnderWay { cause: StopCause::Failure(ended), .. }) => {
+                        past.last = Some(ended.clone());
+                    }
+                    Some(_) => past.asked = true,
+                    None => {}
+                }
+                if let (Some(end), None) = (adoption.ended, &adoption.stopping) {
+                    // Whether it had been stable is seen by nobody but the supervisor.
+                    (past.stable, past.failures) = (true, 1);
+                    let ended = if end.oom { Ended::OutOfMemory } else { Ended::Exited };
+                    past.last = Some(ended(end.exit));
+                }
+                past.unseen = adoption.ended.is_some();
+            }
+        }
+        past
+    }
+
     /// An operator had it started.
     pub fn forgive(&mut self) {
         self.failures = 0;
@@ -53,8 +91,7 @@ impl Past {
     /// Its hold ends, and with it the wait of a verdict.
     pub fn released(&mut self, entry: Option<&Entry>, now: Moment) {
         let state = entry.map(|entry| entry.machine.state());
-        let broken =
-            matches!(state, Some(State::Stopping { cause, .. }) if !cause.is_expected());
+        let broken = matches!(state, Some(State::Stopping { cause, .. }) if !cause.is_expected());
         if let Some(verdict) = self.put_off.take().filter(|_| broken) {
             self.count(verdict, now);
         }
@@ -107,14 +144,15 @@ impl Past {
         limit: Option<u32>,
     ) {
         use ComponentState::{
-            Backoff, Exited, Failed, Running, Starting, Stopping, Unkillable, Waiting,
+            Backoff, Exited, Failed, Running, Starting, Stopped, Stopping, Unkillable, Waiting,
         };
         if one.to == Running && one.from == Starting {
             self.running_since = Some(now);
         }
         let Some(config) = self.config.clone() else { return };
         let policy = &config.restart;
-        let was_alive = matches!(one.from, Starting | Running | Stopping | Unkillable);
+        let unseen = std::mem::take(&mut self.unseen);
+        let was_alive = unseen || matches!(one.from, Starting | Running | Stopping | Unkillable);
         if was_alive && matches!(one.to, Starting | Backoff | Waiting) && !self.asked {
             if one.to == Starting && one.from != Stopping && one.run.is_none() {
                 return;
@@ -130,9 +168,13 @@ impl Past {
                 assert!(delay <= policy.max_delay, "{}: back-off of {delay:?}", one.id);
             }
         }
-        let success = self.last.as_ref().is_some_and(|last| {
-            matches!(last, Ended::Exited(Exit::Code(code)) if policy.is_success(*code))
-        });
+        if one.from == Stopped && !unseen {
+            // So it was left by an earlier Supervisor.
+            return;
+        }
+        let success = self.last.as_ref().is_some_and(
+            |last| matches!(last, Ended::Exited(Exit::Code(code)) if policy.is_success(*code)),
+        );
         if one.to == Failed {
             let spent = self.within(now, policy.window);
             let allowed = policy.max_restarts.map(|limit| limit as usize);
@@ -144,7 +186,10 @@ impl Past {
                 }
             };
             assert!(
-                fair || self.new_policy, "{} is given up after {spent} of {allowed:?} restarts", one.id);
+                fair || self.new_policy,
+                "{} is given up after {spent} of {allowed:?} restarts",
+                one.id
+            );
         }
         if one.to == Exited {
             assert!(success && policy.when != RestartWhen::Always, "{} is left ended", one.id);

@@ -6,6 +6,7 @@ mod holds;
 mod operations;
 mod oracle;
 mod reloading;
+mod resuming;
 mod size;
 mod starts;
 mod stops;

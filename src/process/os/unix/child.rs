@@ -74,6 +74,12 @@ impl Child {
         }
     }
 
+    /// A process of an earlier engine, by the pidfd that was kept for us: it may have ended, and
+    /// been reaped by another.
+    pub fn held(pid: i32, start_time: u64, pidfd: OwnedFd) -> Self {
+        Self::listed(pid, start_time, pidfd)
+    }
+
     /// CPU time of it and of those descendants that were waited for. To be asked before it is
     /// reaped; zero when nothing is known any more.
     pub fn used_with_descendants(&self) -> Duration {
@@ -146,6 +152,11 @@ impl Child {
                 let is_readable = status != 0 || may_inspect(self.pid);
                 return Ok(Some(if is_readable { exit_of_status(status) } else { Exit::Unknown }));
             }
+            // It was reaped between the two looks: what the kernel did not tell before, it knows
+            // now.
+            if let Some(status) = pidfd_info::exit_status(self.pidfd.as_fd()) {
+                return Ok(Some(exit_of_status(status)));
+            }
         }
         Ok(Some(Exit::Unknown))
     }
@@ -202,7 +213,7 @@ fn exit_of(status: &WaitIdStatus) -> Exit {
 }
 
 /// From a wait status as `wait4` gives it.
-fn exit_of_status(status: i32) -> Exit {
+pub fn exit_of_status(status: i32) -> Exit {
     match status & 0x7f {
         0 => Exit::Code((status >> 8) & 0xff),
         signal => Exit::Signal { signal, core: status & 0x80 != 0 },

@@ -271,6 +271,16 @@ fn send(identity: Identity, signal: Signal) -> io::Result<bool> {
     }
 }
 
+/// The process with this marker that leads its session, as every leader does from its start.
+pub(super) fn leader_by(marker: &[u8]) -> Option<Child> {
+    let leads = |pid: i32| living(pid).filter(|stat| stat.session == pid).map(|stat| (stat, pid));
+    let carries_it = |pid: &i32| has_in_environment(*pid, marker) == Some(true);
+    // A daemon below it may lead a session of its own; the leader came first.
+    let leaders = every_process().into_iter().filter(carries_it).filter_map(leads);
+    let (stat, pid) = leaders.min_by_key(|(stat, _)| stat.start_time)?;
+    Child::adopt(pid, stat.start_time).ok().flatten()
+}
+
 /// Kills every living descendant of ours that is no leader's and below none; how many.
 pub(super) fn sweep() -> usize {
     let mut frontier = leaders::others(own_children());

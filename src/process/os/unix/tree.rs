@@ -22,7 +22,7 @@ use crate::{
 };
 
 /// Name of the variable that marks every process of a tree, unless it clears its environment.
-const MARKER: &str = "S7SUPERVISOR_TREE";
+pub const MARKER: &str = "S7SUPERVISOR_TREE";
 
 /// The means by which trees are known. Cheap to clone.
 #[derive(Debug, Clone)]
@@ -137,20 +137,45 @@ impl Containment {
         given.map(|(_, element)| Unbounded { element, reason: reason.clone() }).collect()
     }
 
-    /// The tree of a run that an earlier Supervisor started and whose leader was adopted.
-    pub fn adopt(&self, run: RunId, leader: &Child) -> io::Result<Tree> {
+    /// The tree of a run that an earlier Supervisor started and whose leader was adopted; the
+    /// leader may have ended.
+    pub fn adopt(&self, component: &ComponentId, run: RunId, leader: &Child) -> Tree {
         let leaf = match &self.shared.means {
-            Means::Cgroup(base) => base.leaf_of(leader.pid())?,
+            Means::Cgroup(base) => match base.leaf_of(leader.pid()) {
+                Ok(Some(leaf)) => Some(leaf),
+                // It has ended, so it is nowhere any more.
+                Ok(None) | Err(_) => base.leaf_of_run(component, run),
+            },
             Means::Subreaper => None,
         };
+        let mut tree = self.of_leaf(run, leaf);
+        tree.lead(leader);
+        tree
+    }
+
+    /// What may be left of a run whose leader is gone.
+    pub fn remains(&self, component: &ComponentId, run: RunId) -> Tree {
+        let leaf = match &self.shared.means {
+            Means::Cgroup(base) => base.leaf_of_run(component, run),
+            Means::Subreaper => None,
+        };
+        self.of_leaf(run, leaf)
+    }
+
+    fn of_leaf(&self, run: RunId, leaf: Option<Leaf>) -> Tree {
         // Nobody is started in it any more, so how to join does not matter.
         let members = leaf.map_or_else(
             || self.descent(run, true),
             |leaf| Members::Cgroup(leaf, Joining::ByWriting),
         );
-        let mut tree = Tree { marker: self.marker(run), members };
-        tree.lead(leader);
-        Ok(tree)
+        Tree { marker: self.marker(run), members }
+    }
+
+    /// The leader of a run whose start was announced and not confirmed: the Supervisor died in
+    /// between. `None`: there is no such process.
+    pub fn leader_of(&self, run: RunId) -> Option<Child> {
+        let marker = format!("{MARKER}={}:{run}", self.shared.name);
+        descent::leader_by(marker.as_bytes())
     }
 
     /// Components whose cgroups are populated: to be asked at start, before anything is started.

@@ -221,7 +221,7 @@ fn an_adopted_leader_brings_its_tree() {
         let member = hold(&lines.next().expect("a line"));
         let adopted = Child::adopt(leader.pid(), leader.start_time()).expect("an answer");
         let adopted = adopted.expect("it lives");
-        let mut tree = ground.0.adopt(RunId(1), &adopted).expect("a tree");
+        let mut tree = ground.0.adopt(&id("adopted"), RunId(1), &adopted);
         assert_eq!(tree.folder().is_some(), level == Level::Cgroup);
         assert!(tree.members().contains(&member.pid));
         tree.kill().expect("ours");
