@@ -21,6 +21,7 @@ mod fleet;
 mod harness;
 mod history;
 mod holds;
+mod hostile;
 mod latency;
 mod launch;
 mod limits;
