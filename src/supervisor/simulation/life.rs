@@ -140,7 +140,7 @@ impl Life {
             supervisor.command(now, command, effects)
         });
         self.note(&answer);
-        self.oracle.after_command(&self.supervisor, before, &asked, &answer);
+        self.oracle.after_command(&self.supervisor, &before, &asked, &answer);
         answer
     }
 
@@ -222,8 +222,11 @@ impl Life {
                 self.kernel.request_stop(now, *run);
             }
             Effect::RequestOrphansStop { run } => self.kernel.request_others_stop(now, *run),
-            Effect::KillTree { run } if self.known.contains_key(run) => self.kernel.kill(now, *run),
-            Effect::KillTree { .. } => {}
+            Effect::KillTree { run } => {
+                if self.known.contains_key(run) {
+                    self.kernel.kill(now, *run);
+                }
+            }
             Effect::GatherEvidence { run, .. } => self.kernel.gather_evidence(now, *run),
             Effect::StartProbes { id, run, ready_already } => {
                 self.start_probes(id, *run, *ready_already);
@@ -370,7 +373,7 @@ impl Life {
     /// The Supervisor is gone, killed or ended; some time later there is another one.
     pub fn go_on(&mut self, registry: Option<Registry>, rng: &mut Rng) {
         if self.ended.is_some() {
-            self.oracle.ended_in_order(&self.supervisor, &self.kernel);
+            Oracle::ended_in_order(&self.supervisor, &self.kernel);
             self.memory.close();
         }
         self.note(&("the Supervisor is gone", self.ended));

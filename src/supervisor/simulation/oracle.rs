@@ -54,6 +54,7 @@ pub struct Oracle {
 
 /// A component before an input.
 #[derive(Debug, Clone, PartialEq)]
+#[expect(clippy::struct_excessive_bools, reason = "four things to remember, each of its own")]
 pub struct Before {
     pub state: ComponentState,
     pub wish: Intent,
@@ -82,10 +83,7 @@ impl Before {
     /// Whether its next start is the one that was asked for.
     fn begins_by(&self, verb: Verb) -> bool {
         use ComponentState::{Running, Starting, Unkillable, Waiting};
-        match (verb, self.state) {
-            (_, Waiting | Unkillable) | (Verb::Start, Starting | Running) => false,
-            _ => true,
-        }
+        !matches!((verb, self.state), (_, Waiting | Unkillable) | (Verb::Start, Starting | Running))
     }
 
     /// Whether a start or restart by hand makes it begin with a clean record.
@@ -93,7 +91,6 @@ impl Before {
         use ComponentState::{Running, Starting, Stopping, Unkillable, Waiting};
         match (verb, self.state) {
             (_, Waiting | Unkillable) | (Verb::Start, Starting | Running) => false,
-            (Verb::Start, Stopping) => self.wish == Intent::Stopped || !self.expected,
             (_, Stopping) => self.wish == Intent::Stopped || !self.expected,
             (_, Starting | Running) => !self.asked,
             _ => true,
@@ -181,7 +178,7 @@ impl Oracle {
     pub fn after_command(
         &mut self,
         supervisor: &Supervisor,
-        before: All,
+        before: &All,
         command: &Command,
         answer: &Answer,
     ) {
@@ -209,7 +206,7 @@ impl Oracle {
                 Denial::NotForComponents(_) => false,
             };
             assert!(true_reason, "{command:?} is denied: {denial}");
-            assert_eq!(all(supervisor), before, "denied, and yet something moved: {command:?}");
+            assert_eq!(&all(supervisor), before, "denied, and yet something moved: {command:?}");
             return;
         }
         if let (true, Answer::Applied(operation)) = (starts, answer) {
@@ -578,7 +575,7 @@ impl Oracle {
     // ---- ends -----------------------------------------------------------------------------
 
     /// The Supervisor has ended as it was asked to.
-    pub fn ended_in_order(&self, supervisor: &Supervisor, kernel: &Kernel) {
+    pub fn ended_in_order(supervisor: &Supervisor, kernel: &Kernel) {
         for (run, tree) in &kernel.trees {
             let state = supervisor.component_of(*run).and_then(|id| entry(supervisor, id));
             let state = state.map(|entry| entry.machine.state().name());

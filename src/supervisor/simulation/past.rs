@@ -15,6 +15,7 @@ use crate::{
 const LEAST: f64 = 0.8;
 
 #[derive(Debug, Default)]
+#[expect(clippy::struct_excessive_bools, reason = "four things to remember, each of its own")]
 pub struct Past {
     /// What its present or last run lives under.
     pub config: Option<Arc<Component>>,

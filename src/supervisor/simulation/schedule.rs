@@ -9,6 +9,7 @@ use fastrand::Rng;
 use super::{
     kernel::{KILLED, Mood},
     life::{Life, operator},
+    oracle::Oracle,
     registries,
 };
 use crate::{
@@ -145,7 +146,7 @@ fn news_of_nobody(life: &mut Life, rng: &mut Rng) {
         Fact::OverLimit { run, why: why() },
         Fact::SpawnFailed { run, error: why() },
         Fact::EvidenceGathered { run },
-        Fact::ExtendTimeout { run, by: Duration::from_secs(600) },
+        Fact::ExtendTimeout { run, by: Duration::from_mins(10) },
         Fact::StatusText { run, text: why() },
     ] {
         if !life.is_dead() {
@@ -239,5 +240,5 @@ fn quiet(life: &mut Life, rng: &mut Rng) {
         life.pass(Duration::from_mins(10));
     }
     assert_eq!(life.ended, Some(false), "the shutdown ends");
-    life.oracle.ended_in_order(&life.supervisor, &life.kernel);
+    Oracle::ended_in_order(&life.supervisor, &life.kernel);
 }
