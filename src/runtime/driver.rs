@@ -37,6 +37,7 @@ use super::{
     spawner::{Made, Newborn, Spawner},
     tallies::Tallies,
     telling::{About, Telling, Told},
+    tidy::Tidy,
 };
 use crate::{
     guardian::{self, DescriptorStore as _, Ends, Stores},
@@ -61,7 +62,7 @@ const START_EXTENSION: Duration = Duration::from_mins(2);
 pub(super) struct Driver {
     pub place: Place,
     pub supervisor: Supervisor,
-    pub running: HashMap<RunId, Running>,
+    pub running: HashMap<RunId, Box<Running>>,
     pub watcher: Watcher,
     pub spawner: Spawner,
     pub logs: Logs,
@@ -102,6 +103,7 @@ pub(super) struct Driver {
     pub told: String,
     /// Set when everything has ended.
     pub end: Option<End>,
+    pub tidy: Tidy,
     pub next_statistics: Option<Moment>,
     pub next_watchdog: Option<Moment>,
 }
@@ -237,6 +239,7 @@ impl Driver {
         }
         self.look_at_limits(now);
         self.keep_history(now);
+        self.tidy_up(now);
         self.tell_manager();
         self.publish(now);
         self.send_alerts(now);
@@ -254,6 +257,7 @@ impl Driver {
             Some(self.history.next_deadline()),
             self.publisher.next_deadline(),
             self.telling.next_deadline(),
+            self.tidy.next_deadline(),
             self.alerting.next_deadline(),
         ];
         deadlines.into_iter().flatten().min()
@@ -309,8 +313,8 @@ impl Driver {
         self.tell_unbounded(&id, unbounded);
         self.keep_limits(&id);
         self.stores.keep(&guardian::name::pid(&id, run), child.as_fd());
-        self.running
-            .insert(run, Running { id, child, tree, leader_ended: false, used: Duration::ZERO });
+        let running = Running { id, child, tree, leader_ended: false, used: Duration::ZERO };
+        self.running.insert(run, Box::new(running));
         Ok(())
     }
 
@@ -321,10 +325,10 @@ impl Driver {
             return false;
         }
         self.stores.keep(&guardian::name::pid(id, run), child.as_fd());
-        self.running.insert(
-            run,
-            Running { id: id.clone(), child, tree, leader_ended: false, used: Duration::ZERO },
-        );
+        let id_of_run = id.clone();
+        let running =
+            Running { id: id_of_run, child, tree, leader_ended: false, used: Duration::ZERO };
+        self.running.insert(run, Box::new(running));
         self.keep_limits(id);
         true
     }

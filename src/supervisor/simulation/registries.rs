@@ -5,7 +5,7 @@ use std::time::Duration;
 use fastrand::Rng;
 
 use crate::{
-    model::ComponentId,
+    model::{ComponentId, Shared},
     registry::{Component, Leftovers, Registry, RestartWhen},
     supervisor::tests::world::{probe, registry},
 };
@@ -21,13 +21,13 @@ pub fn some(rng: &mut Rng) -> Registry {
     new.config.leftovers = if rng.u8(..5) == 0 { Leftovers::Stop } else { Leftovers::Adopt };
     for name in &NAMES[..size] {
         let component = component(name, &new.components, rng);
-        new.components.push(component);
+        new.components.push(component.into());
     }
     rng.shuffle(&mut new.components);
     new
 }
 
-fn component(name: &str, earlier: &[Component], rng: &mut Rng) -> Component {
+fn component(name: &str, earlier: &[Shared<Component>], rng: &mut Rng) -> Component {
     let id = ComponentId::new(name).expect("a good id");
     let mut component = Component::new(id, "/bin/true");
     component.start_priority = rng.i32(1..4);
@@ -78,7 +78,7 @@ pub fn edited(old: &Registry, rng: &mut Rng) -> Registry {
             if let Some(name) = NAMES.into_iter().find(|name| !there(name)) {
                 let mut component = component(name, &[], rng);
                 component.start_priority = 1;
-                new.components.push(component);
+                new.components.push(component.into());
             }
         }
     }

@@ -13,6 +13,7 @@ mod family;
 mod in_child;
 mod kernel_log;
 mod leaders;
+mod memory;
 mod own;
 mod pidfd_info;
 mod prepare;
@@ -36,6 +37,7 @@ pub use child::{Child, exit_of_status};
 pub(crate) use family::{children_of, numbers, own_orphans};
 pub use kernel_log::KernelLog;
 pub use leaders::reap_orphans;
+pub use memory::{give_back, use_one_heap};
 pub use own::{
     Original, boot_id, execute_self, hygiene, ignore_job_control, inherited, leave_terminal,
     spawn_detached, start_time,
