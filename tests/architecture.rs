@@ -26,7 +26,8 @@ const MAY_IMPORT: [(&str, &[&str]); 25] = [
     ("alerts", &["registry"]),
     ("courier", &["registry", "alerts"]),
     ("process", &["registry"]),
-    ("logs", &["registry"]),
+    // Its ends of the pipes are kept beyond the engine's life.
+    ("logs", &["registry", "guardian"]),
     // Commands of exec checks are processes like others.
     ("probes", &["registry", "process", "metrics"]),
     ("sampler", &["registry", "process"]),

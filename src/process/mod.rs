@@ -27,6 +27,11 @@ pub use os::{
     readable, reap_orphans, spawn, spawn_detached, start_time, user_id, user_name,
 };
 #[cfg(unix)]
+pub use os::{
+    Fork, Reaped, SignalInbox, become_subreaper, fork, own_group, reap_any, set_guardian, set_name,
+    unblock_signals,
+};
+#[cfg(unix)]
 pub(crate) use os::{children_of, members_below, numbers, own_orphans, stat};
 pub use signal::{Delivery, Signal};
 

@@ -40,6 +40,14 @@ struct Found {
     child: Option<Child>,
 }
 
+/// A run that ended unseen.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Vanished {
+    pub run: RunId,
+    pub pid: i32,
+    pub start_time: u64,
+}
+
 /// Deals with everything that is left. An error means that nothing was started or ended.
 ///
 /// Returns the runs that ended unseen: their ends are to be told when everything has been asked
@@ -48,7 +56,7 @@ pub(super) async fn take_over(
     driver: &mut Driver,
     remembered: &journal::State,
     mut inheritance: Inheritance,
-) -> Result<Vec<RunId>, String> {
+) -> Result<Vec<Vanished>, String> {
     let policy = driver.supervisor.registry().config.leftovers;
     let found = find(driver, remembered, &mut inheritance);
     if policy == Leftovers::Refuse {
@@ -67,8 +75,9 @@ pub(super) async fn take_over(
                 end(driver, &id, tree, one.process.pid).await?;
             }
             if known {
+                let RememberedProcess { pid, start_time, .. } = one.process;
                 adopt(driver, one)?;
-                vanished.push(run);
+                vanished.push(Vanished { run, pid, start_time });
             } else {
                 driver.journal.append(&Entry::Gone { id, run });
             }

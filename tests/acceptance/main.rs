@@ -17,6 +17,7 @@ mod demo;
 mod details;
 mod dossiers;
 mod fleet;
+mod guardian;
 mod harness;
 mod history;
 mod holds;
