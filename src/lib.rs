@@ -11,6 +11,7 @@ pub mod console;
 pub mod control;
 pub mod courier;
 pub mod demo;
+pub mod doctor;
 pub mod dossier;
 pub mod events;
 pub mod guardian;

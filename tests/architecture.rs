@@ -10,7 +10,7 @@ use std::{
 };
 
 /// Each room with the rooms that it may import.
-const MAY_IMPORT: [(&str, &[&str]); 25] = [
+const MAY_IMPORT: [(&str, &[&str]); 26] = [
     ("model", &[]),
     ("wire", &[]),
     ("registry", &[]),
@@ -65,12 +65,14 @@ const MAY_IMPORT: [(&str, &[&str]); 25] = [
     ("dossier", &[]),
     // The engine's keeper: processes, and no word of what they are for.
     ("guardian", &["process"]),
+    // Looks at what the others own, and asks the Supervisor as any client does.
+    ("doctor", &["registry", "plan", "process", "runtime", "control", "client", "logs"]),
     (
         "cli",
         &[
             // `logs` reads the files itself where no Supervisor runs.
             "logs", "registry", "plan", "process", "runtime", "control", "client", "console",
-            "demo", "guardian", "events", "alerts", "courier",
+            "demo", "doctor", "guardian", "events", "alerts", "courier",
         ],
     ),
     // The binary calls the command line.

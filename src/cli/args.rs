@@ -8,7 +8,7 @@ use clap::{
 };
 
 use super::verbs::{
-    check, completions, console, demo, events, explain, hold, logs, reload, run, status,
+    check, completions, console, demo, doctor, events, explain, hold, logs, reload, run, status,
 };
 use crate::demo::component;
 
@@ -142,6 +142,8 @@ pub enum Command {
     Reopen(With<Nothing>),
     /// Verify the registry and print the plan: order and commands
     Check(With<check::Arguments>),
+    /// Check the installation and explain what is found; changes nothing
+    Doctor(With<doctor::Arguments>),
     /// The console on a built-in registry of three small components in a temporary folder
     Demo(With<demo::Arguments>),
     /// Completions for a shell
@@ -214,6 +216,7 @@ impl Command {
             Self::Logs(with) => with.lists.clone(),
             Self::Reopen(with) => with.lists.clone(),
             Self::Check(with) => with.lists.clone(),
+            Self::Doctor(with) => with.lists.clone(),
             Self::Demo(with) => with.lists.clone(),
             Self::Completions(_) | Self::Man | Self::DialStdio | Self::DemoComponent(_) => {
                 Lists::default()

@@ -8,6 +8,7 @@ mod args;
 mod console;
 mod engine;
 mod exit;
+mod findings;
 mod follow;
 mod gone;
 mod hosts;
@@ -77,6 +78,7 @@ fn perform(context: &Context, command: Command) -> Result<(), Failure> {
         Command::Console(with) => verbs::console::perform(context, &with.own),
         Command::Run(with) => verbs::run::perform(context, &with.own),
         Command::Check(with) => verbs::check::perform(context, &with.own),
+        Command::Doctor(with) => verbs::doctor::perform(context, &with.own),
         Command::Demo(with) => verbs::demo::perform(context, &with.own),
         Command::Completions(arguments) => {
             verbs::completions::perform(context, &arguments);

@@ -36,7 +36,7 @@ pub mod update;
 pub mod views;
 
 pub use ending::{Ender, Outcome};
-pub use options::ConsoleOptions;
+pub use options::{ConsoleOptions, is_ascii};
 #[cfg(unix)]
 pub use run::{ConsoleError, run};
 

@@ -42,7 +42,7 @@ impl ConsoleOptions {
 }
 
 /// Whether only ASCII is to be shown: a Linux virtual terminal, or a locale that is not UTF-8.
-fn is_ascii(variable: impl Fn(&str) -> Option<String>) -> bool {
+pub fn is_ascii(variable: impl Fn(&str) -> Option<String>) -> bool {
     if variable("TERM").as_deref() == Some("linux") {
         return true;
     }

@@ -7,10 +7,7 @@ use super::{
     ending::begin_stop,
     step::{KILL_PATIENCE, ORPHAN_PATIENCE},
 };
-use crate::{
-    model::{Exit, RunId},
-    wire::Intent,
-};
+use crate::model::Exit;
 
 impl Machine {
     pub(super) fn spawned(
@@ -255,31 +252,6 @@ impl Machine {
         effects: &mut Vec<Effect>,
     ) -> Response {
         if self.end_evidence(false, cx, effects) { Response::Applied } else { Response::Redundant }
-    }
-
-    pub(super) fn adopted(
-        &mut self,
-        run: RunId,
-        process: Process,
-        ready: bool,
-        cx: &Context<'_>,
-        effects: &mut Vec<Effect>,
-    ) -> Response {
-        let State::Stopped = self.state else { return Response::Redundant };
-        self.wish = Intent::Running;
-        self.record.last_run = Some(run);
-        let live = Live { run, process: Some(process), asked: None };
-        effects.push(Effect::StartProbes { run, ready_already: ready });
-        self.state = if ready {
-            // Ready since when is not known; it was alive and well long before us.
-            State::Running { live, since: process.started }
-        } else if cx.config.ready.is_some() {
-            State::Starting { live, deadline: None }
-        } else {
-            let deadline = Some(process.started.after(cx.config.start_delay));
-            State::Starting { live, deadline }
-        };
-        Response::Applied
     }
 
     pub(super) fn deadline_reached(

@@ -21,6 +21,7 @@ mod commands;
 mod ending;
 mod facts;
 mod record;
+mod resume;
 mod state;
 mod step;
 #[cfg(test)]
@@ -28,5 +29,6 @@ mod tests;
 
 pub use backoff::delay_before;
 pub use record::{Ended, ExitEntry, FailReason, Record};
+pub use resume::{Adoption, EndedMeanwhile, Resting, StopUnderWay};
 pub use state::{Live, Process, State, StopCause, StopPhase};
 pub use step::{Context, DenyReason, Effect, Event, Machine, Response};

@@ -2,6 +2,8 @@
 
 use std::{collections::VecDeque, fmt, time::Duration};
 
+use serde::{Deserialize, Serialize};
+
 use super::StopCause;
 use crate::{
     model::{Exit, LastExit, Moment, RunId},
@@ -9,7 +11,8 @@ use crate::{
 };
 
 /// How a run ended, or did not begin, without request.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub enum Ended {
     /// The leader ended by itself.
     Exited(Exit),
@@ -27,7 +30,8 @@ pub enum Ended {
 }
 
 /// Why a component is *failed*.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub enum FailReason {
     /// More restarts than the policy allows.
     BudgetSpent { restarts: u32, window: Duration, last: Ended },
@@ -35,8 +39,10 @@ pub enum FailReason {
     NotRestarted { last: Ended },
 }
 
-/// The past of one component. Bounded.
-#[derive(Debug, Clone, Default, PartialEq)]
+/// The past of one component. Bounded. What the journal keeps of it, another version may read:
+/// fields are added, never renamed.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
 pub struct Record {
     /// Ends without request since it was last stable, or started by an operator.
     pub failures_in_a_row: u32,
@@ -57,7 +63,7 @@ pub struct Record {
 }
 
 /// One end of a run.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct ExitEntry {
     pub run: RunId,
     pub exit: LastExit,
@@ -68,7 +74,7 @@ impl Record {
     /// Ends that are kept for `explain`.
     pub const EXITS_KEPT: usize = 10;
     /// A bound for the window's memory where the policy sets no limit.
-    const RECENT_KEPT: usize = 1024;
+    const RECENT_KEPT: usize = 64;
 
     /// An operator started it: the past does not count any more.
     pub fn forgive(&mut self) {
@@ -119,7 +125,8 @@ impl Record {
         {
             return false;
         }
-        if self.recent.len() >= Self::RECENT_KEPT {
+        let kept = policy.max_restarts.map_or(Self::RECENT_KEPT, |limit| limit as usize);
+        while self.recent.len() >= kept.max(1) {
             self.recent.pop_front();
         }
         self.recent.push_back(now);
@@ -127,9 +134,9 @@ impl Record {
         true
     }
 
-    /// Restarts within the policy's window up to `now`.
-    pub fn restarts_within(&self, now: Moment, window: Duration) -> usize {
-        self.recent.iter().filter(|&&at| now.since(at) < window).count()
+    /// The latest restarts without request that the policy counts.
+    pub fn recent_restarts(&self) -> impl Iterator<Item = Moment> {
+        self.recent.iter().copied()
     }
 }
 

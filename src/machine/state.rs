@@ -2,6 +2,8 @@
 
 use std::fmt;
 
+use serde::{Deserialize, Serialize};
+
 use super::{Ended, FailReason};
 use crate::{
     model::{Exit, Moment, RunId},
@@ -61,7 +63,8 @@ pub struct Process {
 }
 
 /// Why a run is being ended.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub enum StopCause {
     /// A stop was asked for.
     Stop,
@@ -78,7 +81,8 @@ pub enum StopCause {
 }
 
 /// How far the ending of a run has come.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub enum StopPhase {
     /// The process is still being made; it is ended as soon as it is known.
     AwaitingSpawn { kill: bool },

@@ -2,7 +2,7 @@
 
 use std::{fmt, time::Duration};
 
-use super::{Ended, Process, Record, State, StopCause};
+use super::{Adoption, Ended, Process, Record, Resting, State, StopCause};
 use crate::{
     model::{Exit, Moment, RunId},
     registry::Component,
@@ -83,12 +83,10 @@ pub enum Event {
         run: RunId,
         by: Duration,
     },
-    /// A process of an earlier Supervisor was taken over; `ready` if it had been running.
-    Adopted {
-        run: RunId,
-        process: Process,
-        ready: bool,
-    },
+    /// A process of an earlier Supervisor was taken over, or its end was learned of.
+    Adopted(Box<Adoption>),
+    /// An earlier Supervisor left it like this, with no process of it alive.
+    Resumed(Resting),
     /// Time has passed.
     DeadlineReached,
     /// The context's configuration has new values that the present run goes on under.
@@ -211,10 +209,9 @@ impl Machine {
         &self.record
     }
 
-    /// Continues the counters of an earlier Supervisor.
-    pub fn restore_record(&mut self, restarts: u32, last_run: Option<RunId>) {
-        self.record.restarts = restarts;
-        self.record.last_run = last_run;
+    /// Continues the past that an earlier Supervisor wrote down.
+    pub fn restore_record(&mut self, record: Record) {
+        self.record = record;
     }
 
     /// Takes one event; total in state × event.
@@ -227,7 +224,8 @@ impl Machine {
             Event::Proceed => self.proceed(cx, effects),
             Event::DeadlineReached => self.deadline_reached(cx, effects),
             Event::Reconfigured => self.reconfigured(cx),
-            Event::Adopted { run, process, ready } => self.adopted(run, process, ready, cx, effects),
+            Event::Adopted(adoption) => self.adopted(*adoption, cx, effects),
+            Event::Resumed(resting) => self.resumed(resting, cx),
             Event::Spawned { run, .. }
             | Event::SpawnFailed { run, .. }
             | Event::Exited { run, .. }

@@ -150,11 +150,40 @@ fn facts(run: RunId) -> Vec<(&'static str, Event)> {
 
 fn others() -> Vec<(&'static str, Event)> {
     let process = Process { pid: 50, started: second(500) };
-    let adopted = |ready| Event::Adopted { run: RunId(5), process, ready };
+    let adopted = |ready, wish, stopping| {
+        let adoption = Adoption { run: RunId(5), process, ready, wish, stopping, ended: None };
+        Event::Adopted(Box::new(adoption))
+    };
+    let stopping = |phase| {
+        Some(StopUnderWay { cause: StopCause::Failure(Ended::Unhealthy("x".into())), phase })
+    };
+    let polite = StopPhase::Polite { deadline: second(1010) };
+    let evidence = StopPhase::Evidence { deadline: second(1003) };
+    let killing = StopPhase::Killing { deadline: second(1010) };
+    let ended = EndedMeanwhile { exit: Exit::Code(3), oom: false };
+    let ended = Adoption {
+        run: RunId(5),
+        process,
+        ready: Some(second(501)),
+        wish: Intent::Running,
+        stopping: None,
+        ended: Some(ended),
+    };
+    let reason = FailReason::NotRestarted { last: Ended::Exited(Exit::Code(3)) };
     vec![
         ("Proceed", Event::Proceed),
-        ("Adopted, ready", adopted(true)),
-        ("Adopted, not ready", adopted(false)),
+        ("Adopted, ready", adopted(Some(second(501)), Intent::Running, None)),
+        ("Adopted, not ready", adopted(None, Intent::Running, None)),
+        ("Adopted, not wished", adopted(Some(second(501)), Intent::Stopped, None)),
+        ("Adopted, asked to end", adopted(None, Intent::Running, stopping(polite))),
+        ("Adopted, looked into", adopted(None, Intent::Running, stopping(evidence))),
+        ("Adopted, killed", adopted(None, Intent::Stopped, stopping(killing))),
+        ("Adopted, ended", Event::Adopted(Box::new(ended))),
+        ("Resumed, stopped", Event::Resumed(Resting::Stopped)),
+        ("Resumed, waiting", Event::Resumed(Resting::Waiting)),
+        ("Resumed, in back-off", Event::Resumed(Resting::Backoff { until: second(1005) })),
+        ("Resumed, exited", Event::Resumed(Resting::Exited)),
+        ("Resumed, failed", Event::Resumed(Resting::Failed { reason })),
         ("DeadlineReached", Event::DeadlineReached),
         ("Reconfigured", Event::Reconfigured),
     ]
@@ -186,6 +215,11 @@ fn for_every_cell(check: impl Fn(&str, &Machine, &Event, &Machine, Response, &[E
     }
 }
 
+/// Told before anything else is: what an earlier Supervisor left.
+fn is_inherited(event: &Event) -> bool {
+    matches!(event, Event::Adopted(_) | Event::Resumed(_))
+}
+
 fn run_of(event: &Event) -> Option<RunId> {
     match event {
         Event::Spawned { run, .. }
@@ -197,9 +231,10 @@ fn run_of(event: &Event) -> Option<RunId> {
         | Event::Unhealthy { run, .. }
         | Event::OverLimit { run, .. }
         | Event::EvidenceGathered { run }
-        | Event::ExtendTimeout { run, .. }
-        | Event::Adopted { run, .. } => Some(*run),
-        Event::Start
+        | Event::ExtendTimeout { run, .. } => Some(*run),
+        Event::Adopted(adoption) => Some(adoption.run),
+        Event::Resumed(_)
+        | Event::Start
         | Event::Stop(_)
         | Event::Restart(_)
         | Event::Kill
@@ -299,7 +334,7 @@ fn in_short(state: &State) -> String {
 #[test]
 fn news_of_another_run_changes_nothing() {
     for_every_cell(|cell, before, event, after, response, effects| {
-        let adopted = matches!(event, Event::Adopted { .. });
+        let adopted = is_inherited(event);
         if run_of(event).is_some_and(|run| before.state().run() != Some(run)) && !adopted {
             assert_eq!(after, before, "{cell}");
             assert_eq!(response, Response::Redundant, "{cell}");
@@ -339,7 +374,13 @@ fn effects_concern_the_run_that_lives() {
         for effect in effects {
             match effect {
                 Effect::Spawn { .. } => {}
-                Effect::StartProbes { run, .. } if matches!(event, Event::Adopted { .. }) => {
+                Effect::RequestStop { run }
+                | Effect::KillTree { run }
+                | Effect::Crashed { run, .. }
+                | Effect::StopProbes { run }
+                | Effect::StartProbes { run, .. }
+                    if is_inherited(event) =>
+                {
                     assert_eq!(*run, RunId(5), "{cell}");
                 }
                 Effect::RequestStop { run }
@@ -387,7 +428,7 @@ fn after_a_stop_nothing_starts() {
         let mut machine = machine;
         step(&mut machine, Event::Stop(StopCause::Stop), &cx);
         for (name, event) in [facts(RUN), facts(RUN), others()].concat() {
-            if matches!(event, Event::Adopted { .. }) {
+            if is_inherited(&event) {
                 continue;
             }
             let (_, effects) = step(&mut machine, event, &cx);
@@ -400,7 +441,7 @@ fn after_a_stop_nothing_starts() {
 #[test]
 fn only_commands_change_the_wish() {
     for_every_cell(|cell, before, event, after, _, _| {
-        if !event.is_command() && !matches!(event, Event::Adopted { .. }) {
+        if !event.is_command() && !is_inherited(event) {
             assert_eq!(after.wish(), before.wish(), "{cell}");
         }
     });

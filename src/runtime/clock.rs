@@ -29,3 +29,22 @@ pub fn rfc3339(at: Moment) -> String {
 pub fn number_base() -> u64 {
     u64::try_from(Timestamp::now().as_second()).unwrap_or(0) << 20
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The clock can't be set here; but one that can be set has another reading.
+    #[test]
+    fn what_decides_is_the_monotonic_clock() {
+        let reading = || {
+            let time = clock_gettime(ClockId::Monotonic);
+            std::time::Duration::new(
+                time.tv_sec.unsigned_abs(),
+                time.tv_nsec.unsigned_abs().try_into().unwrap_or(0),
+            )
+        };
+        let (before, at, after) = (reading(), now(), reading());
+        assert!(at >= Moment::from_boot(before) && at <= Moment::from_boot(after));
+    }
+}

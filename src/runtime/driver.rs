@@ -26,7 +26,6 @@ use super::{
     handle::Message,
     history::Chronicle,
     holds::HoldFile,
-    inheritance::Vanished,
     journal::{Entry, Journal},
     launch,
     limits::LimitWatch,
@@ -43,7 +42,7 @@ use super::{
 use crate::{
     guardian::{self, DescriptorStore as _, Ends, Stores},
     logs::{self, Logs},
-    machine::Process,
+    machine::{EndedMeanwhile, Process},
     model::{ComponentId, Exit, Moment, OperationId, Origin, RunId, Via},
     probes::{Commands, Finding, ProbeKind, ProbeNotice, Probes},
     process::{self, Child, Containment, Notice, Tree, Watcher},
@@ -98,6 +97,8 @@ pub(super) struct Driver {
     pub wishes: Wishes,
     /// Facts that came up while effects were performed.
     pub facts: Vec<Fact>,
+    /// Runs of which nothing is left, until what follows from that is written down.
+    pub gone: Vec<(ComponentId, RunId)>,
     pub boot: Option<OperationId>,
     pub started: Moment,
     /// What the service manager was told last.
@@ -201,6 +202,15 @@ impl Driver {
                 self.perform(effects);
             }
         }
+        // After what was decided: a successor that knows of no run must know what became of it.
+        for (id, run) in std::mem::take(&mut self.gone) {
+            let name = guardian::name::pid(&id, run);
+            if self.journal.knows_run(&id, run) {
+                self.journal.append(&Entry::Gone { id, run });
+            }
+            // Afterwards: whoever reads of it in the journal must find it kept.
+            self.stores.forget(&name);
+        }
     }
 
     /// Performs the effects of a call to the supervisor, and the facts that came of them.
@@ -277,7 +287,7 @@ impl Driver {
             Err(error) => {
                 self.probes.forget(run);
                 if let Some(id) = self.supervisor.component_of(run).cloned() {
-                    self.journal.append(&Entry::Gone { id, run });
+                    self.gone.push((id, run));
                 }
                 self.facts.push(Fact::SpawnFailed { run, error });
             }
@@ -292,14 +302,13 @@ impl Driver {
             return Err("nobody waits for it any more".to_owned());
         };
         if let Some(config) = self.supervisor.config(&id) {
-            let restarts = self.supervisor.component(&id).map_or(0, |view| view.restarts);
             self.journal.append(&Entry::Started {
                 id: id.clone(),
                 run,
                 pid: child.pid(),
                 start_time: child.start_time(),
                 at: process.started,
-                restarts,
+                restarts: 0,
                 fingerprint: launch::fingerprint(config),
             });
         }
@@ -361,16 +370,12 @@ impl Driver {
         }
     }
 
-    /// A run that ended while no engine watched, and that nobody holds any more.
-    pub fn vanished(&mut self, vanished: &Vanished) {
-        let Vanished { run, pid, start_time } = *vanished;
-        if let Some(id) = self.supervisor.component_of(run).cloned() {
-            let exit = self.ends.of(pid, start_time).unwrap_or(Exit::Unknown);
-            self.ended(&id, run, exit, true);
-            self.probes.forget(run);
-            self.journal.append(&Entry::Gone { id, run });
-            self.take_facts();
-        }
+    /// A run of an earlier engine ended while nobody watched, and nothing is left of it.
+    pub fn ended_unseen(&mut self, id: &ComponentId, run: RunId, end: EndedMeanwhile, asked: bool) {
+        let EndedMeanwhile { exit, oom } = end;
+        self.logs.exited(id, run, exit, asked);
+        self.count_exit(id, run, exit, oom);
+        self.tell_exit(id, run, exit, Told { expected: asked, oom });
     }
 
     /// Tells everybody how a run's leader ended.
@@ -378,6 +383,7 @@ impl Driver {
         let expected = self.supervisor.is_end_expected(run);
         self.logs.exited(id, run, exit, expected);
         let oom = self.is_out_of_memory(run, exit);
+        self.journal.append(&Entry::Ended { id: id.clone(), run, exit, oom });
         self.count_exit(id, run, exit, oom);
         self.tell_exit(id, run, exit, Told { expected, oom });
         self.complete_dossier(run, exit, oom);
@@ -426,10 +432,7 @@ impl Driver {
         }
         if let Some(running) = self.running.remove(&run) {
             self.count_cpu(&running.id, running.tree.cpu_time().unwrap_or(running.used));
-            let name = guardian::name::pid(&running.id, run);
-            self.journal.append(&Entry::Gone { id: running.id, run });
-            // Afterwards: whoever reads of it in the journal must find it kept.
-            self.stores.forget(&name);
+            self.gone.push((running.id, run));
         }
     }
 

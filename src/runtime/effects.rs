@@ -12,6 +12,7 @@ use super::{
     telling::About,
 };
 use crate::{
+    machine::{Resting, State, StopUnderWay},
     model::{ComponentId, OperationId, RunId},
     probes::{CommandRequest, Watched},
     process::{Delivery, Signal},
@@ -54,13 +55,14 @@ impl Driver {
 
     fn spawn(&mut self, id: &ComponentId, run: RunId) {
         let Some(component) = self.supervisor.config(id).map(Arc::clone) else { return };
-        self.journal.append(&Entry::Starting { id: id.clone(), run });
+        let record = self.supervisor.past(id).map(|(record, _)| Box::new(record.clone()));
+        self.journal.append(&Entry::Starting { id: id.clone(), run, record });
         self.count_start(id);
         self.configs().insert(id.clone(), Arc::clone(&component));
         match self.probes.prepare(run, &component) {
             Ok(extra) => self.spawner.order(Order { run, component, extra }),
             Err(error) => {
-                self.journal.append(&Entry::Gone { id: id.clone(), run });
+                self.gone.push((id.clone(), run));
                 self.facts.push(Fact::SpawnFailed { run, error: error.to_string() });
             }
         }
@@ -152,9 +154,31 @@ impl Driver {
             }
             _ => tracing::info!(%id, run = run_number, pid, %from, %to, reason, "component"),
         }
-        if let (ComponentState::Running, Some(run)) = (to, run) {
-            self.journal.append(&Entry::Ready { id: id.clone(), run: *run });
-        }
+        self.write_down(transition);
+    }
+
+    /// For a successor, should this be the last that we do.
+    fn write_down(&mut self, transition: &Transition) {
+        let id = &transition.id;
+        let Some((record, state)) = self.supervisor.past(id) else { return };
+        let record = || Box::new(record.clone());
+        let entry = match (state, transition.run) {
+            (State::Running { since, .. }, Some(run)) => {
+                Entry::Ready { id: id.clone(), run, at: Some(*since) }
+            }
+            (State::Stopping { run, .. }, _) => {
+                let Some(stop) = StopUnderWay::of(state) else { return };
+                Entry::Stopping { id: id.clone(), run: *run, stop, record: record() }
+            }
+            _ => match Resting::of(state) {
+                // Of one that was never touched there is nothing to remember.
+                Some(Resting::Stopped) if !self.journal.knows(id) => return,
+                Some(resting) => Entry::Rests { id: id.clone(), resting, record: record() },
+                // A start has its entry already; what is unkillable was being killed before.
+                None => return,
+            },
+        };
+        self.journal.append(&entry);
     }
 
     fn asked(&mut self, verb: Verb, ids: &[ComponentId], origin: &str, operation: OperationId) {
@@ -214,7 +238,7 @@ impl Driver {
         self.tallies.components.remove(id);
         self.probes.forget_component(id);
         self.logs.close(id, true);
-        self.journal.append(&Entry::StoppedByHand { id: id.clone(), stopped: false });
+        self.journal.append(&Entry::Forgotten { id: id.clone() });
         self.hold_file.is_behind = true;
         self.desk.forget(id);
     }

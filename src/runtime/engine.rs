@@ -312,6 +312,7 @@ async fn supervise(
         guarding: Guarding::new(legacy.guardian),
         wishes: Wishes::default(),
         facts: Vec::new(),
+        gone: Vec::new(),
         boot: None,
         started: now,
         told: String::new(),
@@ -390,7 +391,7 @@ fn control_options(config: &registry::Config) -> control::Options {
 }
 
 fn contain(temp: &Path, forced: Option<Level>) -> Containment {
-    let containment = Containment::probe(&unique_name(temp), forced);
+    let containment = Containment::probe(&tree_name(temp), forced);
     match containment.reason() {
         None => tracing::info!("process trees are held by cgroups: nothing escapes"),
         Some(reason) => tracing::warn!(reason, "process trees are held without cgroups"),
@@ -447,7 +448,8 @@ async fn take_up(
     inheritance: Inheritance,
 ) -> Result<(), String> {
     let (death, stopping) = (inheritance.death, inheritance.stopping);
-    let vanished = inheritance::take_over(driver, remembered, inheritance).await?;
+    driver.hear_ends();
+    inheritance::take_over(driver, remembered, inheritance).await?;
     if let Some(death) = death {
         driver.tell_death(death);
     }
@@ -456,11 +458,8 @@ async fn take_up(
     } else {
         boot(driver, remembered);
     }
-    // What was said before there was a loop: perhaps how these ended.
+    // What was said before there was a loop.
     driver.hear_guardian();
-    for one in vanished {
-        driver.vanished(&one);
-    }
     if let Some(link) = driver.guarding.alive() {
         link.serving();
     }
@@ -535,7 +534,7 @@ fn initial_configs(registry: &Registry) -> super::driver::Configs {
 }
 
 /// The same for every Supervisor of one runtime folder, and for no other.
-fn unique_name(temp: &Path) -> String {
+pub fn tree_name(temp: &Path) -> String {
     let real = temp.canonicalize().unwrap_or_else(|_| temp.to_owned());
     format!("{:08x}", crc32fast::hash(real.as_os_str().as_encoded_bytes()))
 }

@@ -30,6 +30,8 @@ pub(super) struct Guarding {
     pub is_parent: bool,
     /// Runs that ended, and until when the guardian may tell how.
     unsure: BTreeMap<RunId, Moment>,
+    /// Heard before there was anything to do about it.
+    early: Vec<News>,
 }
 
 impl Guarding {
@@ -37,7 +39,7 @@ impl Guarding {
         let pid = link.as_ref().map(|link| link.guardian());
         process::set_guardian(pid);
         let is_parent = pid.is_some_and(|pid| pid == std::os::unix::process::parent_id());
-        Self { link, is_parent, unsure: BTreeMap::new() }
+        Self { link, is_parent, unsure: BTreeMap::new(), early: Vec::new() }
     }
 
     /// The guardian's pid, while it lives.
@@ -75,10 +77,21 @@ pub(super) fn news_of(link: Option<&Arc<Link>>) -> io::Result<Option<AsyncFd<Own
 }
 
 impl Driver {
-    /// Takes what the guardian has said.
-    pub fn hear_guardian(&mut self) {
+    /// Learns how processes ended; what else the guardian has said waits.
+    pub fn hear_ends(&mut self) {
         let news = self.guarding.link.as_ref().map(|link| link.news()).unwrap_or_default();
         for one in news {
+            match one {
+                News::Ended(end) => self.ends.note(end),
+                News::Signal(_) | News::Gone => self.guarding.early.push(one),
+            }
+        }
+    }
+
+    /// Takes what the guardian has said.
+    pub fn hear_guardian(&mut self) {
+        self.hear_ends();
+        for one in std::mem::take(&mut self.guarding.early) {
             match one {
                 News::Ended(end) => self.ends.note(end),
                 News::Signal(number) => {

@@ -97,6 +97,11 @@ impl HoldFile {
     }
 }
 
+/// The holds in the text of such a file.
+pub(super) fn kept(bytes: &[u8]) -> Result<Vec<(ComponentId, wire::Hold)>, String> {
+    Ok(read(bytes)?.holds.into_iter().map(|kept| (kept.id, kept.hold)).collect())
+}
+
 fn read(bytes: &[u8]) -> Result<Content, String> {
     #[derive(Deserialize)]
     struct Head {
@@ -295,6 +300,29 @@ mod tests {
         earlier().expect("passed over");
         let (_, holds) = HoldFile::open(folder.path()).expect("again");
         assert_eq!(holds, [(ps(), hold("later"))]);
+    }
+
+    #[test]
+    fn a_write_that_fails_or_breaks_off_leaves_the_last_good_file() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let (mut file, _) = HoldFile::open(folder.path()).expect("new");
+        file.write(vec![(ps(), hold("first"))])().expect("written");
+        let path = folder.path().join(HoldFile::NAME);
+        let mut open = File::open(&path).expect("there");
+
+        // Whoever had it open sees the old state as a whole: it was not written over.
+        file.write(vec![(ps(), hold("second"))])().expect("written");
+        let old: Content = serde_json::from_reader(&mut open).expect("whole");
+        assert_eq!(old.holds[0].hold, hold("first"));
+
+        // Half of a third state, as a kill leaves it; then a disk that takes nothing.
+        let beside = path.with_extension("json.new");
+        fs::write(&beside, r#"{"version":1,"ho"#).expect("written");
+        let read = || HoldFile::open(folder.path()).expect("readable").1;
+        assert_eq!(read(), [(ps(), hold("second"))]);
+        fs::remove_file(&beside).and_then(|()| fs::create_dir(&beside)).expect("in the way");
+        file.write(vec![(ps(), hold("third"))])().expect_err("no place for it");
+        assert_eq!(read(), [(ps(), hold("second"))]);
     }
 
     #[test]

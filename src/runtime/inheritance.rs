@@ -1,5 +1,5 @@
-//! Processes that an earlier Supervisor of this runtime folder left: taken over, ended, or a
-//! reason not to start, as `<leftovers>` says.
+//! What an earlier Supervisor of this runtime folder left: processes are taken over, ended, or a
+//! reason not to start, as `<leftovers>` says; what was decided about components goes on.
 //!
 //! A process is ours if the journal of this boot names its pid with its start time, or if it is
 //! in one of our cgroups. Everything else is nobody's business.
@@ -9,18 +9,18 @@ use std::{collections::BTreeSet, sync::Arc, time::Duration};
 use super::{
     clock,
     driver::Driver,
-    journal::{self, Entry, RememberedProcess},
+    journal::{self, Entry, Remembered, RememberedProcess},
     launch,
     telling::About,
 };
 use crate::{
     guardian::{self, Inheritance},
-    machine::Process,
-    model::{ComponentId, Moment, Origin, RunId},
+    machine::{Adoption, EndedMeanwhile, Process, Resting},
+    model::{ComponentId, Exit, Origin, RunId},
     process::{self, Child, Signal, Tree},
-    registry::Leftovers,
-    supervisor::{Answer, Command, Inherited, Selection},
-    wire::{EventKind, Verb},
+    registry::{Component, Leftovers},
+    supervisor::{Answer, Command, Inherited, Left, Selection},
+    wire::{EventKind, Intent, Verb},
 };
 
 /// Between two looks at a tree that is being ended.
@@ -34,62 +34,60 @@ struct Found {
     id: ComponentId,
     run: RunId,
     process: RememberedProcess,
-    ready: bool,
-    stopped_by_hand: bool,
+    remembered: Remembered,
     /// `None`: it has ended, and nobody holds it any more.
     child: Option<Child>,
 }
 
-/// A run that ended unseen.
-#[derive(Debug, Clone, Copy)]
-pub(super) struct Vanished {
-    pub run: RunId,
-    pub pid: i32,
-    pub start_time: u64,
-}
-
 /// Deals with everything that is left. An error means that nothing was started or ended.
-///
-/// Returns the runs that ended unseen: their ends are to be told when everything has been asked
-/// to start, as if they had ended just then.
 pub(super) async fn take_over(
     driver: &mut Driver,
     remembered: &journal::State,
     mut inheritance: Inheritance,
-) -> Result<Vec<Vanished>, String> {
+) -> Result<(), String> {
     let policy = driver.supervisor.registry().config.leftovers;
+    tell_damage(driver, remembered.damaged);
     let found = find(driver, remembered, &mut inheritance);
     if policy == Leftovers::Refuse {
         refuse(driver, &found)?;
     }
+    let with_run: BTreeSet<ComponentId> = found.iter().map(|one| one.id.clone()).collect();
+    let (mut inherited, mut unseen, mut outdated) = (Vec::new(), Vec::new(), Vec::new());
     let mut adopted = BTreeSet::new();
-    let mut vanished = Vec::new();
-    for one in found {
-        let known = driver.supervisor.config(&one.id).is_some();
+    for mut one in found {
+        let config = driver.supervisor.config(&one.id).map(Arc::clone);
         // What is held goes on running, whatever the policy.
         let held = driver.supervisor.component(&one.id).is_some_and(|view| view.hold.is_some());
         let (id, run) = (one.id.clone(), one.run);
-        let Some(child) = &one.child else {
+        let Some(child) = one.child.take() else {
             let mut tree = driver.containment.remains(&id, run);
             if !tree.is_empty() {
                 end(driver, &id, tree, one.process.pid).await?;
             }
-            if known {
-                let RememberedProcess { pid, start_time, .. } = one.process;
-                adopt(driver, one)?;
-                vanished.push(Vanished { run, pid, start_time });
+            if config.is_some() {
+                read_output(driver, &id);
+                let end = unseen_end(driver, &one);
+                unseen.push((id, run, end, one.remembered.stopping.is_some()));
+                inherited.push(one.inherited(Some(end)));
             } else {
-                driver.journal.append(&Entry::Gone { id, run });
+                driver.journal.append(&Entry::Forgotten { id });
             }
             continue;
         };
-        if known && (policy == Leftovers::Adopt || held) {
-            adopt(driver, one)?;
-            adopted.insert(id);
-        } else {
-            let tree = driver.containment.adopt(&id, run, child);
-            end(driver, &id, tree, child.pid()).await?;
-            driver.journal.append(&Entry::Gone { id, run });
+        match config {
+            Some(config) if policy == Leftovers::Adopt || held => {
+                adopt(driver, &one, &config, child)?;
+                if launch::fingerprint(&config) != one.process.fingerprint {
+                    outdated.push(id.clone());
+                }
+                adopted.insert(id);
+                inherited.push(one.inherited(None));
+            }
+            Some(_) | None => {
+                let tree = driver.containment.adopt(&id, run, &child);
+                end(driver, &id, tree, child.pid()).await?;
+                driver.journal.append(&Entry::Gone { id, run });
+            }
         }
     }
     // What is left of trees whose leader has ended meanwhile, or was never written down.
@@ -107,19 +105,90 @@ pub(super) async fn take_over(
             end(driver, id, tree, pid).await?;
         }
     }
-    Ok(vanished)
+    for (id, one) in &remembered.components {
+        if with_run.contains(id) {
+            continue;
+        }
+        if driver.supervisor.config(id).is_none() {
+            driver.journal.append(&Entry::Forgotten { id: id.clone() });
+            continue;
+        }
+        let left = Left::Resting(rest_of(one));
+        inherited.push(Inherited { id: id.clone(), record: one.record.clone(), left });
+    }
+    let mut effects = Vec::new();
+    let refused = driver.supervisor.adopt(clock::now(), inherited, &mut effects);
+    if let Some(one) = refused.first() {
+        return Err(format!("cannot take {} over: it is there a second time", one.id));
+    }
+    for (id, run, end, expected) in unseen {
+        driver.ended_unseen(&id, run, end, expected);
+    }
+    driver.settle(effects);
+    restart_outdated(driver, outdated);
+    Ok(())
 }
 
-fn find(
-    driver: &mut Driver,
-    remembered: &journal::State,
-    inheritance: &mut Inheritance,
-) -> Vec<Found> {
+impl Found {
+    fn inherited(self, ended: Option<EndedMeanwhile>) -> Inherited {
+        let Self { id, run, process, remembered, .. } = self;
+        let started = process.at;
+        let stopped = remembered.stopped_by_hand;
+        let left = Left::Run(Adoption {
+            run,
+            process: Process { pid: process.pid.unsigned_abs(), started },
+            // Ready since when is not always known; it was alive and well long before us.
+            ready: remembered.ready.then(|| remembered.ready_since.unwrap_or(started)),
+            wish: if stopped { Intent::Stopped } else { Intent::Running },
+            stopping: remembered.stopping,
+            ended,
+        });
+        Inherited { id, record: remembered.record, left }
+    }
+}
+
+/// What was decided about a component that has no run.
+fn rest_of(one: &Remembered) -> Resting {
+    match &one.resting {
+        _ if one.stopped_by_hand => Resting::Stopped,
+        Some(known) => known.clone(),
+        // Announced, and never made; or it was, and has been ended as nobody's.
+        None if one.run.is_some() => Resting::Waiting,
+        None => Resting::Stopped,
+    }
+}
+
+/// How a run ended that nobody holds any more.
+fn unseen_end(driver: &Driver, one: &Found) -> EndedMeanwhile {
+    let (pid, start_time) = (one.process.pid, one.process.start_time);
+    if let Some((exit, oom)) = one.remembered.ended {
+        return EndedMeanwhile { exit, oom };
+    }
+    tracing::warn!(id = %one.id, pid, "ended while no Supervisor ran");
+    let exit = driver.ends.of(pid, start_time).unwrap_or(Exit::Unknown);
+    EndedMeanwhile { exit, oom: false }
+}
+
+fn tell_damage(driver: &Driver, lines: usize) {
+    if lines > 0 {
+        let lines = if lines == 1 { "1 line".to_owned() } else { format!("{lines} lines") };
+        let were = if lines == "1 line" { "was" } else { "were" };
+        let text = format!(
+            "{lines} of the journal {were} not readable: what was said there of components is not \
+             known"
+        );
+        tracing::error!("{text}");
+        driver.tell(None, EventKind::Dropped, text, None);
+    }
+}
+
+fn find(driver: &Driver, remembered: &journal::State, inheritance: &mut Inheritance) -> Vec<Found> {
     let mut found = Vec::new();
     for (id, one) in &remembered.components {
         let Some(run) = one.run else { continue };
         let held = inheritance.take(&guardian::name::pid(id, run));
         let known = match (&one.process, held) {
+            (Some(process), _) if one.ended.is_some() => Some((process.clone(), None)),
             (Some(process), Some(pidfd)) => {
                 let child = Child::held(process.pid, process.start_time, pidfd);
                 Some((process.clone(), Some(child)))
@@ -134,28 +203,19 @@ fn find(
             }
             // It was being started when the Supervisor died.
             (None, _) => driver.containment.leader_of(run).map(|child| {
+                let config = driver.supervisor.config(id);
                 let process = RememberedProcess {
                     pid: child.pid(),
                     start_time: child.start_time(),
                     at: clock::now(),
-                    restarts: 0,
-                    fingerprint: driver
-                        .supervisor
-                        .config(id)
-                        .map_or(0, |it| launch::fingerprint(it)),
+                    fingerprint: config.map_or(0, |it| launch::fingerprint(it)),
                 };
                 (process, Some(child))
             }),
         };
-        match known {
-            Some((process, child)) => {
-                if child.is_none() {
-                    tracing::warn!(%id, pid = process.pid, "ended while no Supervisor ran");
-                }
-                let (id, ready, stopped_by_hand) = (id.clone(), one.ready, one.stopped_by_hand);
-                found.push(Found { id, run, process, ready, stopped_by_hand, child });
-            }
-            None => driver.journal.append(&Entry::Gone { id: id.clone(), run }),
+        if let Some((process, child)) = known {
+            let (id, remembered) = (id.clone(), one.clone());
+            found.push(Found { id, run, process, remembered, child });
         }
     }
     found
@@ -183,58 +243,70 @@ fn refuse(driver: &Driver, found: &[Found]) -> Result<(), String> {
     ))
 }
 
-fn adopt(driver: &mut Driver, found: Found) -> Result<(), String> {
-    let Found { id, run, process: remembered, ready, stopped_by_hand, child } = found;
-    let Some(config) = driver.supervisor.config(&id).map(Arc::clone) else { return Ok(()) };
-    let pid = remembered.pid.unsigned_abs();
-    let owner = launch::pipe_owner(&config).ok().flatten();
-    let pipes = launch::pipes_folder(&driver.supervisor.registry().config.temp);
-    // The write ends are dropped: the process holds its own.
-    if let Err(error) = driver.logs.open(&id, &config.output, &pipes, owner) {
-        tracing::error!(%id, %error, "cannot read the output of a process taken over");
-    }
-    driver.logs.started(&id, run, pid);
-    if let Err(error) = driver.probes.prepare(run, &config) {
+fn adopt(
+    driver: &mut Driver,
+    found: &Found,
+    config: &Component,
+    child: Child,
+) -> Result<(), String> {
+    let (id, run, pid) = (&found.id, found.run, child.pid().unsigned_abs());
+    let tree = driver.containment.adopt(id, run, &child);
+    read_output(driver, id);
+    driver.logs.started(id, run, pid);
+    if let Err(error) = driver.probes.prepare(run, config) {
         tracing::warn!(%id, %error, "cannot prepare the checks of a process taken over");
     }
-    let is_there = child.is_some();
-    if let Some(child) = child {
-        let tree = driver.containment.adopt(&id, run, &child);
-        if !driver.take_over(&id, run, child, tree) {
-            return Err(format!("cannot watch {id} (pid {pid})"));
+    if found.remembered.process.is_none() {
+        driver.journal.append(&Entry::Started {
+            id: id.clone(),
+            run,
+            pid: found.process.pid,
+            start_time: found.process.start_time,
+            at: found.process.at,
+            restarts: 0,
+            fingerprint: found.process.fingerprint,
+        });
+    }
+    if !driver.take_over(id, run, child, tree) {
+        return Err(format!("cannot watch {id} (pid {pid})"));
+    }
+    tracing::info!(%id, pid, %run, "taken over from an earlier Supervisor");
+    let about = Some(About { id, run: Some(run) });
+    let text = format!("taken over from an earlier Supervisor as pid {pid}");
+    driver.tell(about, EventKind::Adopted, text, None);
+    Ok(())
+}
+
+/// What it writes, and what it wrote while nobody read.
+fn read_output(driver: &Driver, id: &ComponentId) {
+    let Some(config) = driver.supervisor.config(id) else { return };
+    let owner = launch::pipe_owner(config).ok().flatten();
+    let pipes = launch::pipes_folder(&driver.supervisor.registry().config.temp);
+    // The write ends are dropped: the process holds its own.
+    if let Err(error) = driver.logs.open(id, &config.output, &pipes, owner) {
+        tracing::error!(%id, %error, "cannot read the output of a process taken over");
+    }
+}
+
+/// Those that were started with other values than the registry has now.
+fn restart_outdated(driver: &mut Driver, outdated: Vec<ComponentId>) {
+    for id in outdated {
+        let wanted =
+            driver.supervisor.component(&id).is_some_and(|view| view.intent == Intent::Running);
+        if !wanted {
+            continue;
         }
-    }
-    let started: Moment = remembered.at;
-    let process = Process { pid, started };
-    let restarts = remembered.restarts;
-    let inherited = Inherited { id: id.clone(), run, process, ready, restarts };
-    let mut effects = Vec::new();
-    let now = clock::now();
-    if !driver.supervisor.adopt(now, &inherited, &mut effects) {
-        return Err(format!("cannot take {id} over (pid {pid}): it is there a second time"));
-    }
-    if is_there {
-        tracing::info!(%id, pid, %run, "taken over from an earlier Supervisor");
-        let about = Some(About { id: &id, run: Some(run) });
-        let text = format!("taken over from an earlier Supervisor as pid {pid}");
-        driver.tell(about, EventKind::Adopted, text, None);
-    }
-    let mut command = |verb| {
-        let selection = Selection::Ids(vec![id.to_string()]);
-        let command = Command { verb, selection, if_run: None, origin: Origin::default() };
-        driver.supervisor.command(now, command, &mut effects)
-    };
-    if stopped_by_hand {
-        // That stop was under way: it goes on to its end.
-        let _answered_before = command(Verb::Stop);
-    } else if is_there && launch::fingerprint(&config) != remembered.fingerprint {
         tracing::info!(%id, "the registry has changed since it was started");
-        if let Answer::Denied(denial) = command(Verb::Restart) {
+        let selection = Selection::Ids(vec![id.to_string()]);
+        let origin = Origin::default();
+        let command = Command { verb: Verb::Restart, selection, if_run: None, origin };
+        let mut effects = Vec::new();
+        let answer = driver.supervisor.command(clock::now(), command, &mut effects);
+        if let Answer::Denied(denial) = answer {
             tracing::warn!(%id, %denial, "it goes on with what it was started with");
         }
+        driver.settle(effects);
     }
-    driver.settle(effects);
-    Ok(())
 }
 
 /// Ends a tree: politely, then not.

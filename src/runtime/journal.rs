@@ -1,4 +1,5 @@
-//! What the next Supervisor has to know if this one dies: which processes are ours.
+//! What the next Supervisor has to know if this one dies: which processes are ours, and what was
+//! decided about every component.
 //!
 //! A file of JSON lines in the runtime folder. One line is appended for each change, by one
 //! write, so a `kill -9` loses at most the line that was being written, and a torn last line is
@@ -6,6 +7,10 @@
 //! the file has grown, it is written anew beside itself and renamed over the old one. There is no
 //! fsync: the journal matters within one boot only (the boot id tells), and the kernel keeps what
 //! was written however we end.
+//!
+//! Another version may read it: within a version fields are added, and who does not know them
+//! skips them; what an older reader would misunderstand is a new version. `tests/journals/` has a
+//! file of each.
 
 use std::{
     collections::BTreeMap,
@@ -17,10 +22,16 @@ use std::{
 
 use serde::{Deserialize, Serialize};
 
-use crate::model::{ComponentId, Moment, RunId};
+use crate::{
+    machine::{Record, Resting, StopUnderWay},
+    model::{ComponentId, Exit, Moment, RunId},
+};
 
 /// The format; a reader refuses a newer one.
-const VERSION: u32 = 1;
+///
+/// 1: processes and stops by hand. 2: also what was decided: counters, budget, back-off, ends,
+/// stops under way.
+pub const VERSION: u32 = 2;
 
 /// Rewritten when it is larger than this and most of it is history.
 const COMPACT_ABOVE: u64 = 256 << 10;
@@ -30,15 +41,13 @@ const COMPACT_ABOVE: u64 = 256 << 10;
 #[serde(rename_all = "snake_case", tag = "kind")]
 pub enum Entry {
     /// The first line.
-    Header {
-        version: u32,
-        boot: String,
-        next_run: RunId,
-    },
+    Header { version: u32, boot: String, next_run: RunId },
     /// A start is about to be tried.
     Starting {
         id: ComponentId,
         run: RunId,
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        record: Option<Box<Record>>,
     },
     /// The process exists.
     Started {
@@ -47,6 +56,8 @@ pub enum Entry {
         pid: i32,
         start_time: u64,
         at: Moment,
+        /// In version 1, which had no records.
+        #[serde(default, skip_serializing_if = "is_zero")]
         restarts: u32,
         /// Of what the process was started with, to notice a registry edited meanwhile.
         fingerprint: u32,
@@ -54,17 +65,38 @@ pub enum Entry {
     Ready {
         id: ComponentId,
         run: RunId,
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        at: Option<Moment>,
     },
-    /// Its whole tree is gone, or it never came to be.
-    Gone {
+    /// Its end has begun, and the first request was made.
+    Stopping { id: ComponentId, run: RunId, stop: StopUnderWay, record: Box<Record> },
+    /// The leader ended; what follows from that is not decided yet.
+    Ended {
         id: ComponentId,
         run: RunId,
+        exit: Exit,
+        #[serde(default)]
+        oom: bool,
     },
+    /// Nothing of it lives, and this was decided.
+    Rests { id: ComponentId, resting: Resting, record: Box<Record> },
+    /// Its whole tree is gone, or it never came to be.
+    Gone { id: ComponentId, run: RunId },
     /// An operator stopped it, or started it again.
-    StoppedByHand {
-        id: ComponentId,
-        stopped: bool,
-    },
+    StoppedByHand { id: ComponentId, stopped: bool },
+    /// It has left the registry.
+    Forgotten { id: ComponentId },
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde passes what it asks about")]
+fn is_zero(number: &u32) -> bool {
+    *number == 0
+}
+
+/// What every version says in its first line, and in no other.
+#[derive(Deserialize)]
+struct Format {
+    version: u32,
 }
 
 /// What is known of one component.
@@ -73,7 +105,14 @@ pub struct Remembered {
     pub run: Option<RunId>,
     pub process: Option<RememberedProcess>,
     pub ready: bool,
+    /// Where that was written down.
+    pub ready_since: Option<Moment>,
+    pub stopping: Option<StopUnderWay>,
+    pub ended: Option<(Exit, bool)>,
     pub stopped_by_hand: bool,
+    /// None: nothing was decided about it without a run.
+    pub resting: Option<Resting>,
+    pub record: Record,
 }
 
 #[derive(Debug, Clone, PartialEq)]
@@ -81,7 +120,6 @@ pub struct RememberedProcess {
     pub pid: i32,
     pub start_time: u64,
     pub at: Moment,
-    pub restarts: u32,
     pub fingerprint: u32,
 }
 
@@ -90,6 +128,8 @@ pub struct RememberedProcess {
 pub struct State {
     pub next_run: RunId,
     pub components: BTreeMap<ComponentId, Remembered>,
+    /// Lines that could not be read, and were skipped.
+    pub damaged: usize,
 }
 
 /// The journal, open for appending.
@@ -99,6 +139,8 @@ pub struct Journal {
     boot: String,
     file: File,
     bytes: u64,
+    /// Of these, what was there when it was last written anew.
+    kept: u64,
     state: State,
     /// Writing failed; told once, tried again with the next entry.
     broken: bool,
@@ -106,80 +148,131 @@ pub struct Journal {
 
 impl Default for State {
     fn default() -> Self {
-        Self { next_run: RunId(1), components: BTreeMap::new() }
+        Self { next_run: RunId(1), components: BTreeMap::new(), damaged: 0 }
+    }
+}
+
+impl Remembered {
+    /// Nothing of its run is left.
+    fn end_run(&mut self) {
+        self.run = None;
+        self.process = None;
+        self.ready = false;
+        self.ready_since = None;
+        self.stopping = None;
+        self.ended = None;
     }
 }
 
 impl State {
-    fn apply(&mut self, entry: &Entry) {
+    fn apply(&mut self, entry: Entry) {
         match entry {
-            Entry::Header { next_run, .. } => self.next_run = self.next_run.max(*next_run),
-            Entry::Starting { id, run } => {
+            Entry::Header { next_run, .. } => self.next_run = self.next_run.max(next_run),
+            Entry::Starting { id, run, record } => {
                 self.next_run = self.next_run.max(RunId(run.0 + 1));
-                let one = self.components.entry(id.clone()).or_default();
-                *one = Remembered { run: Some(*run), ..Remembered::default() };
+                let one = self.components.entry(id).or_default();
+                one.end_run();
+                one.run = Some(run);
+                one.resting = None;
+                if let Some(record) = record {
+                    one.record = *record;
+                }
             }
             Entry::Started { id, run, pid, start_time, at, restarts, fingerprint } => {
                 self.next_run = self.next_run.max(RunId(run.0 + 1));
-                let one = self.components.entry(id.clone()).or_default();
-                one.run = Some(*run);
-                one.process = Some(RememberedProcess {
-                    pid: *pid,
-                    start_time: *start_time,
-                    at: *at,
-                    restarts: *restarts,
-                    fingerprint: *fingerprint,
-                });
+                let one = self.components.entry(id).or_default();
+                one.run = Some(run);
+                one.process = Some(RememberedProcess { pid, start_time, at, fingerprint });
+                one.record.last_run = Some(run);
+                one.record.restarts = one.record.restarts.max(restarts);
             }
-            Entry::Ready { id, run } => {
-                if let Some(one) = self.components.get_mut(id).filter(|one| one.run == Some(*run)) {
+            Entry::Ready { id, run, at } => {
+                if let Some(one) = self.of_run(&id, run) {
+                    // A successor that took it over as ready says so again.
+                    one.ready_since = one.ready_since.or(at);
                     one.ready = true;
+                    one.record.trouble = None;
                 }
+            }
+            Entry::Stopping { id, run, stop, record } => {
+                if let Some(one) = self.of_run(&id, run) {
+                    one.stopping = Some(stop);
+                    one.record = *record;
+                }
+            }
+            Entry::Ended { id, run, exit, oom } => {
+                if let Some(one) = self.of_run(&id, run) {
+                    one.ended = Some((exit, oom));
+                }
+            }
+            Entry::Rests { id, resting, record } => {
+                let one = self.components.entry(id).or_default();
+                one.end_run();
+                one.resting = Some(resting);
+                one.record = *record;
             }
             Entry::Gone { id, run } => {
-                if let Some(one) = self.components.get_mut(id).filter(|one| one.run == Some(*run)) {
-                    let stopped_by_hand = one.stopped_by_hand;
-                    *one = Remembered { stopped_by_hand, ..Remembered::default() };
+                if let Some(one) = self.of_run(&id, run) {
+                    one.end_run();
                 }
+                self.forget_if_empty(&id);
             }
             Entry::StoppedByHand { id, stopped } => {
-                self.components.entry(id.clone()).or_default().stopped_by_hand = *stopped;
+                self.components.entry(id.clone()).or_default().stopped_by_hand = stopped;
+                self.forget_if_empty(&id);
+            }
+            Entry::Forgotten { id } => {
+                self.components.remove(&id);
             }
         }
-        if let Entry::Gone { id, .. } | Entry::StoppedByHand { id, .. } = entry
-            && self.components.get(id) == Some(&Remembered::default())
-        {
+    }
+
+    fn of_run(&mut self, id: &ComponentId, run: RunId) -> Option<&mut Remembered> {
+        self.components.get_mut(id).filter(|one| one.run == Some(run))
+    }
+
+    fn forget_if_empty(&mut self, id: &ComponentId) {
+        if self.components.get(id) == Some(&Remembered::default()) {
             self.components.remove(id);
         }
     }
 
+    /// The shortest lines that add up to this state.
     fn entries(&self, boot: &str) -> Vec<Entry> {
         let header =
             Entry::Header { version: VERSION, boot: boot.to_owned(), next_run: self.next_run };
         let mut entries = vec![header];
         for (id, one) in &self.components {
+            let (id, record) = (id.clone(), Box::new(one.record.clone()));
             if let Some(run) = one.run {
-                entries.push(Entry::Starting { id: id.clone(), run });
-                if let Some(process) = &one.process {
-                    entries.push(Entry::Started {
-                        id: id.clone(),
-                        run,
-                        pid: process.pid,
-                        start_time: process.start_time,
-                        at: process.at,
-                        restarts: process.restarts,
-                        fingerprint: process.fingerprint,
-                    });
-                }
-                if one.ready {
-                    entries.push(Entry::Ready { id: id.clone(), run });
-                }
+                Self::entries_of_run(&mut entries, &id, run, one);
+            } else {
+                let resting = one.resting.clone().unwrap_or_default();
+                entries.push(Entry::Rests { id: id.clone(), resting, record });
             }
             if one.stopped_by_hand {
-                entries.push(Entry::StoppedByHand { id: id.clone(), stopped: true });
+                entries.push(Entry::StoppedByHand { id, stopped: true });
             }
         }
         entries
+    }
+
+    fn entries_of_run(entries: &mut Vec<Entry>, id: &ComponentId, run: RunId, one: &Remembered) {
+        let record = Box::new(one.record.clone());
+        entries.push(Entry::Starting { id: id.clone(), run, record: Some(record.clone()) });
+        if let Some(RememberedProcess { pid, start_time, at, fingerprint }) = one.process.clone() {
+            let (id, restarts) = (id.clone(), 0);
+            entries.push(Entry::Started { id, run, pid, start_time, at, restarts, fingerprint });
+        }
+        if one.ready {
+            entries.push(Entry::Ready { id: id.clone(), run, at: one.ready_since });
+        }
+        if let Some(stop) = one.stopping.clone() {
+            entries.push(Entry::Stopping { id: id.clone(), run, stop, record });
+        }
+        if let Some((exit, oom)) = one.ended {
+            entries.push(Entry::Ended { id: id.clone(), run, exit, oom });
+        }
     }
 }
 
@@ -201,13 +294,24 @@ impl Journal {
         };
         state.components.retain(|_, one| *one != Remembered::default());
         let (file, bytes) = write_anew(&path, &boot, &state)?;
-        let journal = Self { path, boot, file, bytes, state: state.clone(), broken: false };
+        let kept = bytes;
+        let journal = Self { path, boot, file, bytes, kept, state: state.clone(), broken: false };
         Ok((state, journal))
+    }
+
+    /// Whether this is the run of the component that the journal knows as under way.
+    pub fn knows_run(&self, id: &ComponentId, run: RunId) -> bool {
+        self.state.components.get(id).is_some_and(|one| one.run == Some(run))
+    }
+
+    /// Whether anything is known of a component.
+    pub fn knows(&self, id: &ComponentId) -> bool {
+        self.state.components.contains_key(id)
     }
 
     /// Takes one change down. A failure is told once; supervising goes on without a journal.
     pub fn append(&mut self, entry: &Entry) {
-        self.state.apply(entry);
+        self.state.apply(entry.clone());
         let result = self.try_append(entry);
         match result {
             Err(error) if !self.broken => {
@@ -226,7 +330,8 @@ impl Journal {
         }
     }
 
-    /// Every component has ended in order: only the number of the next run goes on.
+    /// Every component has ended in order: only the number of the next run goes on, and what is
+    /// known of those that outlive us.
     pub fn close(mut self) {
         self.state.components.retain(|_, one| {
             one.stopped_by_hand = false;
@@ -236,10 +341,9 @@ impl Journal {
     }
 
     fn try_append(&mut self, entry: &Entry) -> io::Result<()> {
-        if self.broken || self.bytes > COMPACT_ABOVE {
+        if self.broken || self.bytes > COMPACT_ABOVE.max(2 * self.kept) {
             (self.file, self.bytes) = write_anew(&self.path, &self.boot, &self.state)?;
-            // What is there to be compacted away next time grows with what is kept.
-            self.bytes /= 2;
+            self.kept = self.bytes;
             return Ok(());
         }
         let line = line(entry)?;
@@ -268,26 +372,31 @@ fn write_anew(path: &Path, boot: &str, state: &State) -> io::Result<(File, u64)>
     Ok((file, bytes.len() as u64))
 }
 
-fn read(bytes: &[u8], boot: &str) -> Result<State, String> {
+pub(super) fn read(bytes: &[u8], boot: &str) -> Result<State, String> {
     let mut state = State::default();
-    let mut same_boot = false;
+    // A journal whose first line is damaged is believed: pids are compared with start times.
+    let mut same_boot = true;
     for (number, line) in bytes.split_inclusive(|&byte| byte == b'\n').enumerate() {
         let torn = line.last() != Some(&b'\n');
+        // Whatever else a newer format may have changed.
+        if let Ok(Format { version }) = serde_json::from_slice(line)
+            && version > VERSION
+        {
+            return Err(format!(
+                "is of version {version}, and this Supervisor reads up to {VERSION}; run the \
+                 newer binary, or stop its components and remove the file"
+            ));
+        }
         match serde_json::from_slice::<Entry>(line) {
-            Ok(Entry::Header { version, .. }) if version > VERSION => {
-                return Err(format!(
-                    "is of version {version}, and this Supervisor reads up to {VERSION}; run the \
-                     newer binary, or stop its components and remove the file"
-                ));
-            }
             Ok(entry) => {
                 if let Entry::Header { boot: of, .. } = &entry {
                     same_boot = of == boot;
                 }
-                state.apply(&entry);
+                state.apply(entry);
             }
             Err(_) if torn => {}
             Err(error) => {
+                state.damaged += 1;
                 tracing::warn!(line = number + 1, %error, "a line of the journal is not readable");
             }
         }
@@ -299,83 +408,4 @@ fn read(bytes: &[u8], boot: &str) -> Result<State, String> {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn id(text: &str) -> ComponentId {
-        ComponentId::new(text).expect("a good id")
-    }
-
-    fn started(run: u64) -> Entry {
-        Entry::Started {
-            id: id("ps"),
-            run: RunId(run),
-            pid: 4711,
-            start_time: 99,
-            at: Moment::default(),
-            restarts: 2,
-            fingerprint: 7,
-        }
-    }
-
-    #[test]
-    fn what_was_written_is_known_to_the_next_supervisor_of_the_same_boot() {
-        let folder = tempfile::tempdir().expect("a folder");
-        let (state, mut journal) = Journal::open(folder.path(), "b1".into()).expect("new");
-        assert_eq!(state, State::default());
-        journal.append(&Entry::Starting { id: id("ps"), run: RunId(5) });
-        journal.append(&started(5));
-        journal.append(&Entry::Ready { id: id("ps"), run: RunId(5) });
-        journal.append(&Entry::StoppedByHand { id: id("is"), stopped: true });
-        drop(journal);
-
-        let (state, journal) = Journal::open(folder.path(), "b1".into()).expect("again");
-        assert_eq!(state.next_run, RunId(6));
-        let ps = &state.components[&id("ps")];
-        assert!(ps.ready);
-        assert_eq!(
-            ps.process.as_ref().map(|process| (process.pid, process.restarts)),
-            Some((4711, 2))
-        );
-        assert!(state.components[&id("is")].stopped_by_hand);
-        drop(journal);
-
-        let (other_boot, _) = Journal::open(folder.path(), "b2".into()).expect("after a boot");
-        assert!(other_boot.components.is_empty());
-        assert_eq!(other_boot.next_run, RunId(6));
-    }
-
-    #[test]
-    fn a_torn_last_line_is_as_if_never_written() {
-        let folder = tempfile::tempdir().expect("a folder");
-        let (_, mut journal) = Journal::open(folder.path(), "b1".into()).expect("new");
-        journal.append(&Entry::Starting { id: id("ps"), run: RunId(1) });
-        journal.append(&started(1));
-        let path = folder.path().join(Journal::NAME);
-        let whole = fs::read(&path).expect("readable");
-        // Without its newline alone a line is whole.
-        for cut in 0..whole.len() - 1 {
-            let state = read(&whole[..cut], "b1").expect("readable at every cut");
-            let known = state.components.get(&id("ps"));
-            assert!(known.is_none_or(|one| one.process.is_none()), "cut at {cut}");
-        }
-    }
-
-    #[test]
-    fn it_does_not_grow_for_ever() {
-        let folder = tempfile::tempdir().expect("a folder");
-        let (_, mut journal) = Journal::open(folder.path(), "b1".into()).expect("new");
-        for run in 1..20_000 {
-            journal.append(&started(run));
-            journal.append(&Entry::Gone { id: id("ps"), run: RunId(run) });
-        }
-        let size = fs::metadata(folder.path().join(Journal::NAME)).expect("there").len();
-        assert!(size < 2 * COMPACT_ABOVE, "{size}");
-    }
-
-    #[test]
-    fn a_newer_format_is_refused() {
-        let line = br#"{"kind":"header","version":2,"boot":"b","next_run":1}"#;
-        assert!(read(&[&line[..], b"\n"].concat(), "b").is_err());
-    }
-}
+mod tests;

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use super::{Effect, Hold, Shutdown, Slot, Supervisor, operations::Goal};
 use crate::{
-    machine::{DenyReason, Event, Response, StopCause},
+    machine::{DenyReason, Event, Response, State, StopCause},
     model::{ComponentId, Moment, OperationId, Origin, RunId},
     wire::{Intent, Verb},
 };
@@ -72,7 +72,8 @@ impl Supervisor {
     }
 
     /// The Supervisor's own start: operation 1, with every enabled component that nobody has
-    /// stopped by hand.
+    /// stopped by hand. What an earlier Supervisor left in back-off, given up or on its way down
+    /// goes on as it was.
     pub fn boot(
         &mut self,
         now: Moment,
@@ -81,7 +82,18 @@ impl Supervisor {
     ) -> OperationId {
         let wanted = |slot: &&Slot| {
             let entry = self.entry(**slot);
-            entry.config().enabled && !stopped_by_hand.contains(&entry.id)
+            let may_begin = match entry.machine.state() {
+                State::Stopped
+                | State::Waiting { .. }
+                | State::Starting { .. }
+                | State::Running { .. } => true,
+                State::Stopping { .. }
+                | State::Backoff { .. }
+                | State::Exited
+                | State::Failed { .. }
+                | State::Unkillable { .. } => false,
+            };
+            entry.config().enabled && may_begin && !stopped_by_hand.contains(&entry.id)
         };
         let slots: Vec<Slot> = self.order.iter().filter(wanted).copied().collect();
         let origin = Origin::default();
@@ -291,7 +303,7 @@ impl Supervisor {
             for dependency in self.dependencies(slot) {
                 let entry = self.entry(dependency);
                 let down = entry.machine.wish() == Intent::Stopped
-                    || matches!(entry.machine.state(), crate::machine::State::Failed { .. });
+                    || matches!(entry.machine.state(), State::Failed { .. });
                 if down
                     && !entry.removed
                     && !entry.satisfies_dependents()

@@ -2,9 +2,9 @@
 
 use std::{cmp::Reverse, collections::BTreeSet, time::Duration};
 
-use super::{Effect, Fact, Inherited, Slot, Supervisor, Transition, hopes::Hopes};
+use super::{Effect, Fact, Inherited, Left, Slot, Supervisor, Transition, hopes::Hopes};
 use crate::{
-    machine::{self, Event, Response, State},
+    machine::{self, Adoption, Event, Record, State},
     model::{Moment, RunId},
     wire::{ComponentState, Health, Intent},
 };
@@ -102,19 +102,53 @@ impl Supervisor {
         self.finish_turn(now, effects);
     }
 
-    /// Continues a process of an earlier Supervisor. Before [`Supervisor::boot`]. Not taken, and
-    /// to be ended by the caller: one of an unknown component, or a second one.
-    pub fn adopt(&mut self, now: Moment, inherited: &Inherited, effects: &mut Vec<Effect>) -> bool {
-        let Inherited { run, process, ready, restarts, .. } = *inherited;
-        self.next_run = self.next_run.max(RunId(run.0 + 1));
-        let Some(slot) = self.find(&inherited.id) else { return false };
-        let response = self.step(now, slot, Event::Adopted { run, process, ready }, effects);
-        let adopted = response == Response::Applied;
-        if adopted {
-            self.entry_mut(slot).machine.restore_record(restarts, Some(run));
+    /// Continues what an earlier Supervisor left, all of it in one turn. Before
+    /// [`Supervisor::boot`]. Those that are not taken are given back: unknown components, and
+    /// second runs; the caller ends them.
+    pub fn adopt(
+        &mut self,
+        now: Moment,
+        inherited: Vec<Inherited>,
+        effects: &mut Vec<Effect>,
+    ) -> Vec<Inherited> {
+        let mut refused = Vec::new();
+        // What ended meanwhile moves last: others may be needed for it to start again.
+        let ended = |one: &Inherited| matches!(&one.left, Left::Run(run) if run.ended.is_some());
+        let (last, first): (Vec<_>, Vec<_>) = inherited.into_iter().partition(ended);
+        for one in first.into_iter().chain(last) {
+            if let Left::Run(Adoption { run, .. }) = &one.left {
+                self.next_run = self.next_run.max(RunId(run.0 + 1));
+            }
+            let Some(slot) = self.find(&one.id) else {
+                refused.push(one);
+                continue;
+            };
+            if *self.entry(slot).machine.state() != State::Stopped {
+                refused.push(one);
+                continue;
+            }
+            let Inherited { record, left, .. } = one;
+            self.remember_restarts(now, &record);
+            self.entry_mut(slot).machine.restore_record(record);
+            let event = match left {
+                Left::Run(adoption) => Event::Adopted(Box::new(adoption)),
+                Left::Resting(resting) => Event::Resumed(resting),
+            };
+            self.step(now, slot, event, effects);
         }
         self.finish_turn(now, effects);
-        adopted
+        refused
+    }
+
+    /// The governor counts what an earlier Supervisor restarted.
+    fn remember_restarts(&mut self, now: Moment, record: &Record) {
+        let Some(limit) = self.registry.config.starts_per_minute else { return };
+        let recent = record.recent_restarts().filter(|&at| now.since(at) < GOVERNOR_WINDOW);
+        self.restarts.extend(recent);
+        self.restarts.make_contiguous().sort_unstable();
+        while self.restarts.len() > limit as usize {
+            self.restarts.pop_front();
+        }
     }
 
     /// What every input ends with.

@@ -36,7 +36,7 @@ use std::{
 };
 
 use crate::{
-    machine::{self, Ended, Process},
+    machine::{self, Adoption, Ended, Process, Record, Resting},
     model::{ComponentId, Exit, Moment, OperationId, RunId},
     registry::{Component, Registry},
     wire::{ComponentState, Verb},
@@ -202,11 +202,16 @@ struct Slot(u32);
 #[derive(Debug, Clone, PartialEq)]
 pub struct Inherited {
     pub id: ComponentId,
-    pub run: RunId,
-    pub process: Process,
-    /// It had been running (ready), not just starting.
-    pub ready: bool,
-    pub restarts: u32,
+    pub record: Record,
+    pub left: Left,
+}
+
+/// How an earlier Supervisor left a component.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Left {
+    /// With a run: it lives, or its end was not acted on.
+    Run(Adoption),
+    Resting(Resting),
 }
 
 /// All components of one registry.

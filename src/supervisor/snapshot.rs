@@ -2,7 +2,7 @@
 
 use super::{Hold, Slot, Supervisor};
 use crate::{
-    machine::{State, StopCause, StopPhase},
+    machine::{Record, State, StopCause, StopPhase},
     model::{ComponentId, LastExit, Moment, RunId, secret},
     registry::Check,
     wire::{ComponentState, Health, Intent},
@@ -49,6 +49,12 @@ impl Supervisor {
             let machine = &entry.machine;
             (&entry.id, machine.state().name(), machine.record().last_run)
         })
+    }
+
+    /// What the journal keeps of a component: its past, and its state.
+    pub fn past(&self, id: &str) -> Option<(&Record, &State)> {
+        let machine = &self.entry(self.find(id)?).machine;
+        Some((machine.record(), machine.state()))
     }
 
     /// Why a run is being ended, if it is.

@@ -39,6 +39,19 @@ fn a_second_supervisor_refuses_with_the_pid_of_the_first() {
 }
 
 #[test]
+fn the_lock_holds_though_somebody_removed_the_socket() {
+    let place = place();
+    let first = place.start();
+    let pid = place.running("ps");
+    std::fs::remove_file(place.socket()).expect("it is there");
+    let second = place.cli("run");
+    assert!(!matches!(second.code, Some(0) | None), "{second:?}");
+    assert!(second.stderr.contains(&first.pid().to_string()), "{second:?}");
+    let left: Vec<_> = place.component_processes().iter().map(|process| process.pid).collect();
+    assert_eq!(left, [pid], "one live run");
+}
+
+#[test]
 fn a_lock_that_a_crash_left_behind_holds_nobody_up() {
     let place = place();
     let first = place.start();

@@ -5,6 +5,7 @@ pub mod completions;
 pub mod console;
 pub mod demo;
 pub mod dial_stdio;
+pub mod doctor;
 pub mod events;
 pub mod explain;
 pub mod hold;

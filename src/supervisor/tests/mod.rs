@@ -7,6 +7,7 @@ mod operations;
 mod oracle;
 mod random;
 mod reloading;
+mod resuming;
 mod size;
 mod starts;
 mod stops;

@@ -1,10 +1,9 @@
 //! Order and gates of starts.
 
-use super::world::{Seconds, Sim, id, probe};
+use super::world::{Seconds, Sim, probe};
 use crate::{
-    machine::Process,
-    model::{Exit, RunId},
-    supervisor::{Answer, Inherited},
+    model::Exit,
+    supervisor::Answer,
     wire::{
         ComponentState::{Backoff, Failed, Running, Starting, Stopped, Stopping, Waiting},
         OperationState, Outcome,
@@ -113,29 +112,6 @@ fn a_crash_restart_waits_for_dependencies_and_not_for_priorities() {
     sim.habit("is", |habit| habit.spawn = None).exit("is", 1).exit("ps", 1).advance(1.secs());
     sim.expect("is", Starting).expect("ps", Waiting);
     sim.spawned("is").expect("is", Running).advance(1.secs()).expect("ps", Running);
-}
-
-#[test]
-fn processes_of_an_earlier_supervisor_are_continued() {
-    let mut sim = Sim::with("is:1 ps:2", |registry| {
-        for component in &mut registry.components {
-            component.start_delay = 5.secs();
-        }
-    });
-    let process = Process { pid: 4711, started: sim.now };
-    let inherited = Inherited { id: id("is"), run: RunId(40), process, ready: true, restarts: 3 };
-    let mut effects = Vec::new();
-    assert!(sim.supervisor.adopt(sim.now, &inherited, &mut effects));
-    let second = Inherited { run: RunId(41), ..inherited.clone() };
-    assert!(!sim.supervisor.adopt(sim.now, &second, &mut effects), "one live run each");
-    let unknown = Inherited { id: id("gone"), run: RunId(50), ..inherited };
-    assert!(!sim.supervisor.adopt(sim.now, &unknown, &mut effects));
-    sim.supervisor.assert_consistent();
-    let view = sim.view("is");
-    assert_eq!((view.state, view.pid, view.restarts), (Running, Some(4711), 3));
-    sim.boot();
-    assert_eq!(sim.started(), ["ps"]);
-    assert_eq!(sim.run("ps"), RunId(51), "a run's number is never used again");
 }
 
 #[test]

@@ -11,8 +11,8 @@ use crate::{
     model::{ComponentId, Exit, Moment, OperationId, Origin, RunId, Via},
     registry::{Check, Component, Config, Leftovers, Probe, Registry, TraceLevel},
     supervisor::{
-        Answer, Command, ComponentView, Effect, Fact, Hold, OperationView, Selection, Supervisor,
-        Transition, Until,
+        Answer, Command, ComponentView, Effect, Fact, Hold, Inherited, OperationView, Selection,
+        Supervisor, Transition, Until,
     },
     wire::{ComponentState, OperationState, Outcome, Verb},
 };
@@ -90,6 +90,7 @@ pub struct Sim {
     pub effects: Vec<Effect>,
     pub ended: BTreeSet<OperationId>,
     pub all_gone: Option<Vec<ComponentId>>,
+    killed: bool,
     pub answer: Option<Answer>,
     /// Compare the indexes with the entries after each input.
     pub checked: bool,
@@ -190,6 +191,7 @@ impl Sim {
             effects: Vec::new(),
             ended: BTreeSet::new(),
             all_gone: None,
+            killed: false,
             answer: None,
             checked: true,
             stride: 1,
@@ -215,6 +217,24 @@ impl Sim {
         assert_eq!(operation, OperationId(1));
         self.answer = Some(Answer::Applied(operation));
         self.turn(effects)
+    }
+
+    /// Before [`boot`](Self::boot). The runs have no tree here: the test tells their ends.
+    pub fn adopt(&mut self, inherited: Vec<Inherited>) -> Vec<Inherited> {
+        let mut effects = Vec::new();
+        let refused = self.supervisor.adopt(self.now, inherited, &mut effects);
+        self.turn(effects);
+        refused
+    }
+
+    /// The end of an adopted run.
+    pub fn exit_unknown(&mut self, run: RunId) -> &mut Self {
+        self.tell(Fact::Exited { run, exit: Exit::Unknown, oom: false, tree_gone: true })
+    }
+
+    /// Whether a kill was asked for since this was called last.
+    pub fn kills_asked(&mut self) -> bool {
+        std::mem::take(&mut self.killed)
     }
 
     pub fn start(&mut self, ids: &str) -> &mut Self {
@@ -394,11 +414,12 @@ impl Sim {
                 self.trees.insert(*run, tree);
             }
             Effect::RequestStop { run, .. } => {
-                let tree = self.trees.get(run).expect("a stop is asked of what lives");
-                let after = tree.habit.stop;
+                // Adopted runs have none.
+                let after = self.trees.get(run).and_then(|tree| tree.habit.stop);
                 self.plan_if(after, Due::LeaderEnds(*run, Exit::Code(0)));
             }
             Effect::KillTree { run } => {
+                self.killed = true;
                 let after = self.trees.get(run).and_then(|tree| tree.habit.kill);
                 self.plan_if(after, Due::Killed(*run));
             }

@@ -92,6 +92,20 @@ impl Credentials {
     }
 }
 
+/// The user and all groups that a process with these names would have; ours where nothing is to be
+/// changed.
+pub fn identity(user: Option<&str>, group: Option<&str>) -> Result<(u32, Vec<u32>), SpawnError> {
+    let ours = || rustix::process::geteuid().as_raw();
+    let wanted = Credentials::resolve(user, group)?;
+    let Some(Credentials { user, group, mut groups, .. }) = wanted else {
+        let mut groups = rustix::process::getgroups().unwrap_or_default();
+        groups.push(rustix::process::getegid());
+        return Ok((ours(), groups.into_iter().map(rustix::process::Gid::as_raw).collect()));
+    };
+    groups.extend(group);
+    Ok((user.unwrap_or_else(ours), groups))
+}
+
 /// The name of a user; `None` where it has none.
 pub fn user_name(uid: u32) -> Option<String> {
     let user = passwd(|entry, buffer, length, found| {

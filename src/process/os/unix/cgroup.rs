@@ -55,11 +55,16 @@ pub(super) struct Leaf {
     directory: OwnedFd,
 }
 
+/// The name of the folder of a Supervisor's cgroups.
+pub(super) fn folder_name(name: &str) -> String {
+    format!("s7supervisor-{name}")
+}
+
 impl Base {
     /// Makes the folder and tries it out with a real process; the error says why not.
     pub(super) fn make(name: &str) -> Result<Self, String> {
-        let name = format!("s7supervisor-{name}");
-        let mut own = own_folder()?;
+        let name = folder_name(name);
+        let mut own = folder_of("self")?;
         // An earlier Supervisor in this process (it executed us in place) may have stepped aside.
         if own.file_name() == Some(engine_name(Path::new(&name)).as_os_str()) {
             own.pop();
@@ -330,17 +335,18 @@ fn remove_folders(folder: &Path) {
     let _still_populated = fs::remove_dir(folder);
 }
 
-/// The folder of the cgroup that this process is in.
-fn own_folder() -> Result<PathBuf, String> {
+/// The folder of the cgroup that a process is in.
+pub(super) fn folder_of(pid: &str) -> Result<PathBuf, String> {
     let read = |path: &str| {
         fs::read_to_string(path).map_err(|error| format!("cannot read {path}: {}", plain(&error)))
     };
-    let path = unified_path(&read("/proc/self/cgroup")?).ok_or("the kernel has no cgroup v2")?;
+    let path = unified_path(&read(&format!("/proc/{pid}/cgroup"))?)
+        .ok_or("the kernel has no cgroup v2")?;
     let mounts = read("/proc/self/mountinfo")?;
     let (root, point) = mounts.lines().find_map(cgroup2_mount).ok_or("no cgroup v2 is mounted")?;
     let below = path
         .strip_prefix(&root)
-        .map_err(|_| format!("our cgroup {} is outside of what is mounted", path.display()))?;
+        .map_err(|_| format!("the cgroup {} is outside of what is mounted", path.display()))?;
     Ok(point.join(below))
 }
 

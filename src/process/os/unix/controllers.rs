@@ -22,7 +22,7 @@ use super::{
 use crate::{process::Unbounded, registry::Limits};
 
 /// The controllers that bounds are made of, by the names of the kernel.
-const CONTROLLERS: [&str; 3] = ["cpu", "memory", "pids"];
+pub(super) const CONTROLLERS: [&str; 3] = ["cpu", "memory", "pids"];
 
 /// The period of `cpu.max`, in microseconds: the kernel's own choice.
 const PERIOD: u64 = 100_000;
@@ -107,14 +107,7 @@ fn enable(base: &Path) -> Vec<(&'static str, String)> {
     let offered = words(&own.join("cgroup.controllers"));
     let refused = CONTROLLERS.into_iter().filter_map(|controller| {
         if !offered.iter().any(|name| name == controller) {
-            let place = own.display();
-            return Some((
-                controller,
-                format!(
-                    "the {controller} controller is not delegated to {place} \
-                     (it may be bound to cgroup v1)"
-                ),
-            ));
+            return Some((controller, not_delegated(own, controller)));
         }
         let enabled = switch_on(own, controller)
             .or_else(|error| {
@@ -137,6 +130,13 @@ fn enable(base: &Path) -> Vec<(&'static str, String)> {
         ))
     });
     refused.collect()
+}
+
+pub(super) fn not_delegated(own: &Path, controller: &str) -> String {
+    let place = own.display();
+    format!(
+        "the {controller} controller is not delegated to {place} (it may be bound to cgroup v1)"
+    )
 }
 
 fn switch_on(folder: &Path, controller: &str) -> io::Result<()> {
@@ -172,7 +172,7 @@ fn step_aside(own: &Path, base: &Path) -> io::Result<()> {
     fs::write(engine.join("cgroup.procs"), us)
 }
 
-fn words(file: &Path) -> Vec<String> {
+pub(super) fn words(file: &Path) -> Vec<String> {
     let text = fs::read_to_string(file).unwrap_or_default();
     text.split_ascii_whitespace().map(str::to_owned).collect()
 }

@@ -1,6 +1,7 @@
 //! Linux: clone, pidfds, cgroups and `/proc`.
 
 mod account;
+mod adjustment;
 mod belonging;
 mod cgroup;
 mod child;
@@ -16,6 +17,7 @@ mod leaders;
 mod own;
 mod pidfd_info;
 mod prepare;
+mod prospects;
 mod readiness;
 mod spawn;
 pub(crate) mod stat;
@@ -27,7 +29,8 @@ mod tests;
 
 use std::os::fd::OwnedFd;
 
-pub use account::{group_id, user_id, user_name};
+pub use account::{group_id, identity, user_id, user_name};
+pub use adjustment::is_clock_synchronized;
 pub use belonging::belongs_to;
 pub(crate) use cgroup::members_below;
 pub use child::{Child, exit_of_status};
@@ -42,9 +45,10 @@ pub use own::{
     Original, boot_id, execute_self, hygiene, ignore_job_control, inherited, leave_terminal,
     spawn_detached, start_time,
 };
+pub use prospects::{Prospects, prospects};
 pub use readiness::readable;
 pub use spawn::spawn;
-pub use tree::{Containment, Tree};
+pub use tree::{Containment, MARKER, Tree};
 pub use watcher::Watcher;
 
 use super::super::Signal;

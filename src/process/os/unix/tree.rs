@@ -22,7 +22,7 @@ use crate::{
 };
 
 /// Name of the variable that marks every process of a tree, unless it clears its environment.
-const MARKER: &str = "S7SUPERVISOR_TREE";
+pub const MARKER: &str = "S7SUPERVISOR_TREE";
 
 /// The means by which trees are known. Cheap to clone.
 #[derive(Debug, Clone)]
