@@ -241,6 +241,7 @@ impl Driver {
         self.journal.append(&Entry::Forgotten { id: id.clone() });
         self.hold_file.is_behind = true;
         self.desk.forget(id);
+        self.containment.forget(id);
     }
 
     fn configs(

@@ -44,6 +44,7 @@ use crate::{
         trace::{Beside, Trace},
     },
     model::{ComponentId, Origin},
+    premises,
     probes::{Commands, Probes, Runner, Services},
     process::{self, Containment, Level, Watcher},
     registry::{self, LoadError, Registry, Sources},
@@ -171,8 +172,8 @@ pub fn run(options: EngineOptions) -> Result<(), EngineError> {
         registry_file: options.registry_file,
         sources: options.sources,
     };
-    let loaded = registry::load(&place.registry_file, &place.install_folder, &place.sources);
-    let loaded = loaded.map_err(EngineError::Registry)?;
+    let loaded = premises::load(&place.registry_file, &place.install_folder, &place.sources);
+    let (loaded, open) = loaded.map_err(EngineError::Registry)?;
     let registry = Arc::new(loaded.registry);
 
     let trace = Trace::new(registry.config.trace_level, options.foreground_log);
@@ -182,6 +183,9 @@ pub fn run(options: EngineOptions) -> Result<(), EngineError> {
     let _installed_before = trace.install(beside);
     for warning in &loaded.warnings {
         tracing::warn!(warning = warning.message(), "the registry");
+    }
+    for finding in open {
+        tracing::warn!(%finding, "open to other users");
     }
 
     let temp = registry.config.temp.clone();

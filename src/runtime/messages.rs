@@ -18,6 +18,7 @@ use crate::{
     events::Written,
     model::{OperationId, Origin, RunId},
     plan::Change,
+    premises,
     probes::{CommandEnd, CommandError},
     registry::{self, LoadError, Loaded},
     sampler::Source,
@@ -336,7 +337,8 @@ impl Driver {
         let (place, internal) = (self.place.clone(), self.internal.clone());
         tokio::task::spawn_blocking(move || {
             let result =
-                registry::load(&place.registry_file, &place.install_folder, &place.sources);
+                premises::load(&place.registry_file, &place.install_folder, &place.sources);
+            let result = result.map(|(loaded, _told_at_the_start)| loaded);
             let _ended_meanwhile = internal.send(then(Box::new(result)));
         });
     }

@@ -22,6 +22,7 @@ mod guardian;
 mod harness;
 mod history;
 mod holds;
+mod hostile;
 mod latency;
 mod launch;
 mod limits;

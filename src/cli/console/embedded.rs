@@ -62,7 +62,7 @@ pub fn run(context: &Context, screen: &Screen, session: &Session) -> Result<(), 
         .map_err(|error| Failure::failed(format!("cannot reach the front: {error}")))?;
     let place = &session.place;
     // Refused before the screen is taken: the diagnostics need room.
-    let loaded = loading::load(place)?;
+    let loaded = loading::load_to_run(place)?;
     loaded.tell_warnings(context);
     let output = loaded.registry.config.temp.join("start.err");
     let known = loaded.registry.components.len();

@@ -160,6 +160,17 @@ impl Base {
         self.leaves().into_iter().filter_map(populated).collect()
     }
 
+    /// Removes the empty cgroups of a component that has left the registry.
+    pub(super) fn forget(&self, component: &ComponentId) {
+        let is_its = |folder: &PathBuf| {
+            let name = folder.file_name().and_then(|name| name.to_str()?.strip_prefix(LEAF_PREFIX));
+            name.and_then(|name| name.split('@').next()) == Some(component.as_str())
+        };
+        for leaf in self.leaves().iter().filter(|leaf| is_its(leaf)) {
+            remove_folders(leaf);
+        }
+    }
+
     /// Removes what is empty.
     pub(super) fn remove(&self) {
         for leaf in self.leaves() {

@@ -195,6 +195,13 @@ impl Containment {
         }
     }
 
+    /// Removes what is kept for a component that has left the registry, and of which nothing runs.
+    pub fn forget(&self, component: &ComponentId) {
+        if let Means::Cgroup(base) = &self.shared.means {
+            base.forget(component);
+        }
+    }
+
     /// Removes our own empty cgroups, at the end.
     pub fn remove(&self) {
         if let Means::Cgroup(base) = &self.shared.means {
