@@ -117,10 +117,11 @@ struct Inner {
 /// One component, as callers see it.
 struct Entry {
     shared: Arc<Shared>,
-    paths: [PathBuf; 2],
+    /// Where its pipes are: the same for all.
+    folder: Arc<Path>,
     identities: [PipeIdentity; 2],
     owner: Option<Owner>,
-    output: Output,
+    output: Arc<Output>,
 }
 
 /// What the log thread and the readers share for one component.
@@ -213,7 +214,7 @@ impl Logs {
     pub fn open(
         &self,
         id: &ComponentId,
-        output: &Output,
+        output: &Arc<Output>,
         folder: &Path,
         owner: Option<Owner>,
     ) -> io::Result<Streams> {
@@ -238,7 +239,7 @@ impl Logs {
         // Sent under the lock: the thread sees the calls in the order in which the map did.
         let opened = self.inner.mailbox.send(Command::Open {
             id: id.clone(),
-            output: output.clone(),
+            output: Arc::clone(output),
             pipes: [out.pipe, err.pipe],
             shared: Arc::clone(&shared),
         });
@@ -246,7 +247,9 @@ impl Logs {
             return Err(io::Error::other("cannot take a component's output: the logs are closed"));
         }
         let identities = [out.identity, err.identity];
-        let entry = Entry { shared, paths, identities, owner, output: output.clone() };
+        let known = entries.values().map(|entry| &entry.folder).find(|known| &***known == folder);
+        let folder = known.map_or_else(|| Arc::from(folder), Arc::clone);
+        let entry = Entry { shared, folder, identities, owner, output: Arc::clone(output) };
         entries.insert(id.clone(), entry);
         Ok(Streams { stdout: out.write_end, stderr: err.write_end })
     }
@@ -255,32 +258,35 @@ impl Logs {
     fn reopen_pipes(
         &self,
         id: &ComponentId,
-        output: &Output,
+        output: &Arc<Output>,
         folder: &Path,
         owner: Option<Owner>,
     ) -> Option<Streams> {
         let mut entries = self.entries();
         let entry = entries.get_mut(id)?;
-        if entry.owner != owner || entry.paths[0].parent() != Some(folder) {
+        if entry.owner != owner || &*entry.folder != folder {
             return None;
         }
-        let reopen = |index: usize| os::reopen_pipe(&entry.paths[index], entry.identities[index]);
-        let streams = Streams { stdout: reopen(0)?, stderr: reopen(1)? };
+        let reopen = |stream: Stream| {
+            let path = pipe_path(folder, id, stream);
+            os::reopen_pipe(&path, entry.identities[stream.index()])
+        };
+        let streams = Streams { stdout: reopen(Stream::Out)?, stderr: reopen(Stream::Err)? };
         if entry.output != *output {
-            entry.output = output.clone();
-            self.send(Command::Configure { id: id.clone(), output: output.clone() });
+            entry.output = Arc::clone(output);
+            self.send(Command::Configure { id: id.clone(), output: Arc::clone(output) });
         }
         Some(streams)
     }
 
     /// Changes where and how a component's output is stored; from its next output on.
-    pub fn configure(&self, id: &ComponentId, output: &Output) {
+    pub fn configure(&self, id: &ComponentId, output: &Arc<Output>) {
         let mut entries = self.entries();
         if let Some(entry) = entries.get_mut(id)
             && entry.output != *output
         {
-            entry.output = output.clone();
-            self.send(Command::Configure { id: id.clone(), output: output.clone() });
+            entry.output = Arc::clone(output);
+            self.send(Command::Configure { id: id.clone(), output: Arc::clone(output) });
         }
     }
 
@@ -292,7 +298,8 @@ impl Logs {
             for stream in Stream::BOTH {
                 self.inner.stores.forget(&kept_name(id, stream));
             }
-            let remove = if remove_pipes { entry.paths.into() } else { vec![] };
+            let paths = Stream::BOTH.map(|stream| pipe_path(&entry.folder, id, stream));
+            let remove = if remove_pipes { paths.into() } else { vec![] };
             self.send(Command::Close { id: id.clone(), remove });
         }
     }

@@ -38,6 +38,7 @@ use super::{
     spawner::{Made, Newborn, Spawner},
     tallies::Tallies,
     telling::{About, Telling, Told},
+    tidy::Tidy,
 };
 use crate::{
     guardian::{self, DescriptorStore as _, Ends, Stores},
@@ -62,7 +63,7 @@ const START_EXTENSION: Duration = Duration::from_mins(2);
 pub(super) struct Driver {
     pub place: Place,
     pub supervisor: Supervisor,
-    pub running: HashMap<RunId, Running>,
+    pub running: HashMap<RunId, Box<Running>>,
     pub watcher: Watcher,
     pub spawner: Spawner,
     pub logs: Logs,
@@ -105,6 +106,7 @@ pub(super) struct Driver {
     pub told: String,
     /// Set when everything has ended.
     pub end: Option<End>,
+    pub tidy: Tidy,
     pub next_statistics: Option<Moment>,
     pub next_watchdog: Option<Moment>,
 }
@@ -246,6 +248,7 @@ impl Driver {
         self.keep_guardian(now);
         self.look_at_limits(now);
         self.keep_history(now);
+        self.tidy_up(now);
         self.tell_manager();
         self.publish(now);
         self.send_alerts(now);
@@ -263,6 +266,7 @@ impl Driver {
             Some(self.history.next_deadline()),
             self.publisher.next_deadline(),
             self.telling.next_deadline(),
+            self.tidy.next_deadline(),
             self.alerting.next_deadline(),
             self.guarding.next_deadline(),
         ];
@@ -319,8 +323,8 @@ impl Driver {
         self.tell_unbounded(&id, unbounded);
         self.keep_limits(&id);
         self.stores.keep(&guardian::name::pid(&id, run), child.as_fd());
-        self.running
-            .insert(run, Running { id, child, tree, leader_ended: false, used: Duration::ZERO });
+        let running = Running { id, child, tree, leader_ended: false, used: Duration::ZERO };
+        self.running.insert(run, Box::new(running));
         Ok(())
     }
 
@@ -331,10 +335,10 @@ impl Driver {
             return false;
         }
         self.stores.keep(&guardian::name::pid(id, run), child.as_fd());
-        self.running.insert(
-            run,
-            Running { id: id.clone(), child, tree, leader_ended: false, used: Duration::ZERO },
-        );
+        let id_of_run = id.clone();
+        let running =
+            Running { id: id_of_run, child, tree, leader_ended: false, used: Duration::ZERO };
+        self.running.insert(run, Box::new(running));
         self.keep_limits(id);
         true
     }

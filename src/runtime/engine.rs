@@ -167,6 +167,7 @@ impl std::error::Error for EngineError {}
 ///
 /// At a restart in place this does not return: the process executes itself anew.
 pub fn run(options: EngineOptions) -> Result<(), EngineError> {
+    process::use_one_heap();
     let place = Place {
         install_folder: options.install_folder,
         registry_file: options.registry_file,
@@ -321,6 +322,7 @@ async fn supervise(
         started: now,
         told: String::new(),
         end: None,
+        tidy: super::tidy::Tidy::default(),
         next_statistics: registry.config.trace_stats_interval.map(|every| now.after(every)),
     };
     // Before anything is started: nothing runs that could not be asked about. Questions wait
@@ -533,7 +535,7 @@ fn open_events(registry: &Registry) -> EventLog {
 
 fn initial_configs(registry: &Registry) -> super::driver::Configs {
     let configs = registry.components.iter();
-    let configs = configs.map(|component| (component.id.clone(), Arc::new(component.clone())));
+    let configs = configs.map(|component| (component.id.clone(), Arc::clone(component.arc())));
     Arc::new(std::sync::Mutex::new(configs.collect()))
 }
 

@@ -74,6 +74,7 @@ pub(super) enum Internal {
 impl Driver {
     pub fn handle_message(&mut self, message: Message) {
         tracing::trace!(?message, "asked");
+        self.tidy.is_asked = true;
         let now = clock::now();
         match message {
             Message::Command { request, reply } => {

@@ -44,6 +44,7 @@ mod spawner;
 mod status;
 mod tallies;
 mod telling;
+mod tidy;
 mod trace_feed;
 
 pub use engine::{Embedding, EngineError, EngineOptions, run, tree_name};

@@ -297,7 +297,7 @@ impl Supervisor {
             work: std::cell::Cell::new(0),
         };
         for component in &registry.components {
-            supervisor.add_entry(Arc::new(component.clone()));
+            supervisor.add_entry(Arc::clone(component.arc()));
         }
         supervisor.link_dependents();
         supervisor

@@ -8,7 +8,7 @@ use fastrand::Rng;
 
 use super::world::{Habit, Seconds, Sim, id, probe, registry};
 use crate::{
-    model::{ComponentId, Exit, OperationId, RunId},
+    model::{ComponentId, Exit, OperationId, RunId, Shared},
     registry::{Component, Registry, RestartWhen},
     supervisor::{Answer, Effect, Fact, Transition},
     wire::{ComponentState, Intent, OperationState, Verb},
@@ -47,14 +47,14 @@ fn some_registry(rng: &mut Rng) -> Registry {
     for name in NAMES {
         if rng.u8(..10) < 8 {
             let component = some_component(name, &registry.components, rng);
-            registry.components.push(component);
+            registry.components.push(component.into());
         }
     }
     rng.shuffle(&mut registry.components);
     registry
 }
 
-fn some_component(name: &str, earlier: &[Component], rng: &mut Rng) -> Component {
+fn some_component(name: &str, earlier: &[Shared<Component>], rng: &mut Rng) -> Component {
     let mut component = Component::new(id(name), "/bin/true");
     component.start_priority = rng.i32(1..4);
     for other in earlier {

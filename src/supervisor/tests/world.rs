@@ -8,7 +8,7 @@ use std::{
 
 use crate::{
     machine::Process,
-    model::{ComponentId, Exit, Moment, OperationId, Origin, RunId, Via},
+    model::{ComponentId, Exit, Moment, OperationId, Origin, RunId, Shared, Via},
     registry::{Check, Component, Config, Leftovers, Probe, Registry, TraceLevel},
     supervisor::{
         Answer, Command, ComponentView, Effect, Fact, Hold, Inherited, OperationView, Selection,
@@ -107,8 +107,8 @@ pub fn operator() -> Origin {
     Origin { via: Via::InProcess, client: Some("cli".into()), ssh: None }
 }
 
-pub fn probe() -> Probe {
-    Probe {
+pub fn probe() -> Shared<Probe> {
+    Shared::from(Probe {
         check: Check::Tcp { host: "localhost".into(), port: 1 },
         interval: Duration::from_secs(1),
         timeout: Duration::from_secs(1),
@@ -116,7 +116,7 @@ pub fn probe() -> Probe {
         successes: 1,
         start_period: Duration::ZERO,
         jitter: Probe::JITTER,
-    }
+    })
 }
 
 pub trait Seconds {
@@ -161,7 +161,7 @@ pub fn registry(line: &str) -> Registry {
             leftovers: Leftovers::Adopt,
             notify: Vec::new(),
         },
-        components: line.split_whitespace().map(component).collect(),
+        components: line.split_whitespace().map(component).map(Shared::from).collect(),
     }
 }
 

@@ -51,7 +51,7 @@ pub(super) struct Base {
 /// The cgroup of one run.
 #[derive(Debug)]
 pub(super) struct Leaf {
-    folder: PathBuf,
+    folder: Box<Path>,
     directory: OwnedFd,
 }
 
@@ -193,7 +193,7 @@ impl Leaf {
     fn open(folder: PathBuf) -> io::Result<Self> {
         let flags = OFlags::DIRECTORY | OFlags::RDONLY | OFlags::CLOEXEC;
         let directory = openat(CWD, &folder, flags, Mode::empty())?;
-        Ok(Self { folder, directory })
+        Ok(Self { folder: folder.into_boxed_path(), directory })
     }
 
     fn try_out(&self) -> io::Result<Joining> {

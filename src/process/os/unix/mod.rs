@@ -14,6 +14,7 @@ mod guard;
 mod in_child;
 mod kernel_log;
 mod leaders;
+mod memory;
 mod own;
 mod pidfd_info;
 mod prepare;
@@ -41,6 +42,7 @@ pub use guard::{
 };
 pub use kernel_log::KernelLog;
 pub use leaders::reap_orphans;
+pub use memory::{give_back, use_one_heap};
 pub use own::{
     Original, boot_id, execute_self, hygiene, ignore_job_control, inherited, leave_terminal,
     spawn_detached, start_time,

@@ -57,7 +57,7 @@ pub struct Tree {
 #[derive(Debug)]
 enum Members {
     Cgroup(Leaf, Joining),
-    Descent(Descent),
+    Descent(Box<Descent>),
 }
 
 impl Containment {
@@ -215,7 +215,7 @@ impl Containment {
 
     fn descent(&self, run: RunId, is_adopted: bool) -> Members {
         let marker = format!("{MARKER}={}:{run}", self.shared.name);
-        Members::Descent(Descent::new(marker.into_bytes(), is_adopted))
+        Members::Descent(Box::new(Descent::new(marker.into_bytes(), is_adopted)))
     }
 }
 
