@@ -348,8 +348,6 @@ async fn supervise(
     };
     let (driver, end) = driver.run(inputs).await;
     tell_end(&driver, &end);
-    driver.stores.forget(guardian::name::CONTROL);
-    driver.stores.forget(guardian::name::TCP);
     server.shutdown().await;
     finish(driver, log_thread, &temp).await;
     Ok(end)
@@ -424,6 +422,9 @@ fn tell_start(driver: &Driver) {
 }
 
 fn tell_end(driver: &Driver, end: &End) {
+    // Whoever comes from now on is to hear that nobody serves.
+    driver.stores.forget(guardian::name::CONTROL);
+    driver.stores.forget(guardian::name::TCP);
     tracing::info!(restart = end.restart, "every component has ended; the Supervisor ends");
     let what = if end.restart { "restarts in place" } else { "ends" };
     let text = format!("every component has ended; the Supervisor {what}");
