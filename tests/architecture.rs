@@ -222,7 +222,10 @@ fn sources() -> Vec<Source> {
         let name = path.file_stem().and_then(|stem| stem.to_str()).unwrap_or_default();
         name == "tests"
             || name.ends_with("_tests")
-            || path.components().any(|part| part.as_os_str() == "tests")
+            || path.components().any(|part| {
+                // The simulation is a test by chance: compiled into nothing else.
+                part.as_os_str() == "tests" || part.as_os_str() == "simulation"
+            })
     };
     files.into_iter().filter(|path| !is_test(path)).map(read).collect()
 }

@@ -120,7 +120,8 @@ impl Entry {
                 let goes_on = live.asked.is_none() || self.restart_is_held();
                 goes_on && self.stopping_in.is_none()
             }
-            State::Exited => true,
+            // One that has a place in an order of starts is about to begin anew.
+            State::Exited => self.starting_in.is_none(),
             State::Stopped
             | State::Waiting { .. }
             | State::Starting { .. }

@@ -116,7 +116,11 @@ impl Supervisor {
             self.step(now, slot, Event::Stop(StopCause::Shutdown), effects);
             return;
         }
-        if let Some(event) = self.entry_mut(slot).put_off.take() {
+        // One that was asked to stop meanwhile has its turn in the order of stops.
+        let wish = self.entry(slot).machine.wish();
+        if let Some(event) = self.entry_mut(slot).put_off.take()
+            && wish == Intent::Running
+        {
             self.step(now, slot, *event, effects);
         }
     }

@@ -25,6 +25,8 @@ mod holds;
 mod hopes;
 mod operations;
 mod reload;
+#[cfg(test)]
+mod simulation;
 mod snapshot;
 #[cfg(test)]
 mod tests;
