@@ -41,6 +41,8 @@ use crate::{
 /// What is passed on to the engine.
 const PASSED_ON: [i32; 6] =
     [libc::SIGTERM, libc::SIGINT, libc::SIGHUP, libc::SIGUSR1, libc::SIGUSR2, libc::SIGQUIT];
+/// Until a burst of starts is taken for over.
+const REST: Duration = Duration::from_secs(3);
 /// The exit code of a Rust program that panicked: it did not end in order.
 const PANICKED: i32 = 101;
 /// For an engine that takes back what was kept, and reads meanwhile.
@@ -87,6 +89,7 @@ pub fn guard() -> io::Result<Role> {
         end_asked: None,
         unheard: Vec::new(),
         quit: false,
+        is_quiet: false,
     };
     guardian.run()
 }
@@ -107,6 +110,8 @@ struct Guardian {
     unheard: Vec<i32>,
     /// `SIGQUIT` was passed on: the operator wants the engine's core, not another engine.
     quit: bool,
+    /// Nothing came while it waited last.
+    is_quiet: bool,
 }
 
 struct Engine {
@@ -131,8 +136,15 @@ impl Guardian {
                 drop(self);
                 return Ok(Role::Engine(guarded));
             }
+            // A burst of starts leaves memory, which goes back when nothing has come for a while.
+            let mut is_restless = true;
             let status = loop {
-                match self.turn(None) {
+                let turn = self.turn(is_restless.then_some(REST));
+                if self.is_quiet && is_restless {
+                    process::give_back();
+                }
+                is_restless = !self.is_quiet;
+                match turn {
                     Turn::Lives => {}
                     Turn::Ended(status) => break status,
                 }
@@ -214,8 +226,9 @@ impl Guardian {
         ];
         let patience = patience.and_then(|patience| Timespec::try_from(patience).ok());
         // Interrupted or refused: then there is nothing to be read below.
-        let _looked_at_below = poll(&mut watched, patience.as_ref());
+        let is_quiet = matches!(poll(&mut watched, patience.as_ref()), Ok(0));
         let [_, from_engine] = watched.map(|one| one.revents());
+        self.is_quiet = is_quiet;
         let mut children = false;
         while let Some(signal) = self.signals.next() {
             if signal == libc::SIGCHLD {
