@@ -3,7 +3,7 @@
 use std::{
     collections::{BTreeSet, HashMap},
     fmt, io,
-    os::fd::AsFd as _,
+    os::fd::{AsFd as _, OwnedFd},
     path::{Path, PathBuf},
     sync::Arc,
     time::Duration,
@@ -16,7 +16,7 @@ use super::{
     clock,
     dossiers::Desk,
     driver::{Driver, End, Inputs},
-    guarding::{self, Guarding},
+    guarding::{Guarding, Successor},
     handle::Handle,
     history::Chronicle,
     holds::HoldFile,
@@ -76,6 +76,8 @@ pub struct EngineOptions {
     pub stores: Stores,
     /// Who starts the next engine should this one die.
     pub guardian: Option<Arc<Link>>,
+    /// How such a one is made where there is none, or no more.
+    pub successor: Option<Successor>,
 }
 
 /// A program that has the engine in it, beside something of its own (the console).
@@ -202,11 +204,8 @@ pub fn run(options: EngineOptions) -> Result<(), EngineError> {
         LockError::Held { pid } => EngineError::AlreadyRunning { pid, folder: temp.clone() },
         LockError::Io(source) => EngineError::Folder { path: temp.clone(), source },
     })?;
-    let mut stores = options.stores;
-    let guardian = options.guardian;
-    if let Some(link) = &guardian {
-        stores.add(Arc::clone(link) as _);
-    }
+    let stores = options.stores;
+    stores.set_guardian(options.guardian);
     stores.keep(guardian::name::LOCK, lock.as_fd());
     // Nothing of the folder that we happen to be in is to be kept from being unmounted.
     let _stays_where_it_is = std::env::set_current_dir(&place.install_folder);
@@ -217,17 +216,30 @@ pub fn run(options: EngineOptions) -> Result<(), EngineError> {
         .thread_keep_alive(Duration::from_secs(2))
         .build()
         .map_err(|source| EngineError::System { what: "make the event loop", source })?;
-    let legacy = Legacy { inheritance, stores, guardian: guardian.clone() };
+    let is_handed_over = options.successor.as_ref().is_none_or(|one| one.is_handed_over);
+    let legacy = Legacy {
+        inheritance,
+        stores: stores.clone(),
+        successor: options.successor,
+        lock: lock.as_fd().try_clone_to_owned().ok(),
+    };
     let engine = supervise(place, registry, trace, options.containment, embedding, legacy);
     let end = runtime.block_on(engine);
     runtime.shutdown_timeout(Duration::from_secs(1));
-    let end = end?;
-    if let Some(link) = guardian.filter(|_| !end.restart) {
+    let restarts = end.as_ref().is_ok_and(|end| end.restart);
+    let guardian = stores.guardian().filter(|link| !link.is_broken());
+    let handed_over = guardian.as_ref().filter(|_| restarts && is_handed_over).map(Arc::clone);
+    if let Some(link) = guardian.filter(|_| handed_over.is_none()) {
         link.farewell();
     }
     drop(lock);
+    let end = end?;
     if end.restart {
-        return Err(EngineError::Restart(process::execute_self(&(options.arguments)())));
+        let mut arguments = (options.arguments)();
+        if let Some(Ok(number)) = handed_over.map(Link::leave_open) {
+            arguments.push(format!("--guarded={number}").into());
+        }
+        return Err(EngineError::Restart(process::execute_self(&arguments)));
     }
     if end.left.is_empty() { Ok(()) } else { Err(EngineError::Left(end.left)) }
 }
@@ -236,7 +248,8 @@ pub fn run(options: EngineOptions) -> Result<(), EngineError> {
 struct Legacy {
     inheritance: Inheritance,
     stores: Stores,
-    guardian: Option<Arc<Link>>,
+    successor: Option<Successor>,
+    lock: Option<OwnedFd>,
 }
 
 async fn supervise(
@@ -281,7 +294,10 @@ async fn supervise(
     let (handle, messages) = Handle::channel();
     let (internal, internal_inbox) = mpsc::unbounded_channel();
     let supervisor = Supervisor::new(&registry, remembered.next_run, fastrand::u64(..));
-    let manager = ServiceManager::from_environment(legacy.guardian.clone());
+    let manager = ServiceManager::from_environment(legacy.stores.guardian());
+    let mut guarding = Guarding::new(legacy.stores.guardian(), legacy.successor)
+        .map_err(system("listen to the guardian"))?;
+    guarding.held.extend(legacy.lock.map(|lock| (guardian::name::LOCK, lock)));
     let now = clock::now();
     let mut driver = Driver {
         place,
@@ -304,7 +320,7 @@ async fn supervise(
         tallies: Tallies::default(),
         told_cpu: ToldCpu::default(),
         publisher: Publisher::new(handle.updates().clone()),
-        telling: Telling::new(open_events(&registry)),
+        telling: Telling::new(open_events(&registry), remembered.next_run),
         alerting: Alerting::new(&registry),
         next_watchdog: manager.watchdog.map(|_| now),
         manager,
@@ -314,7 +330,7 @@ async fn supervise(
         lingering: BTreeSet::new(),
         ends: legacy.inheritance.ends.iter().copied().collect(),
         stores: legacy.stores,
-        guarding: Guarding::new(legacy.guardian),
+        guarding,
         wishes: Wishes::default(),
         facts: Vec::new(),
         gone: Vec::new(),
@@ -327,14 +343,12 @@ async fn supervise(
     };
     // Before anything is started: nothing runs that could not be asked about. Questions wait
     // until the loop begins.
-    let server = serve(&registry.config, handle, &mut legacy.inheritance, &driver.stores)?;
+    let server = serve(&registry.config, handle, &mut legacy.inheritance, &mut driver)?;
     if let Some(on_ready) = on_ready {
         on_ready(&server);
     }
     driver.restore_holds(holds);
     tell_start(&driver);
-    let guardian = guarding::news_of(driver.guarding.link.as_ref());
-    let guardian = guardian.map_err(system("listen to the guardian"))?;
     take_up(&mut driver, &remembered, legacy.inheritance).await.map_err(EngineError::Leftovers)?;
     let inputs = Inputs {
         messages,
@@ -344,10 +358,9 @@ async fn supervise(
         internal: internal_inbox,
         ended,
         signals,
-        guardian,
     };
-    let (driver, end) = driver.run(inputs).await;
-    tell_end(&driver, &end);
+    let (mut driver, end) = driver.run(inputs).await;
+    tell_end(&mut driver, &end);
     server.shutdown().await;
     finish(driver, log_thread, &temp).await;
     Ok(end)
@@ -368,7 +381,7 @@ fn serve(
     config: &registry::Config,
     handle: Handle,
     inheritance: &mut Inheritance,
-    stores: &Stores,
+    driver: &mut Driver,
 ) -> Result<control::Server, EngineError> {
     use guardian::name::{CONTROL, TCP};
     let before =
@@ -378,8 +391,11 @@ fn serve(
     let control::Listeners { socket, tcp } = server.take_listeners();
     for (name, listener) in [(CONTROL, socket), (TCP, tcp)] {
         match listener {
-            Some(listener) => stores.keep(name, listener.as_fd()),
-            None => stores.forget(name),
+            Some(listener) => {
+                driver.stores.keep(name, listener.as_fd());
+                driver.guarding.held.push((name, listener));
+            }
+            None => driver.stores.forget(name),
         }
     }
     Ok(server)
@@ -421,10 +437,11 @@ fn tell_start(driver: &Driver) {
     driver.tell(None, EventKind::Supervisor, text, None);
 }
 
-fn tell_end(driver: &Driver, end: &End) {
+fn tell_end(driver: &mut Driver, end: &End) {
     // Whoever comes from now on is to hear that nobody serves.
     driver.stores.forget(guardian::name::CONTROL);
     driver.stores.forget(guardian::name::TCP);
+    driver.guarding.held.clear();
     tracing::info!(restart = end.restart, "every component has ended; the Supervisor ends");
     let what = if end.restart { "restarts in place" } else { "ends" };
     let text = format!("every component has ended; the Supervisor {what}");
@@ -470,6 +487,7 @@ async fn take_up(
     if let Some(link) = driver.guarding.alive() {
         link.serving();
     }
+    driver.want_guardian();
     Ok(())
 }
 
@@ -530,6 +548,10 @@ fn open_events(registry: &Registry) -> EventLog {
     let (log, error) = EventLog::open(&registry.config.log);
     if let Some(error) = error {
         tracing::error!(%error, "the log of events cannot be used; tried again with each event");
+    }
+    let pending = registry.config.temp.join("events.pending");
+    if let Err(error) = log.note_in(&pending) {
+        tracing::warn!(%error, path = %pending.display(), "events that a kill would take are not noted");
     }
     log
 }

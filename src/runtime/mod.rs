@@ -48,6 +48,7 @@ mod tidy;
 mod trace_feed;
 
 pub use engine::{Embedding, EngineError, EngineOptions, run, tree_name};
+pub use guarding::Successor;
 pub use handle::{Handle, Message, Request, Targets};
 pub use history::HistoryRange;
 pub use lock::Lock;
