@@ -7,6 +7,7 @@
 
 use std::{
     collections::{BTreeSet, HashMap},
+    os::fd::AsFd as _,
     panic::{AssertUnwindSafe, catch_unwind},
     path::PathBuf,
     sync::{

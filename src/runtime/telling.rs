@@ -46,13 +46,8 @@ pub(super) struct Told {
 }
 
 impl Telling {
-<<<<<<< HEAD
     pub fn new(log: EventLog, own_from: RunId) -> Self {
-        Self { log, writing: false, retry_at: None, own_from }
-=======
-    pub fn new(log: EventLog) -> Self {
-        Self { log, writing: false, retry_at: None, due: None }
->>>>>>> main
+        Self { log, writing: false, retry_at: None, due: None, own_from }
     }
 
     pub fn next_deadline(&self) -> Option<Moment> {
