@@ -28,6 +28,7 @@ use super::{
     metrics::ToldCpu,
     notify::ServiceManager,
     publish::Publisher,
+    recording::Recorded,
     samples::Samples,
     signals::Signals,
     spawner::Spawner,
@@ -47,7 +48,6 @@ use crate::{
     probes::{Commands, Probes, Runner, Services},
     process::{self, Containment, Level, Watcher},
     registry::{self, LoadError, Registry, Sources},
-    supervisor::Supervisor,
     wire::EventKind,
 };
 
@@ -67,6 +67,8 @@ pub struct EngineOptions {
     /// The arguments to execute ourselves with at a restart in place. Asked for when everything has
     /// ended, just before: whoever else is in this process ends then.
     pub arguments: Box<dyn FnOnce() -> Vec<std::ffi::OsString>>,
+    /// Every input is written down here, for a replay.
+    pub record: Option<PathBuf>,
     /// Where the engine is not alone in its process.
     pub embedding: Option<Embedding>,
     /// What engines before this one left: taken up before anything is started.
@@ -209,7 +211,8 @@ pub fn run(options: EngineOptions) -> Result<(), EngineError> {
         .build()
         .map_err(|source| EngineError::System { what: "make the event loop", source })?;
     let legacy = Legacy { inheritance, stores: options.stores };
-    let engine = supervise(place, registry, trace, options.containment, embedding, legacy);
+    let how = How { containment: options.containment, record: options.record };
+    let engine = supervise(place, registry, trace, how, embedding, legacy);
     let end = runtime.block_on(engine);
     runtime.shutdown_timeout(Duration::from_secs(1));
     drop(lock);
@@ -218,6 +221,12 @@ pub fn run(options: EngineOptions) -> Result<(), EngineError> {
         return Err(EngineError::Restart(process::execute_self(&(options.arguments)())));
     }
     if end.left.is_empty() { Ok(()) } else { Err(EngineError::Left(end.left)) }
+}
+
+/// What was asked for beside the place.
+struct How {
+    containment: Option<Level>,
+    record: Option<PathBuf>,
 }
 
 /// What comes from the engine before, and the way to the one after.
@@ -230,7 +239,7 @@ async fn supervise(
     place: Place,
     registry: Arc<Registry>,
     trace: Trace,
-    forced: Option<Level>,
+    how: How,
     embedding: Option<Embedding>,
     legacy: Legacy,
 ) -> Result<End, EngineError> {
@@ -245,7 +254,7 @@ async fn supervise(
     trace.attach(&logs, &registry.config.log, registry.config.keep_days);
     trace_start(&place, &registry);
 
-    let containment = contain(&temp, forced);
+    let containment = contain(&temp, how.containment);
     let boot_id = process::boot_id().map_err(system("read the boot id"))?;
     let folder = |source| EngineError::Folder { path: temp.clone(), source };
     let (remembered, journal) = Journal::open(&temp, boot_id).map_err(folder)?;
@@ -267,7 +276,9 @@ async fn supervise(
 
     let (handle, messages) = Handle::channel();
     let (internal, internal_inbox) = mpsc::unbounded_channel();
-    let supervisor = Supervisor::new(&registry, remembered.next_run, fastrand::u64(..));
+    let seed = fastrand::u64(..);
+    let supervisor = Recorded::begin(&registry, remembered.next_run, seed, how.record.as_deref())
+        .map_err(system("begin the record of inputs"))?;
     let manager = ServiceManager::from_environment();
     let now = clock::now();
     let mut driver = Driver {
@@ -429,6 +440,7 @@ fn boot(driver: &mut Driver, remembered: &journal::State) {
 /// Leaves nothing behind that is not of use to the next Supervisor.
 async fn finish(mut driver: Driver, log_thread: logs::LogThread, temp: &Path) {
     driver.send_last_alerts().await;
+    driver.supervisor.end_record();
     let ids: Vec<ComponentId> = driver.supervisor.ids().cloned().collect();
     let Driver { containment, history, journal, logs, running, telling, .. } = driver;
     journal.close();

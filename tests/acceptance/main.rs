@@ -34,6 +34,7 @@ mod output;
 mod ownership;
 mod probing;
 mod random;
+mod recording;
 mod registry;
 mod reload;
 mod resuming;
