@@ -26,7 +26,8 @@ const MAY_IMPORT: [(&str, &[&str]); 27] = [
     ("alerts", &["registry"]),
     ("courier", &["registry", "alerts"]),
     ("process", &["registry"]),
-    ("logs", &["registry"]),
+    // Its ends of the pipes are kept beyond the engine's life.
+    ("logs", &["registry", "guardian"]),
     // Who owns what; which user a component runs as is asked where it is started, too.
     ("premises", &["registry", "process"]),
     // Commands of exec checks are processes like others.

@@ -3,6 +3,7 @@
 use std::{
     collections::{HashMap, HashSet},
     fmt, io,
+    os::fd::AsFd as _,
     path::{Path, PathBuf},
     sync::{
         Arc, Mutex, MutexGuard, PoisonError, TryLockError,
@@ -26,6 +27,7 @@ use super::{
     worker::{Command, Worker},
 };
 use crate::{
+    guardian::{DescriptorStore as _, Stores},
     model::{ComponentId, Exit, RunId},
     registry::Output,
 };
@@ -45,6 +47,9 @@ pub struct Options {
     /// A file of the runtime folder that keeps the numbers of records growing from one life to
     /// the next; without it the time alone does.
     pub numbers: Option<PathBuf>,
+    /// Who keeps our ends of the pipes for the next Supervisor: what is in a pipe is lost with its
+    /// last holder.
+    pub stores: Stores,
     pub(super) clock: Clock,
     pub(super) store: Arc<dyn Store>,
     /// From the first reason for it until retention runs: reasons come in crowds.
@@ -106,6 +111,7 @@ struct Inner {
     entries: Mutex<HashMap<ComponentId, Entry>>,
     supervisor: Arc<Shared>,
     changes: Arc<watch::Sender<u64>>,
+    stores: Stores,
 }
 
 /// One component, as callers see it.
@@ -164,6 +170,7 @@ impl Options {
             rings_bytes: 64 << 20,
             notices,
             numbers: None,
+            stores: Stores::default(),
             clock: Clock::system(),
             store: Arc::new(Disk),
             upkeep_delay: Duration::from_secs(2),
@@ -184,6 +191,7 @@ impl Logs {
         let (commands, inbox) = channel();
         let mailbox = Mailbox { commands, waker };
         let supervisor = Shared::new();
+        let stores = options.stores.clone();
         let changes = Arc::new(watch::Sender::new(0));
         let worker =
             Worker::new(options, poller, inbox, Arc::clone(&supervisor), Arc::clone(&changes));
@@ -194,7 +202,7 @@ impl Logs {
         })?;
         let thread = LogThread { mailbox: mailbox.clone(), ended, join: Some(join) };
         let entries = Mutex::default();
-        let inner = Inner { mailbox, entries, supervisor, changes };
+        let inner = Inner { mailbox, entries, supervisor, changes, stores };
         Ok((Self { inner: Arc::new(inner) }, thread))
     }
 
@@ -220,6 +228,9 @@ impl Logs {
             os::open_pipe(path, owner).map_err(|error| cannot("open the pipe", path, &error))
         };
         let (out, err) = (open(&paths[0])?, open(&paths[1])?);
+        for (stream, opened) in Stream::BOTH.into_iter().zip([&out, &err]) {
+            self.inner.stores.keep(&kept_name(id, stream), opened.pipe.as_fd());
+        }
         let mut entries = self.entries();
         let shared = match entries.get(id) {
             Some(entry) => Arc::clone(&entry.shared),
@@ -284,6 +295,9 @@ impl Logs {
     pub fn close(&self, id: &ComponentId, remove_pipes: bool) {
         let mut entries = self.entries();
         if let Some(entry) = entries.remove(id) {
+            for stream in Stream::BOTH {
+                self.inner.stores.forget(&kept_name(id, stream));
+            }
             let paths = Stream::BOTH.map(|stream| pipe_path(&entry.folder, id, stream));
             let remove = if remove_pipes { paths.into() } else { vec![] };
             self.send(Command::Close { id: id.clone(), remove });
@@ -483,6 +497,10 @@ impl Shared {
             dropped_from_ring: self.ring().dropped(),
         }
     }
+}
+
+fn kept_name(id: &ComponentId, stream: Stream) -> String {
+    format!("{}.{id}", stream.name())
 }
 
 fn pipe_path(folder: &Path, id: &ComponentId, stream: Stream) -> PathBuf {

@@ -122,8 +122,9 @@ impl Worker {
         supervisor: Arc<Shared>,
         changes: Arc<watch::Sender<u64>>,
     ) -> Self {
-        let Options { ring_bytes, rings_bytes, notices, numbers, clock, store, upkeep_delay } =
-            options;
+        let Options {
+            ring_bytes, rings_bytes, notices, numbers, clock, store, upkeep_delay, ..
+        } = options;
         supervisor.ring().set_limit(ring_bytes.min(TRACE_RING));
         let (numbers, first_number) = Numbers::open(numbers, clock.now());
         Self {

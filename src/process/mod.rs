@@ -28,6 +28,11 @@ pub use os::{
     reap_orphans, spawn, spawn_detached, start_time, use_one_heap, user_id, user_name,
 };
 #[cfg(unix)]
+pub use os::{
+    Fork, Reaped, SignalInbox, become_subreaper, fork, own_group, reap_any, set_guardian, set_name,
+    unblock_signals,
+};
+#[cfg(unix)]
 pub(crate) use os::{children_of, members_below, numbers, own_orphans, stat};
 pub use signal::{Delivery, Signal};
 

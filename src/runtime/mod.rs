@@ -21,6 +21,7 @@ mod driver;
 mod effects;
 mod engine;
 mod evidence;
+mod guarding;
 mod handle;
 mod history;
 mod holds;

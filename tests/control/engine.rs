@@ -386,6 +386,7 @@ impl State {
     fn status(&self) -> Status {
         Status {
             supervisor: SupervisorStatus {
+                guardian_pid: None,
                 pid: 1,
                 version: "0.1.0".into(),
                 uptime_s: 60.0,

@@ -10,6 +10,7 @@ mod controllers;
 mod descent;
 mod explain;
 mod family;
+mod guard;
 mod in_child;
 mod kernel_log;
 mod leaders;
@@ -35,6 +36,10 @@ pub use belonging::belongs_to;
 pub(crate) use cgroup::members_below;
 pub use child::{Child, exit_of_status};
 pub(crate) use family::{children_of, numbers, own_orphans};
+pub use guard::{
+    Fork, Reaped, SignalInbox, become_subreaper, fork, own_group, reap_any, set_guardian, set_name,
+    unblock_signals,
+};
 pub use kernel_log::KernelLog;
 pub use leaders::reap_orphans;
 pub use memory::{give_back, use_one_heap};
