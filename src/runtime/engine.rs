@@ -289,9 +289,7 @@ async fn supervise(
 
     let (handle, messages) = Handle::channel();
     let (internal, internal_inbox) = mpsc::unbounded_channel();
-    let seed = fastrand::u64(..);
-    let supervisor = Recorded::begin(&registry, remembered.next_run, seed, how.record.as_deref())
-        .map_err(system("begin the record of inputs"))?;
+    let supervisor = begin(&registry, &remembered, how.record.as_deref())?;
     let manager = ServiceManager::from_environment(legacy.guardian.clone());
     let now = clock::now();
     let mut driver = Driver {
@@ -362,6 +360,16 @@ async fn supervise(
     server.shutdown().await;
     finish(driver, log_thread, &temp).await;
     Ok(end)
+}
+
+/// The pure supervisor, with a record of its inputs where one was asked for.
+fn begin(
+    registry: &Arc<Registry>,
+    remembered: &journal::State,
+    record: Option<&Path>,
+) -> Result<Recorded, EngineError> {
+    Recorded::begin(registry, remembered.next_run, fastrand::u64(..), record)
+        .map_err(|source| EngineError::System { what: "begin the record of inputs", source })
 }
 
 fn services(commands: &Arc<dyn Commands>, logs: &Logs, temp: &Path) -> Services {
