@@ -29,6 +29,7 @@ use super::{
     metrics::ToldCpu,
     notify::ServiceManager,
     publish::Publisher,
+    recording::Recorded,
     samples::Samples,
     signals::{Signals, Wishes},
     spawner::Spawner,
@@ -48,7 +49,6 @@ use crate::{
     probes::{Commands, Probes, Runner, Services},
     process::{self, Containment, Level, Watcher},
     registry::{self, LoadError, Registry, Sources},
-    supervisor::Supervisor,
     wire::EventKind,
 };
 
@@ -68,6 +68,8 @@ pub struct EngineOptions {
     /// The arguments to execute ourselves with at a restart in place. Asked for when everything has
     /// ended, just before: whoever else is in this process ends then.
     pub arguments: Box<dyn FnOnce() -> Vec<std::ffi::OsString>>,
+    /// Every input is written down here, for a replay.
+    pub record: Option<PathBuf>,
     /// Where the engine is not alone in its process.
     pub embedding: Option<Embedding>,
     /// What engines before this one left: taken up before anything is started.
@@ -223,7 +225,8 @@ pub fn run(options: EngineOptions) -> Result<(), EngineError> {
         successor: options.successor,
         lock: lock.as_fd().try_clone_to_owned().ok(),
     };
-    let engine = supervise(place, registry, trace, options.containment, embedding, legacy);
+    let how = How { containment: options.containment, record: options.record };
+    let engine = supervise(place, registry, trace, how, embedding, legacy);
     let end = runtime.block_on(engine);
     runtime.shutdown_timeout(Duration::from_secs(1));
     let restarts = end.as_ref().is_ok_and(|end| end.restart);
@@ -244,6 +247,12 @@ pub fn run(options: EngineOptions) -> Result<(), EngineError> {
     if end.left.is_empty() { Ok(()) } else { Err(EngineError::Left(end.left)) }
 }
 
+/// What was asked for beside the place.
+struct How {
+    containment: Option<Level>,
+    record: Option<PathBuf>,
+}
+
 /// What comes from the engine before, and the way to the one after.
 struct Legacy {
     inheritance: Inheritance,
@@ -252,11 +261,19 @@ struct Legacy {
     lock: Option<OwnedFd>,
 }
 
+impl Legacy {
+    fn guarding(&mut self) -> io::Result<Guarding> {
+        let mut guarding = Guarding::new(self.stores.guardian(), self.successor.take())?;
+        guarding.held.extend(self.lock.take().map(|lock| (guardian::name::LOCK, lock)));
+        Ok(guarding)
+    }
+}
+
 async fn supervise(
     place: Place,
     registry: Arc<Registry>,
     trace: Trace,
-    forced: Option<Level>,
+    how: How,
     embedding: Option<Embedding>,
     mut legacy: Legacy,
 ) -> Result<End, EngineError> {
@@ -271,7 +288,7 @@ async fn supervise(
     trace.attach(&logs, &registry.config.log, registry.config.keep_days);
     trace_start(&place, &registry);
 
-    let containment = contain(&temp, forced);
+    let containment = contain(&temp, how.containment);
     let boot_id = process::boot_id().map_err(system("read the boot id"))?;
     let folder = |source| EngineError::Folder { path: temp.clone(), source };
     let (remembered, journal) = Journal::open(&temp, boot_id).map_err(folder)?;
@@ -293,11 +310,9 @@ async fn supervise(
 
     let (handle, messages) = Handle::channel();
     let (internal, internal_inbox) = mpsc::unbounded_channel();
-    let supervisor = Supervisor::new(&registry, remembered.next_run, fastrand::u64(..));
+    let supervisor = begin(&registry, &remembered, how.record.as_deref())?;
     let manager = ServiceManager::from_environment(legacy.stores.guardian());
-    let mut guarding = Guarding::new(legacy.stores.guardian(), legacy.successor)
-        .map_err(system("listen to the guardian"))?;
-    guarding.held.extend(legacy.lock.map(|lock| (guardian::name::LOCK, lock)));
+    let guarding = legacy.guarding().map_err(system("listen to the guardian"))?;
     let now = clock::now();
     let mut driver = Driver {
         place,
@@ -364,6 +379,16 @@ async fn supervise(
     server.shutdown().await;
     finish(driver, log_thread, &temp).await;
     Ok(end)
+}
+
+/// The pure supervisor, with a record of its inputs where one was asked for.
+fn begin(
+    registry: &Arc<Registry>,
+    remembered: &journal::State,
+    record: Option<&Path>,
+) -> Result<Recorded, EngineError> {
+    Recorded::begin(registry, remembered.next_run, fastrand::u64(..), record)
+        .map_err(|source| EngineError::System { what: "begin the record of inputs", source })
 }
 
 fn services(commands: &Arc<dyn Commands>, logs: &Logs, temp: &Path) -> Services {
@@ -507,6 +532,7 @@ fn boot(driver: &mut Driver, remembered: &journal::State) {
 /// Leaves nothing behind that is not of use to the next Supervisor.
 async fn finish(mut driver: Driver, log_thread: logs::LogThread, temp: &Path) {
     driver.send_last_alerts().await;
+    driver.supervisor.end_record();
     let ids: Vec<ComponentId> = driver.supervisor.ids().cloned().collect();
     let Driver { containment, history, journal, logs, running, telling, .. } = driver;
     journal.close();

@@ -78,6 +78,7 @@ fn run_headless(session: Session, ends: Option<Guarded>) -> Result<(), Failure> 
     let successor = Some(session.successor(&output));
     let headless = session.headless;
     engine::run(engine::Start {
+        record: None,
         place: &session.place,
         log_to_stderr: false,
         containment: None,
