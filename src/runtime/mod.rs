@@ -46,6 +46,7 @@ mod tallies;
 mod telling;
 mod tidy;
 mod trace_feed;
+mod unclaimed;
 
 pub use engine::{Embedding, EngineError, EngineOptions, run, tree_name};
 pub use handle::{Handle, Message, Request, Targets};

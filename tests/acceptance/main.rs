@@ -41,4 +41,5 @@ mod resuming;
 mod signals;
 mod systemd;
 mod trace;
+mod unclaimed;
 mod watching;
