@@ -21,6 +21,8 @@ mod driver;
 mod effects;
 mod engine;
 mod evidence;
+#[cfg(any(test, feature = "fuzzing"))]
+pub(crate) mod fuzz;
 mod handle;
 mod history;
 mod holds;

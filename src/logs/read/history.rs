@@ -139,7 +139,13 @@ fn read(
             Step::End => match shelf.after(&now.cursor.book) {
                 // What was written before the newer file began is still to be read.
                 Some(_newer) => now.sealed = true,
-                None => return Ok(None),
+                None => {
+                    // Nothing is in memory that would go on with it: no Supervisor runs.
+                    if bounds.upto == u64::MAX {
+                        now.cursor.finish(bounds, emit);
+                    }
+                    return Ok(None);
+                }
             },
         }
     }
@@ -290,7 +296,7 @@ impl Search {
                 }
             }
         };
-        let complete = self.index + 1 < self.books.len();
+        let complete = self.index + 1 < self.books.len() || self.bounds.upto == u64::MAX;
         loop {
             if cursor.offset() >= self.end && self.end != u64::MAX {
                 break;
