@@ -8,7 +8,7 @@ use super::{
     place::Place,
 };
 use crate::{
-    guardian::{Inheritance, Stores},
+    guardian::{Guarded, Stores},
     process::Level,
     runtime::{self, Embedding, EngineError, EngineOptions},
 };
@@ -23,10 +23,14 @@ pub struct Start<'a> {
     /// The command line of a restart in place.
     pub arguments: Box<dyn FnOnce() -> Vec<OsString>>,
     pub embedding: Option<Embedding>,
+    /// What it is given by its guardian; none where it has no guardian.
+    pub guarded: Option<Guarded>,
 }
 
 /// Runs the engine until the Supervisor has ended. Does not return from a restart in place.
 pub fn run(start: Start<'_>) -> Result<(), Failure> {
+    let (guardian, inheritance) =
+        start.guarded.map(|guarded| (guarded.link, guarded.inheritance)).unzip();
     let options = EngineOptions {
         install_folder: start.place.install_folder.clone(),
         registry_file: start.place.registry.clone(),
@@ -35,8 +39,9 @@ pub fn run(start: Start<'_>) -> Result<(), Failure> {
         containment: start.containment,
         arguments: start.arguments,
         embedding: start.embedding,
-        inheritance: Inheritance::default(),
+        inheritance: inheritance.unwrap_or_default(),
         stores: Stores::default(),
+        guardian,
     };
     runtime::run(options).map_err(|error| match &error {
         EngineError::Registry(error) => loading::refusal(error, false, 100),

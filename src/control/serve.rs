@@ -3,6 +3,7 @@
 use std::{
     fmt, io,
     net::{Ipv4Addr, SocketAddr},
+    os::fd::{AsFd as _, OwnedFd},
     path::{Path, PathBuf},
     sync::Arc,
     time::Duration,
@@ -60,6 +61,14 @@ pub struct Options {
     pub token_folder: PathBuf,
 }
 
+/// Listening sockets, beyond the life of a server: whoever connects while none serves waits in
+/// their queues.
+#[derive(Debug, Default)]
+pub struct Listeners {
+    pub socket: Option<OwnedFd>,
+    pub tcp: Option<OwnedFd>,
+}
+
 /// Why the API cannot be served. Nothing listens then.
 #[derive(Debug, thiserror::Error)]
 pub enum ServeError {
@@ -87,6 +96,7 @@ pub struct Server {
     tcp_address: Option<SocketAddr>,
     stop: watch::Sender<bool>,
     listeners: JoinSet<()>,
+    kept: Listeners,
     #[cfg(unix)]
     _file: Option<super::socket::SocketFile>,
 }
@@ -102,6 +112,15 @@ struct Hall {
 
 /// Binds and serves in tasks of the current tokio runtime.
 pub fn serve(options: &Options, handle: Handle) -> Result<Server, ServeError> {
+    serve_with(options, handle, Listeners::default())
+}
+
+/// As [`serve`], with the listeners of a server before, as far as they are what is asked for.
+pub fn serve_with(
+    options: &Options,
+    handle: Handle,
+    before: Listeners,
+) -> Result<Server, ServeError> {
     let (stop, stopped) = watch::channel(false);
     let seats = Seats::new();
     let open = routes::routes(handle).layer(axum::Extension(seats.clone()));
@@ -112,14 +131,17 @@ pub fn serve(options: &Options, handle: Handle) -> Result<Server, ServeError> {
         stop: stopped.clone(),
     };
     let mut listeners = JoinSet::new();
+    let mut kept = Listeners::default();
 
     let mut tcp_address = None;
     let tcp = match options.tcp_port {
         Some(port) => {
             let tokens =
                 Tokens::load_or_create(&options.token_folder).map_err(ServeError::Token)?;
-            let (listener, address) = bind_tcp(port)?;
+            let known = before.tcp.and_then(|known| resume_tcp(known, port));
+            let (listener, address) = known.map_or_else(|| bind_tcp(port), Ok)?;
             tcp_address = Some(address);
+            kept.tcp = listener.as_fd().try_clone_to_owned().ok();
             Some((listener, Arc::new(tokens)))
         }
         None => None,
@@ -129,9 +151,10 @@ pub fn serve(options: &Options, handle: Handle) -> Result<Server, ServeError> {
     let mut file = None;
     #[cfg(unix)]
     if let Some(path) = &options.socket {
-        let (listener, its_file) = bind_socket(path, options.group.as_deref())
+        let (listener, its_file) = bind_socket(path, options.group.as_deref(), before.socket)
             .map_err(|source| ServeError::Socket { path: path.clone(), source })?;
         file = Some(its_file);
+        kept.socket = listener.as_fd().try_clone_to_owned().ok();
         listeners.spawn(accept_unix(listener, hall(&open)));
     }
     if let Some((listener, tokens)) = tcp {
@@ -144,6 +167,7 @@ pub fn serve(options: &Options, handle: Handle) -> Result<Server, ServeError> {
         tcp_address,
         stop,
         listeners,
+        kept,
         #[cfg(unix)]
         _file: file,
     })
@@ -158,6 +182,11 @@ impl Server {
     /// Where TCP is served: the port that was taken where 0 was asked for.
     pub fn tcp_address(&self) -> Option<SocketAddr> {
         self.tcp_address
+    }
+
+    /// Copies of the listeners, for whoever keeps them beyond the life of this process; once.
+    pub fn take_listeners(&mut self) -> Listeners {
+        std::mem::take(&mut self.kept)
     }
 
     /// Accepts no more, lets answers under way end for a second at most, then closes everything
@@ -208,13 +237,25 @@ fn in_use(source: &io::Error, holder: Option<u32>) -> String {
     }
 }
 
+/// The listener of a server before, if it is at this port.
+fn resume_tcp(known: OwnedFd, port: u16) -> Option<(TcpListener, SocketAddr)> {
+    let listener = std::net::TcpListener::from(known);
+    let address = listener.local_addr().ok()?;
+    let is_same = address.ip() == Ipv4Addr::LOCALHOST && (port == 0 || address.port() == port);
+    listener.set_nonblocking(true).ok().filter(|()| is_same)?;
+    Some((TcpListener::from_std(listener).ok()?, address))
+}
+
 #[cfg(unix)]
 fn bind_socket(
     path: &Path,
     group: Option<&str>,
+    before: Option<OwnedFd>,
 ) -> io::Result<(tokio::net::UnixListener, super::socket::SocketFile)> {
     let group = group.map(super::folder::group_id).transpose()?;
-    let (listener, file) = super::socket::bind(path, group)?.into_parts();
+    let resumed = before.and_then(|known| super::socket::resume(path, group, known));
+    let bound = resumed.map_or_else(|| super::socket::bind(path, group), Ok)?;
+    let (listener, file) = bound.into_parts();
     Ok((tokio::net::UnixListener::from_std(listener)?, file))
 }
 

@@ -16,6 +16,7 @@ use super::{
     clock,
     dossiers::Desk,
     driver::{Driver, End, Inputs},
+    guarding::{self, Guarding},
     handle::Handle,
     history::Chronicle,
     holds::HoldFile,
@@ -29,7 +30,7 @@ use super::{
     notify::ServiceManager,
     publish::Publisher,
     samples::Samples,
-    signals::Signals,
+    signals::{Signals, Wishes},
     spawner::Spawner,
     tallies::Tallies,
     telling::Telling,
@@ -37,12 +38,12 @@ use super::{
 use crate::{
     control,
     events::{self, EventLog},
-    guardian::{self, DescriptorStore as _, Inheritance, Stores},
+    guardian::{self, DescriptorStore as _, Inheritance, Link, Stores},
     logs::{
         self, Logs,
         trace::{Beside, Trace},
     },
-    model::ComponentId,
+    model::{ComponentId, Origin},
     premises,
     probes::{Commands, Probes, Runner, Services},
     process::{self, Containment, Level, Watcher},
@@ -71,8 +72,10 @@ pub struct EngineOptions {
     pub embedding: Option<Embedding>,
     /// What engines before this one left: taken up before anything is started.
     pub inheritance: Inheritance,
-    /// Who keeps descriptors for the one after this.
+    /// Who keeps descriptors for the one after this, beside the guardian.
     pub stores: Stores,
+    /// Who starts the next engine should this one die.
+    pub guardian: Option<Arc<Link>>,
 }
 
 /// A program that has the engine in it, beside something of its own (the console).
@@ -164,6 +167,7 @@ impl std::error::Error for EngineError {}
 ///
 /// At a restart in place this does not return: the process executes itself anew.
 pub fn run(options: EngineOptions) -> Result<(), EngineError> {
+    process::use_one_heap();
     let place = Place {
         install_folder: options.install_folder,
         registry_file: options.registry_file,
@@ -188,6 +192,7 @@ pub fn run(options: EngineOptions) -> Result<(), EngineError> {
     let temp = registry.config.temp.clone();
     let folder = |source| EngineError::Folder { path: temp.clone(), source };
     control::prepare_folder(&temp, registry.config.control_group.as_deref()).map_err(folder)?;
+    tests_wish("start");
     let mut inheritance = options.inheritance;
     let lock = match inheritance.take(guardian::name::LOCK) {
         Some(lock) => Lock::inherit(&temp, lock),
@@ -197,7 +202,12 @@ pub fn run(options: EngineOptions) -> Result<(), EngineError> {
         LockError::Held { pid } => EngineError::AlreadyRunning { pid, folder: temp.clone() },
         LockError::Io(source) => EngineError::Folder { path: temp.clone(), source },
     })?;
-    options.stores.keep(guardian::name::LOCK, lock.as_fd());
+    let mut stores = options.stores;
+    let guardian = options.guardian;
+    if let Some(link) = &guardian {
+        stores.add(Arc::clone(link) as _);
+    }
+    stores.keep(guardian::name::LOCK, lock.as_fd());
     // Nothing of the folder that we happen to be in is to be kept from being unmounted.
     let _stays_where_it_is = std::env::set_current_dir(&place.install_folder);
 
@@ -207,12 +217,15 @@ pub fn run(options: EngineOptions) -> Result<(), EngineError> {
         .thread_keep_alive(Duration::from_secs(2))
         .build()
         .map_err(|source| EngineError::System { what: "make the event loop", source })?;
-    let legacy = Legacy { inheritance, stores: options.stores };
+    let legacy = Legacy { inheritance, stores, guardian: guardian.clone() };
     let engine = supervise(place, registry, trace, options.containment, embedding, legacy);
     let end = runtime.block_on(engine);
     runtime.shutdown_timeout(Duration::from_secs(1));
-    drop(lock);
     let end = end?;
+    if let Some(link) = guardian.filter(|_| !end.restart) {
+        link.farewell();
+    }
+    drop(lock);
     if end.restart {
         return Err(EngineError::Restart(process::execute_self(&(options.arguments)())));
     }
@@ -223,6 +236,7 @@ pub fn run(options: EngineOptions) -> Result<(), EngineError> {
 struct Legacy {
     inheritance: Inheritance,
     stores: Stores,
+    guardian: Option<Arc<Link>>,
 }
 
 async fn supervise(
@@ -231,7 +245,7 @@ async fn supervise(
     trace: Trace,
     forced: Option<Level>,
     embedding: Option<Embedding>,
-    legacy: Legacy,
+    mut legacy: Legacy,
 ) -> Result<End, EngineError> {
     let system = |what| move |source| EngineError::System { what, source };
     let temp = registry.config.temp.clone();
@@ -240,7 +254,7 @@ async fn supervise(
     let signals = Signals::listen(owns_hangup).map_err(system("listen to signals"))?;
 
     let (logs, log_thread, logs_inbox) =
-        start_logs(&temp).map_err(system("start the log thread"))?;
+        start_logs(&temp, legacy.stores.clone()).map_err(system("start the log thread"))?;
     trace.attach(&logs, &registry.config.log, registry.config.keep_days);
     trace_start(&place, &registry);
 
@@ -267,7 +281,7 @@ async fn supervise(
     let (handle, messages) = Handle::channel();
     let (internal, internal_inbox) = mpsc::unbounded_channel();
     let supervisor = Supervisor::new(&registry, remembered.next_run, fastrand::u64(..));
-    let manager = ServiceManager::from_environment();
+    let manager = ServiceManager::from_environment(legacy.guardian.clone());
     let now = clock::now();
     let mut driver = Driver {
         place,
@@ -300,23 +314,27 @@ async fn supervise(
         lingering: BTreeSet::new(),
         ends: legacy.inheritance.ends.iter().copied().collect(),
         stores: legacy.stores,
+        guarding: Guarding::new(legacy.guardian),
+        wishes: Wishes::default(),
         facts: Vec::new(),
         gone: Vec::new(),
         boot: None,
         started: now,
         told: String::new(),
         end: None,
+        tidy: super::tidy::Tidy::default(),
         next_statistics: registry.config.trace_stats_interval.map(|every| now.after(every)),
     };
     // Before anything is started: nothing runs that could not be asked about. Questions wait
     // until the loop begins.
-    let server =
-        control::serve(&control_options(&registry.config), handle).map_err(EngineError::Control)?;
+    let server = serve(&registry.config, handle, &mut legacy.inheritance, &driver.stores)?;
     if let Some(on_ready) = on_ready {
         on_ready(&server);
     }
     driver.restore_holds(holds);
     tell_start(&driver);
+    let guardian = guarding::news_of(driver.guarding.link.as_ref());
+    let guardian = guardian.map_err(system("listen to the guardian"))?;
     take_up(&mut driver, &remembered, legacy.inheritance).await.map_err(EngineError::Leftovers)?;
     let inputs = Inputs {
         messages,
@@ -326,6 +344,7 @@ async fn supervise(
         internal: internal_inbox,
         ended,
         signals,
+        guardian,
     };
     let (driver, end) = driver.run(inputs).await;
     tell_end(&driver, &end);
@@ -342,6 +361,28 @@ fn services(commands: &Arc<dyn Commands>, logs: &Logs, temp: &Path) -> Services 
         notify_folder: temp.join("notify"),
         seed: fastrand::u64(..),
     }
+}
+
+/// With the listeners of the engine before: who has connected meanwhile is answered now.
+fn serve(
+    config: &registry::Config,
+    handle: Handle,
+    inheritance: &mut Inheritance,
+    stores: &Stores,
+) -> Result<control::Server, EngineError> {
+    use guardian::name::{CONTROL, TCP};
+    let before =
+        control::Listeners { socket: inheritance.take(CONTROL), tcp: inheritance.take(TCP) };
+    let server = control::serve_with(&control_options(config), handle, before);
+    let mut server = server.map_err(EngineError::Control)?;
+    let control::Listeners { socket, tcp } = server.take_listeners();
+    for (name, listener) in [(CONTROL, socket), (TCP, tcp)] {
+        match listener {
+            Some(listener) => stores.keep(name, listener.as_fd()),
+            None => stores.forget(name),
+        }
+    }
+    Ok(server)
 }
 
 fn control_options(config: &registry::Config) -> control::Options {
@@ -381,6 +422,9 @@ fn tell_start(driver: &Driver) {
 }
 
 fn tell_end(driver: &Driver, end: &End) {
+    // Whoever comes from now on is to hear that nobody serves.
+    driver.stores.forget(guardian::name::CONTROL);
+    driver.stores.forget(guardian::name::TCP);
     tracing::info!(restart = end.restart, "every component has ended; the Supervisor ends");
     let what = if end.restart { "restarts in place" } else { "ends" };
     let text = format!("every component has ended; the Supervisor {what}");
@@ -390,12 +434,16 @@ fn tell_end(driver: &Driver, end: &End) {
 }
 
 /// The log thread, and what it will tell.
-fn start_logs(temp: &Path) -> io::Result<(Logs, logs::LogThread, mpsc::Receiver<logs::Notice>)> {
+fn start_logs(
+    temp: &Path,
+    stores: Stores,
+) -> io::Result<(Logs, logs::LogThread, mpsc::Receiver<logs::Notice>)> {
     let (notices, inbox) = mpsc::channel(1024);
     let sink =
         move |notice| notices.try_send(notice).map_err(mpsc::error::TrySendError::into_inner);
     let mut options = logs::Options::new(Box::new(sink));
     options.numbers = Some(temp.join("log-numbers"));
+    options.stores = stores;
     let (logs, thread) = Logs::start(options)?;
     Ok((logs, thread, inbox))
 }
@@ -406,8 +454,22 @@ async fn take_up(
     remembered: &journal::State,
     inheritance: Inheritance,
 ) -> Result<(), String> {
+    let (death, stopping) = (inheritance.death, inheritance.stopping);
+    driver.hear_ends();
     inheritance::take_over(driver, remembered, inheritance).await?;
-    boot(driver, remembered);
+    if let Some(death) = death {
+        driver.tell_death(death);
+    }
+    if stopping {
+        driver.shut_down(false, false, &Origin::default());
+    } else {
+        boot(driver, remembered);
+    }
+    // What was said before there was a loop.
+    driver.hear_guardian();
+    if let Some(link) = driver.guarding.alive() {
+        link.serving();
+    }
     Ok(())
 }
 
@@ -457,6 +519,12 @@ async fn finish(mut driver: Driver, log_thread: logs::LogThread, temp: &Path) {
     let _still_used = std::fs::remove_dir(pipes_folder(temp));
 }
 
+/// A panic at a test's wish; debug builds alone have it.
+pub(super) fn tests_wish(place: &str) {
+    let is_wished = std::env::var("S7_TEST_PANIC").is_ok_and(|wish| wish == place);
+    assert!(!(cfg!(debug_assertions) && is_wished), "the engine was told to panic: {place}");
+}
+
 /// Beside the trace log.
 fn open_events(registry: &Registry) -> EventLog {
     let (log, error) = EventLog::open(&registry.config.log);
@@ -468,7 +536,7 @@ fn open_events(registry: &Registry) -> EventLog {
 
 fn initial_configs(registry: &Registry) -> super::driver::Configs {
     let configs = registry.components.iter();
-    let configs = configs.map(|component| (component.id.clone(), Arc::new(component.clone())));
+    let configs = configs.map(|component| (component.id.clone(), Arc::clone(component.arc())));
     Arc::new(std::sync::Mutex::new(configs.collect()))
 }
 

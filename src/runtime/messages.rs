@@ -74,6 +74,7 @@ pub(super) enum Internal {
 impl Driver {
     pub fn handle_message(&mut self, message: Message) {
         tracing::trace!(?message, "asked");
+        self.tidy.is_asked = true;
         let now = clock::now();
         match message {
             Message::Command { request, reply } => {
@@ -244,6 +245,7 @@ impl Driver {
         let views = self.supervisor.snapshot();
         let supervisor = SupervisorStatus {
             pid: std::process::id(),
+            guardian_pid: self.guarding.pid(),
             version: env!("CARGO_PKG_VERSION").to_owned(),
             uptime_s: now.since(self.started).as_secs_f64(),
             registry: self.place.registry_file.display().to_string(),

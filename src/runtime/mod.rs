@@ -23,6 +23,7 @@ mod engine;
 mod evidence;
 #[cfg(any(test, feature = "fuzzing"))]
 pub(crate) mod fuzz;
+mod guarding;
 mod handle;
 mod history;
 mod holds;
@@ -45,6 +46,7 @@ mod spawner;
 mod status;
 mod tallies;
 mod telling;
+mod tidy;
 mod trace_feed;
 
 pub use engine::{Embedding, EngineError, EngineOptions, run, tree_name};

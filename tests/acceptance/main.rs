@@ -18,6 +18,7 @@ mod details;
 mod doctor;
 mod dossiers;
 mod fleet;
+mod guardian;
 mod harness;
 mod history;
 mod holds;

@@ -109,6 +109,7 @@ pub fn run(context: &Context, screen: &Screen, session: &Session) -> Result<(), 
         containment: None,
         arguments,
         embedding: Some(embedding),
+        guarded: None,
     });
     let report = beside.finish();
     outcome?;

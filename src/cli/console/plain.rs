@@ -89,6 +89,7 @@ pub fn embedded(context: &Context, screen: &Screen, session: &Session) -> Result
         containment: None,
         arguments: Box::new(|| headless),
         embedding: Some(embedding),
+        guarded: None,
     });
     ended.store(true, Ordering::Release);
     let shown = beside.join();

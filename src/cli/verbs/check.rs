@@ -65,7 +65,7 @@ pub fn perform(context: &Context, arguments: &Arguments) -> Result<(), Failure> 
 /// Components in the order of their start, those that start together in one stage.
 fn stages(registry: &Registry) -> Vec<Vec<&Component>> {
     let by_id: HashMap<&ComponentId, &Component> =
-        registry.components.iter().map(|component| (&component.id, component)).collect();
+        registry.components.iter().map(|component| (&component.id, &**component)).collect();
     let known = |stage: Vec<ComponentId>| stage.iter().map(|id| by_id[id]).collect();
     plan::start_stages(&registry.components).into_iter().map(known).collect()
 }

@@ -74,6 +74,7 @@ fn run_headless(session: Session) -> Result<(), Failure> {
         containment: None,
         arguments: Box::new(|| headless),
         embedding: None,
+        guarded: None,
     })
 }
 

@@ -4,7 +4,7 @@ use std::{
     io,
     mem::MaybeUninit,
     os::{
-        fd::{AsFd, OwnedFd},
+        fd::{AsFd, BorrowedFd, OwnedFd},
         unix::fs::DirBuilderExt,
     },
     path::Path,
@@ -135,6 +135,12 @@ fn is_fifo(stat: &Stat) -> bool {
 
 fn identity(stat: &Stat) -> PipeIdentity {
     PipeIdentity { device: stat.st_dev, inode: stat.st_ino }
+}
+
+impl AsFd for Pipe {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.fd.as_fd()
+    }
 }
 
 impl Pipe {
