@@ -79,13 +79,9 @@ fn try_target(name: &str, share: u32) {
 }
 
 fn attempt(name: &str, bytes: &[u8], whence: &str) {
-    if catch_unwind(AssertUnwindSafe(|| run(name, bytes))).is_err() {
-        panic!(
-            "{name} does not hold ({whence}) for {} bytes: {}",
-            bytes.len(),
-            bytes.escape_ascii()
-        );
-    }
+    let outcome = catch_unwind(AssertUnwindSafe(|| run(name, bytes)));
+    let (length, shown) = (bytes.len(), bytes.escape_ascii());
+    assert!(outcome.is_ok(), "{name} does not hold ({whence}) for {length} bytes: {shown}");
 }
 
 /// One of the seeds, changed in a few places; sometimes two in one, sometimes noise.
