@@ -33,6 +33,7 @@ use super::{
     metrics::ToldCpu,
     notify::ServiceManager,
     publish::Publisher,
+    recording::Recorded,
     samples::Samples,
     signals::{SentTo, SignalKind, Signals, Wishes},
     spawner::{Made, Newborn, Spawner},
@@ -49,7 +50,7 @@ use crate::{
     process::{self, Child, Containment, Notice, Tree, Watcher},
     registry::Component,
     sampler::Source,
-    supervisor::{Effect, Fact, Supervisor},
+    supervisor::{Effect, Fact},
     wire::{EventKind, Health, Operation, Problem},
 };
 
@@ -62,7 +63,7 @@ const START_EXTENSION: Duration = Duration::from_mins(2);
 
 pub(super) struct Driver {
     pub place: Place,
-    pub supervisor: Supervisor,
+    pub supervisor: Recorded,
     pub running: HashMap<RunId, Box<Running>>,
     pub watcher: Watcher,
     pub spawner: Spawner,

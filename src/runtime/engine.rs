@@ -29,6 +29,7 @@ use super::{
     metrics::ToldCpu,
     notify::ServiceManager,
     publish::Publisher,
+    recording::Recorded,
     samples::Samples,
     signals::{Signals, Wishes},
     spawner::Spawner,
@@ -48,7 +49,6 @@ use crate::{
     probes::{Commands, Probes, Runner, Services},
     process::{self, Containment, Level, Watcher},
     registry::{self, LoadError, Registry, Sources},
-    supervisor::Supervisor,
     wire::EventKind,
 };
 
@@ -68,6 +68,8 @@ pub struct EngineOptions {
     /// The arguments to execute ourselves with at a restart in place. Asked for when everything has
     /// ended, just before: whoever else is in this process ends then.
     pub arguments: Box<dyn FnOnce() -> Vec<std::ffi::OsString>>,
+    /// Every input is written down here, for a replay.
+    pub record: Option<PathBuf>,
     /// Where the engine is not alone in its process.
     pub embedding: Option<Embedding>,
     /// What engines before this one left: taken up before anything is started.
@@ -218,7 +220,8 @@ pub fn run(options: EngineOptions) -> Result<(), EngineError> {
         .build()
         .map_err(|source| EngineError::System { what: "make the event loop", source })?;
     let legacy = Legacy { inheritance, stores, guardian: guardian.clone() };
-    let engine = supervise(place, registry, trace, options.containment, embedding, legacy);
+    let how = How { containment: options.containment, record: options.record };
+    let engine = supervise(place, registry, trace, how, embedding, legacy);
     let end = runtime.block_on(engine);
     runtime.shutdown_timeout(Duration::from_secs(1));
     let end = end?;
@@ -232,6 +235,12 @@ pub fn run(options: EngineOptions) -> Result<(), EngineError> {
     if end.left.is_empty() { Ok(()) } else { Err(EngineError::Left(end.left)) }
 }
 
+/// What was asked for beside the place.
+struct How {
+    containment: Option<Level>,
+    record: Option<PathBuf>,
+}
+
 /// What comes from the engine before, and the way to the one after.
 struct Legacy {
     inheritance: Inheritance,
@@ -243,7 +252,7 @@ async fn supervise(
     place: Place,
     registry: Arc<Registry>,
     trace: Trace,
-    forced: Option<Level>,
+    how: How,
     embedding: Option<Embedding>,
     mut legacy: Legacy,
 ) -> Result<End, EngineError> {
@@ -258,7 +267,7 @@ async fn supervise(
     trace.attach(&logs, &registry.config.log, registry.config.keep_days);
     trace_start(&place, &registry);
 
-    let containment = contain(&temp, forced);
+    let containment = contain(&temp, how.containment);
     let boot_id = process::boot_id().map_err(system("read the boot id"))?;
     let folder = |source| EngineError::Folder { path: temp.clone(), source };
     let (remembered, journal) = Journal::open(&temp, boot_id).map_err(folder)?;
@@ -280,7 +289,7 @@ async fn supervise(
 
     let (handle, messages) = Handle::channel();
     let (internal, internal_inbox) = mpsc::unbounded_channel();
-    let supervisor = Supervisor::new(&registry, remembered.next_run, fastrand::u64(..));
+    let supervisor = begin(&registry, &remembered, how.record.as_deref())?;
     let manager = ServiceManager::from_environment(legacy.guardian.clone());
     let now = clock::now();
     let mut driver = Driver {
@@ -351,6 +360,16 @@ async fn supervise(
     server.shutdown().await;
     finish(driver, log_thread, &temp).await;
     Ok(end)
+}
+
+/// The pure supervisor, with a record of its inputs where one was asked for.
+fn begin(
+    registry: &Arc<Registry>,
+    remembered: &journal::State,
+    record: Option<&Path>,
+) -> Result<Recorded, EngineError> {
+    Recorded::begin(registry, remembered.next_run, fastrand::u64(..), record)
+        .map_err(|source| EngineError::System { what: "begin the record of inputs", source })
 }
 
 fn services(commands: &Arc<dyn Commands>, logs: &Logs, temp: &Path) -> Services {
@@ -489,6 +508,7 @@ fn boot(driver: &mut Driver, remembered: &journal::State) {
 /// Leaves nothing behind that is not of use to the next Supervisor.
 async fn finish(mut driver: Driver, log_thread: logs::LogThread, temp: &Path) {
     driver.send_last_alerts().await;
+    driver.supervisor.end_record();
     let ids: Vec<ComponentId> = driver.supervisor.ids().cloned().collect();
     let Driver { containment, history, journal, logs, running, telling, .. } = driver;
     journal.close();

@@ -84,6 +84,7 @@ pub fn embedded(context: &Context, screen: &Screen, session: &Session) -> Result
     };
     let headless = session.headless.clone();
     let outcome = engine::run(engine::Start {
+        record: None,
         place: &session.place,
         log_to_stderr: false,
         containment: None,

@@ -69,6 +69,7 @@ fn run_headless(session: Session) -> Result<(), Failure> {
     process::hygiene();
     let headless = session.headless;
     engine::run(engine::Start {
+        record: None,
         place: &session.place,
         log_to_stderr: false,
         containment: None,
