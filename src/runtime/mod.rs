@@ -21,6 +21,8 @@ mod driver;
 mod effects;
 mod engine;
 mod evidence;
+#[cfg(any(test, feature = "fuzzing"))]
+pub(crate) mod fuzz;
 mod guarding;
 mod handle;
 mod history;
@@ -47,6 +49,7 @@ mod tallies;
 mod telling;
 mod tidy;
 mod trace_feed;
+mod unclaimed;
 
 pub use engine::{Embedding, EngineError, EngineOptions, run, tree_name};
 pub use guarding::Successor;

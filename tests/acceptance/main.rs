@@ -42,4 +42,5 @@ mod resuming;
 mod signals;
 mod systemd;
 mod trace;
+mod unclaimed;
 mod watching;
