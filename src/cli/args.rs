@@ -8,7 +8,8 @@ use clap::{
 };
 
 use super::verbs::{
-    check, completions, console, demo, doctor, events, explain, hold, logs, reload, run, status,
+    check, completions, console, demo, doctor, events, explain, hold, logs, reload, replay, run,
+    status,
 };
 use crate::demo::component;
 
@@ -150,6 +151,9 @@ pub enum Command {
     Completions(completions::Arguments),
     /// The manual page (roff)
     Man,
+    /// A record of `run --record` once more: does it come to the same decisions?
+    #[command(hide = true)]
+    Replay(replay::Arguments),
     /// Joins standard input and output to the control socket (ssh:// runs it)
     #[command(hide = true)]
     DialStdio,
@@ -218,9 +222,11 @@ impl Command {
             Self::Check(with) => with.lists.clone(),
             Self::Doctor(with) => with.lists.clone(),
             Self::Demo(with) => with.lists.clone(),
-            Self::Completions(_) | Self::Man | Self::DialStdio | Self::DemoComponent(_) => {
-                Lists::default()
-            }
+            Self::Completions(_)
+            | Self::Man
+            | Self::Replay(_)
+            | Self::DialStdio
+            | Self::DemoComponent(_) => Lists::default(),
         }
     }
 }

@@ -1,6 +1,6 @@
 //! The engine in this process: the one place of the command line that names it.
 
-use std::ffi::OsString;
+use std::{ffi::OsString, path::PathBuf};
 
 use super::{
     exit::{Exit, Failure},
@@ -13,6 +13,8 @@ use crate::{
     runtime::{self, Embedding, EngineError, EngineOptions},
 };
 
+pub use crate::runtime::Successor;
+
 /// What the engine is started with.
 pub struct Start<'a> {
     pub place: &'a Place,
@@ -20,11 +22,15 @@ pub struct Start<'a> {
     pub log_to_stderr: bool,
     /// No other means of holding process trees than this one.
     pub containment: Option<Level>,
+    /// Every input is written down here.
+    pub record: Option<PathBuf>,
     /// The command line of a restart in place.
     pub arguments: Box<dyn FnOnce() -> Vec<OsString>>,
     pub embedding: Option<Embedding>,
     /// What it is given by its guardian; none where it has no guardian.
     pub guarded: Option<Guarded>,
+    /// How a guardian is made where there is none, or no more.
+    pub successor: Option<Successor>,
 }
 
 /// Runs the engine until the Supervisor has ended. Does not return from a restart in place.
@@ -38,10 +44,12 @@ pub fn run(start: Start<'_>) -> Result<(), Failure> {
         foreground_log: start.log_to_stderr,
         containment: start.containment,
         arguments: start.arguments,
+        record: start.record,
         embedding: start.embedding,
         inheritance: inheritance.unwrap_or_default(),
         stores: Stores::default(),
         guardian,
+        successor: start.successor,
     };
     runtime::run(options).map_err(|error| match &error {
         EngineError::Registry(error) => loading::refusal(error, false, 100),
@@ -74,5 +82,12 @@ pub fn arguments(place: &Place, log_to_stderr: bool, containment: Option<Level>)
     if !log_to_stderr {
         arguments.push("--detached".into());
     }
+    arguments
+}
+
+/// The command line of a guardian for an engine there that runs already.
+pub fn guardian(place: &Place, log_to_stderr: bool, containment: Option<Level>) -> Vec<OsString> {
+    let mut arguments = arguments(place, log_to_stderr, containment);
+    arguments.push("--guard=beside".into());
     arguments
 }

@@ -10,6 +10,8 @@ mod engine;
 mod exit;
 mod findings;
 mod follow;
+#[cfg(any(test, feature = "fuzzing"))]
+pub(crate) mod fuzz;
 mod gone;
 mod hosts;
 mod loading;
@@ -85,6 +87,7 @@ fn perform(context: &Context, command: Command) -> Result<(), Failure> {
             Ok(())
         }
         Command::Man => verbs::man::perform(context),
+        Command::Replay(arguments) => verbs::replay::perform(context, &arguments),
         Command::DialStdio => verbs::dial_stdio::perform(context),
         Command::DemoComponent(arguments) => component::run(&arguments).map_err(Failure::failed),
         Command::Start(with) => block_on(verbs::start::perform(context, &with.own.ids)),

@@ -25,7 +25,8 @@ pub use os::{
     Child, Containment, Endpoint, KernelLog, MARKER, Original, Prospects, Tree, Watcher,
     belongs_to, boot_id, execute_self, exit_of_status, give_back, group_id, hygiene, identity,
     ignore_job_control, inherited, is_clock_synchronized, leave_terminal, prospects, readable,
-    reap_orphans, spawn, spawn_detached, start_time, use_one_heap, user_id, user_name,
+    reap_orphans, socket_of_output, spawn, spawn_beside, spawn_detached, start_time, use_one_heap,
+    user_id, user_name,
 };
 #[cfg(unix)]
 pub use os::{

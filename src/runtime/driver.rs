@@ -33,6 +33,7 @@ use super::{
     metrics::ToldCpu,
     notify::ServiceManager,
     publish::Publisher,
+    recording::Recorded,
     samples::Samples,
     signals::{SentTo, SignalKind, Signals, Wishes},
     spawner::{Made, Newborn, Spawner},
@@ -49,7 +50,7 @@ use crate::{
     process::{self, Child, Containment, Notice, Tree, Watcher},
     registry::Component,
     sampler::Source,
-    supervisor::{Effect, Fact, Supervisor},
+    supervisor::{Effect, Fact},
     wire::{EventKind, Health, Operation, Problem},
 };
 
@@ -62,7 +63,7 @@ const START_EXTENSION: Duration = Duration::from_mins(2);
 
 pub(super) struct Driver {
     pub place: Place,
-    pub supervisor: Supervisor,
+    pub supervisor: Recorded,
     pub running: HashMap<RunId, Box<Running>>,
     pub watcher: Watcher,
     pub spawner: Spawner,
@@ -153,7 +154,6 @@ pub(super) struct Inputs {
     pub internal: mpsc::UnboundedReceiver<Internal>,
     pub ended: AsyncFd<OwnedFd>,
     pub signals: Signals,
-    pub guardian: Option<AsyncFd<OwnedFd>>,
 }
 
 impl Driver {
@@ -170,7 +170,7 @@ impl Driver {
             tokio::select! {
                 biased;
                 signal = inputs.signals.recv() => self.signalled(signal, SentTo::Own),
-                () = readable(inputs.guardian.as_ref()) => self.hear_guardian(),
+                () = readable(self.guarding.news.as_ref()) => self.hear_guardian(),
                 ready = inputs.ended.readable() => {
                     // Cleared first: what ends from now on makes it ready again.
                     if let Ok(mut ready) = ready {

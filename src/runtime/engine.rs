@@ -3,7 +3,7 @@
 use std::{
     collections::{BTreeSet, HashMap},
     fmt, io,
-    os::fd::AsFd as _,
+    os::fd::{AsFd as _, OwnedFd},
     path::{Path, PathBuf},
     sync::Arc,
     time::Duration,
@@ -16,7 +16,7 @@ use super::{
     clock,
     dossiers::Desk,
     driver::{Driver, End, Inputs},
-    guarding::{self, Guarding},
+    guarding::{Guarding, Successor},
     handle::Handle,
     history::Chronicle,
     holds::HoldFile,
@@ -29,6 +29,7 @@ use super::{
     metrics::ToldCpu,
     notify::ServiceManager,
     publish::Publisher,
+    recording::Recorded,
     samples::Samples,
     signals::{Signals, Wishes},
     spawner::Spawner,
@@ -48,7 +49,6 @@ use crate::{
     probes::{Commands, Probes, Runner, Services},
     process::{self, Containment, Level, Watcher},
     registry::{self, LoadError, Registry, Sources},
-    supervisor::Supervisor,
     wire::EventKind,
 };
 
@@ -68,6 +68,8 @@ pub struct EngineOptions {
     /// The arguments to execute ourselves with at a restart in place. Asked for when everything has
     /// ended, just before: whoever else is in this process ends then.
     pub arguments: Box<dyn FnOnce() -> Vec<std::ffi::OsString>>,
+    /// Every input is written down here, for a replay.
+    pub record: Option<PathBuf>,
     /// Where the engine is not alone in its process.
     pub embedding: Option<Embedding>,
     /// What engines before this one left: taken up before anything is started.
@@ -76,6 +78,8 @@ pub struct EngineOptions {
     pub stores: Stores,
     /// Who starts the next engine should this one die.
     pub guardian: Option<Arc<Link>>,
+    /// How such a one is made where there is none, or no more.
+    pub successor: Option<Successor>,
 }
 
 /// A program that has the engine in it, beside something of its own (the console).
@@ -202,11 +206,8 @@ pub fn run(options: EngineOptions) -> Result<(), EngineError> {
         LockError::Held { pid } => EngineError::AlreadyRunning { pid, folder: temp.clone() },
         LockError::Io(source) => EngineError::Folder { path: temp.clone(), source },
     })?;
-    let mut stores = options.stores;
-    let guardian = options.guardian;
-    if let Some(link) = &guardian {
-        stores.add(Arc::clone(link) as _);
-    }
+    let stores = options.stores;
+    stores.set_guardian(options.guardian);
     stores.keep(guardian::name::LOCK, lock.as_fd());
     // Nothing of the folder that we happen to be in is to be kept from being unmounted.
     let _stays_where_it_is = std::env::set_current_dir(&place.install_folder);
@@ -217,33 +218,62 @@ pub fn run(options: EngineOptions) -> Result<(), EngineError> {
         .thread_keep_alive(Duration::from_secs(2))
         .build()
         .map_err(|source| EngineError::System { what: "make the event loop", source })?;
-    let legacy = Legacy { inheritance, stores, guardian: guardian.clone() };
-    let engine = supervise(place, registry, trace, options.containment, embedding, legacy);
+    let is_handed_over = options.successor.as_ref().is_none_or(|one| one.is_handed_over);
+    let legacy = Legacy {
+        inheritance,
+        stores: stores.clone(),
+        successor: options.successor,
+        lock: lock.as_fd().try_clone_to_owned().ok(),
+    };
+    let how = How { containment: options.containment, record: options.record };
+    let engine = supervise(place, registry, trace, how, embedding, legacy);
     let end = runtime.block_on(engine);
     runtime.shutdown_timeout(Duration::from_secs(1));
-    let end = end?;
-    if let Some(link) = guardian.filter(|_| !end.restart) {
+    let restarts = end.as_ref().is_ok_and(|end| end.restart);
+    let guardian = stores.guardian().filter(|link| !link.is_broken());
+    let handed_over = guardian.as_ref().filter(|_| restarts && is_handed_over).map(Arc::clone);
+    if let Some(link) = guardian.filter(|_| handed_over.is_none()) {
         link.farewell();
     }
     drop(lock);
+    let end = end?;
     if end.restart {
-        return Err(EngineError::Restart(process::execute_self(&(options.arguments)())));
+        let mut arguments = (options.arguments)();
+        if let Some(Ok(number)) = handed_over.map(Link::leave_open) {
+            arguments.push(format!("--guarded={number}").into());
+        }
+        return Err(EngineError::Restart(process::execute_self(&arguments)));
     }
     if end.left.is_empty() { Ok(()) } else { Err(EngineError::Left(end.left)) }
+}
+
+/// What was asked for beside the place.
+struct How {
+    containment: Option<Level>,
+    record: Option<PathBuf>,
 }
 
 /// What comes from the engine before, and the way to the one after.
 struct Legacy {
     inheritance: Inheritance,
     stores: Stores,
-    guardian: Option<Arc<Link>>,
+    successor: Option<Successor>,
+    lock: Option<OwnedFd>,
+}
+
+impl Legacy {
+    fn guarding(&mut self) -> io::Result<Guarding> {
+        let mut guarding = Guarding::new(self.stores.guardian(), self.successor.take())?;
+        guarding.held.extend(self.lock.take().map(|lock| (guardian::name::LOCK, lock)));
+        Ok(guarding)
+    }
 }
 
 async fn supervise(
     place: Place,
     registry: Arc<Registry>,
     trace: Trace,
-    forced: Option<Level>,
+    how: How,
     embedding: Option<Embedding>,
     mut legacy: Legacy,
 ) -> Result<End, EngineError> {
@@ -258,7 +288,7 @@ async fn supervise(
     trace.attach(&logs, &registry.config.log, registry.config.keep_days);
     trace_start(&place, &registry);
 
-    let containment = contain(&temp, forced);
+    let containment = contain(&temp, how.containment);
     let boot_id = process::boot_id().map_err(system("read the boot id"))?;
     let folder = |source| EngineError::Folder { path: temp.clone(), source };
     let (remembered, journal) = Journal::open(&temp, boot_id).map_err(folder)?;
@@ -280,8 +310,9 @@ async fn supervise(
 
     let (handle, messages) = Handle::channel();
     let (internal, internal_inbox) = mpsc::unbounded_channel();
-    let supervisor = Supervisor::new(&registry, remembered.next_run, fastrand::u64(..));
-    let manager = ServiceManager::from_environment(legacy.guardian.clone());
+    let supervisor = begin(&registry, &remembered, how.record.as_deref())?;
+    let manager = ServiceManager::from_environment(legacy.stores.guardian());
+    let guarding = legacy.guarding().map_err(system("listen to the guardian"))?;
     let now = clock::now();
     let mut driver = Driver {
         place,
@@ -304,7 +335,7 @@ async fn supervise(
         tallies: Tallies::default(),
         told_cpu: ToldCpu::default(),
         publisher: Publisher::new(handle.updates().clone()),
-        telling: Telling::new(open_events(&registry)),
+        telling: Telling::new(open_events(&registry), remembered.next_run),
         alerting: Alerting::new(&registry),
         next_watchdog: manager.watchdog.map(|_| now),
         manager,
@@ -314,7 +345,7 @@ async fn supervise(
         lingering: BTreeSet::new(),
         ends: legacy.inheritance.ends.iter().copied().collect(),
         stores: legacy.stores,
-        guarding: Guarding::new(legacy.guardian),
+        guarding,
         wishes: Wishes::default(),
         facts: Vec::new(),
         gone: Vec::new(),
@@ -327,14 +358,12 @@ async fn supervise(
     };
     // Before anything is started: nothing runs that could not be asked about. Questions wait
     // until the loop begins.
-    let server = serve(&registry.config, handle, &mut legacy.inheritance, &driver.stores)?;
+    let server = serve(&registry.config, handle, &mut legacy.inheritance, &mut driver)?;
     if let Some(on_ready) = on_ready {
         on_ready(&server);
     }
     driver.restore_holds(holds);
     tell_start(&driver);
-    let guardian = guarding::news_of(driver.guarding.link.as_ref());
-    let guardian = guardian.map_err(system("listen to the guardian"))?;
     take_up(&mut driver, &remembered, legacy.inheritance).await.map_err(EngineError::Leftovers)?;
     let inputs = Inputs {
         messages,
@@ -344,13 +373,22 @@ async fn supervise(
         internal: internal_inbox,
         ended,
         signals,
-        guardian,
     };
-    let (driver, end) = driver.run(inputs).await;
-    tell_end(&driver, &end);
+    let (mut driver, end) = driver.run(inputs).await;
+    tell_end(&mut driver, &end);
     server.shutdown().await;
     finish(driver, log_thread, &temp).await;
     Ok(end)
+}
+
+/// The pure supervisor, with a record of its inputs where one was asked for.
+fn begin(
+    registry: &Arc<Registry>,
+    remembered: &journal::State,
+    record: Option<&Path>,
+) -> Result<Recorded, EngineError> {
+    Recorded::begin(registry, remembered.next_run, fastrand::u64(..), record)
+        .map_err(|source| EngineError::System { what: "begin the record of inputs", source })
 }
 
 fn services(commands: &Arc<dyn Commands>, logs: &Logs, temp: &Path) -> Services {
@@ -368,7 +406,7 @@ fn serve(
     config: &registry::Config,
     handle: Handle,
     inheritance: &mut Inheritance,
-    stores: &Stores,
+    driver: &mut Driver,
 ) -> Result<control::Server, EngineError> {
     use guardian::name::{CONTROL, TCP};
     let before =
@@ -378,8 +416,11 @@ fn serve(
     let control::Listeners { socket, tcp } = server.take_listeners();
     for (name, listener) in [(CONTROL, socket), (TCP, tcp)] {
         match listener {
-            Some(listener) => stores.keep(name, listener.as_fd()),
-            None => stores.forget(name),
+            Some(listener) => {
+                driver.stores.keep(name, listener.as_fd());
+                driver.guarding.held.push((name, listener));
+            }
+            None => driver.stores.forget(name),
         }
     }
     Ok(server)
@@ -421,10 +462,11 @@ fn tell_start(driver: &Driver) {
     driver.tell(None, EventKind::Supervisor, text, None);
 }
 
-fn tell_end(driver: &Driver, end: &End) {
+fn tell_end(driver: &mut Driver, end: &End) {
     // Whoever comes from now on is to hear that nobody serves.
     driver.stores.forget(guardian::name::CONTROL);
     driver.stores.forget(guardian::name::TCP);
+    driver.guarding.held.clear();
     tracing::info!(restart = end.restart, "every component has ended; the Supervisor ends");
     let what = if end.restart { "restarts in place" } else { "ends" };
     let text = format!("every component has ended; the Supervisor {what}");
@@ -470,6 +512,7 @@ async fn take_up(
     if let Some(link) = driver.guarding.alive() {
         link.serving();
     }
+    driver.want_guardian();
     Ok(())
 }
 
@@ -489,6 +532,7 @@ fn boot(driver: &mut Driver, remembered: &journal::State) {
 /// Leaves nothing behind that is not of use to the next Supervisor.
 async fn finish(mut driver: Driver, log_thread: logs::LogThread, temp: &Path) {
     driver.send_last_alerts().await;
+    driver.supervisor.end_record();
     let ids: Vec<ComponentId> = driver.supervisor.ids().cloned().collect();
     let Driver { containment, history, journal, logs, running, telling, .. } = driver;
     journal.close();
@@ -530,6 +574,10 @@ fn open_events(registry: &Registry) -> EventLog {
     let (log, error) = EventLog::open(&registry.config.log);
     if let Some(error) = error {
         tracing::error!(%error, "the log of events cannot be used; tried again with each event");
+    }
+    let pending = registry.config.temp.join("events.pending");
+    if let Err(error) = log.note_in(&pending) {
+        tracing::warn!(%error, path = %pending.display(), "events that a kill would take are not noted");
     }
     log
 }

@@ -23,6 +23,7 @@ mod facts;
 mod gates;
 mod holds;
 mod hopes;
+mod input;
 mod operations;
 mod reload;
 #[cfg(test)]
@@ -37,6 +38,8 @@ use std::{
     time::Duration,
 };
 
+use serde::{Deserialize, Serialize};
+
 use crate::{
     machine::{self, Adoption, Ended, Process, Record, Resting},
     model::{ComponentId, Exit, Moment, OperationId, RunId},
@@ -47,6 +50,7 @@ use crate::{
 pub use commands::{Answer, Command, Denial, Selection};
 pub use explain::Explain;
 pub use holds::{Hold, HoldChange, Until};
+pub use input::Input;
 pub use operations::{OperationView, TargetView};
 pub use reload::ReloadPlan;
 pub use snapshot::ComponentView;
@@ -56,7 +60,7 @@ use gates::Group;
 use operations::Operations;
 
 /// What the world reports. Facts about runs that have ended are ignored.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub enum Fact {
     Spawned {
         run: RunId,
@@ -201,7 +205,7 @@ pub struct Transition {
 struct Slot(u32);
 
 /// A component of an earlier Supervisor, to be continued.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Inherited {
     pub id: ComponentId,
     pub record: Record,
@@ -209,7 +213,7 @@ pub struct Inherited {
 }
 
 /// How an earlier Supervisor left a component.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub enum Left {
     /// With a run: it lives, or its end was not acted on.
     Run(Adoption),

@@ -1,7 +1,7 @@
 //! `run`: the Supervisor in the foreground, headless: this process becomes the guardian, and the
 //! engine its child.
 
-use std::sync::Arc;
+use std::{path::PathBuf, sync::Arc};
 
 use clap::{Args, ValueEnum};
 
@@ -16,6 +16,10 @@ pub struct Arguments {
     /// How process trees are held together [default: the surest that this machine offers]
     #[arg(long, value_name = "HOW", value_enum, env = "S7_CONTAINMENT")]
     containment: Option<Containment>,
+    /// Write every input and decision to FILE, for `s7supervisor replay FILE`: to find faults of
+    /// the Supervisor itself. The registry's values stand in it; 64 MiB at most
+    #[arg(long, value_name = "FILE", env = "S7_RECORD")]
+    record: Option<PathBuf>,
     /// Started by `start`: nobody watches, so events go to the log alone
     #[arg(long, hide = true)]
     detached: bool,
@@ -26,6 +30,17 @@ pub struct Arguments {
     /// Executed anew in place by one that had a guardian: the descriptor that leads to it
     #[arg(long, hide = true, value_name = "FD", conflicts_with = "no_guardian")]
     guarded: Option<i32>,
+    /// Which process this is, where it is not to become both
+    #[arg(long, hide = true, value_enum, conflicts_with = "no_guardian")]
+    guard: Option<Guard>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum Guard {
+    /// The engine, which makes its guardian as its child
+    Below,
+    /// The guardian of an engine that runs already and waits at our standard output
+    Beside,
 }
 
 #[derive(Debug, Clone, Copy, ValueEnum)]
@@ -42,36 +57,47 @@ pub fn perform(context: &Context, arguments: &Arguments) -> Result<(), Failure> 
     let guarded = match arguments.guarded {
         _ if arguments.no_guardian => None,
         Some(number) => resume(number),
-        None => Some(split()?),
+        None if arguments.guard == Some(Guard::Below) => None,
+        None => Some(split(arguments.guard == Some(Guard::Beside))?),
     };
     let containment = arguments.containment.map(|containment| match containment {
         Containment::Cgroup => Level::Cgroup,
         Containment::Subreaper => Level::Subreaper,
     });
     let log_to_stderr = !arguments.detached;
+    let record = arguments.record.as_ref().map(std::path::absolute).transpose();
+    let record = record.map_err(|error| Failure::failed(format!("cannot record: {error}")))?;
     let mut again = engine::arguments(&context.place, log_to_stderr, containment);
-    let link = guarded.as_ref().map(|guarded| Arc::clone(&guarded.link));
+    if let Some(path) = &record {
+        again.extend(["--record".into(), path.clone().into()]);
+    }
+    let successor = (!arguments.no_guardian).then(|| engine::Successor {
+        guardian: engine::guardian(&context.place, log_to_stderr, containment),
+        output: None,
+        is_handed_over: true,
+    });
+    // The process stays what it is: the engine.
+    again.push(if successor.is_some() { "--guard=below" } else { "--no-guardian" }.into());
     engine::run(engine::Start {
         place: &context.place,
         log_to_stderr,
         containment,
-        arguments: Box::new(move || {
-            again.push(match link.map(Link::leave_open) {
-                Some(Ok(number)) => format!("--guarded={number}").into(),
-                // It would make itself the guardian of another engine, and no more be the one
-                // that is known.
-                Some(Err(_)) | None => "--no-guardian".into(),
-            });
-            again
-        }),
+        record,
+        arguments: Box::new(move || again),
         embedding: None,
         guarded,
+        successor,
     })
 }
 
-/// Makes a guardian of this process. Returns in the engine alone.
-fn split() -> Result<Guarded, Failure> {
-    match guardian::guard() {
+/// Makes a guardian of this process. Returns in an engine alone.
+pub fn split(beside: bool) -> Result<Guarded, Failure> {
+    let role = if beside {
+        process::socket_of_output().and_then(guardian::guard_beside)
+    } else {
+        guardian::guard()
+    };
+    match role {
         Ok(Role::Engine(guarded)) => Ok(guarded),
         // The engine has said everything.
         Ok(Role::Over(code)) => std::process::exit(code.into()),

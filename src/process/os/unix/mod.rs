@@ -46,7 +46,7 @@ pub use leaders::reap_orphans;
 pub use memory::{give_back, use_one_heap};
 pub use own::{
     Original, boot_id, execute_self, hygiene, ignore_job_control, inherited, leave_terminal,
-    spawn_detached, start_time,
+    socket_of_output, spawn_beside, spawn_detached, start_time,
 };
 pub use prospects::{Prospects, prospects};
 pub use readiness::readable;
