@@ -10,7 +10,7 @@ use super::{
 use crate::{
     guardian::{Inheritance, Stores},
     process::Level,
-    runtime::{self, Embedding, EngineError, EngineOptions},
+    runtime::{self, Embedding, EngineError, EngineOptions, Handover},
 };
 
 /// What the engine is started with.
@@ -21,8 +21,10 @@ pub struct Start<'a> {
     /// No other means of holding process trees than this one.
     pub containment: Option<Level>,
     /// The command line of a restart in place.
-    pub arguments: Box<dyn FnOnce() -> Vec<OsString>>,
+    pub arguments: Box<dyn FnMut() -> Vec<OsString>>,
     pub embedding: Option<Embedding>,
+    /// What another program left that was in this process before.
+    pub handover: Option<Handover>,
 }
 
 /// Runs the engine until the Supervisor has ended. Does not return from a restart in place.
@@ -37,6 +39,7 @@ pub fn run(start: Start<'_>) -> Result<(), Failure> {
         embedding: start.embedding,
         inheritance: Inheritance::default(),
         stores: Stores::default(),
+        handover: start.handover,
     };
     runtime::run(options).map_err(|error| match &error {
         EngineError::Registry(error) => loading::refusal(error, false, 100),
@@ -70,4 +73,13 @@ pub fn arguments(place: &Place, log_to_stderr: bool, containment: Option<Level>)
         arguments.push("--detached".into());
     }
     arguments
+}
+
+/// What the program before us left at this descriptor, where it left anything.
+pub fn handover(number: Option<i32>) -> Result<Option<Handover>, Failure> {
+    let received = number.map(Handover::receive).transpose();
+    received.map_err(|error| {
+        Failure::failed(format!("cannot read what the version before handed over: {error}"))
+            .and("start the Supervisor again: it takes over what runs")
+    })
 }

@@ -34,7 +34,7 @@ pub use access::Access;
 #[cfg(unix)]
 pub use folder::prepare_folder;
 pub use openapi::document as openapi;
-pub use serve::{Options, ServeError, Server, serve};
+pub use serve::{Listeners, Options, ServeError, Server, serve, serve_with};
 
 use axum::Router;
 

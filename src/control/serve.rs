@@ -3,6 +3,7 @@
 use std::{
     fmt, io,
     net::{Ipv4Addr, SocketAddr},
+    os::fd::{AsFd as _, OwnedFd},
     path::{Path, PathBuf},
     sync::Arc,
     time::Duration,
@@ -47,6 +48,8 @@ const LARGEST_HEADERS: usize = 16 << 10;
 const HEADER_TIMEOUT: Duration = Duration::from_secs(10);
 /// For answers under way when the server shuts down.
 const FAREWELL: Duration = Duration::from_secs(1);
+/// For the first request of a client that came in just before.
+const FIRST_WORD: Duration = Duration::from_millis(100);
 /// After an accept that failed for want of descriptors or memory.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(200);
 
@@ -61,6 +64,14 @@ pub struct Options {
     pub tcp_port: Option<u16>,
     /// Where the token files of the TCP port are, or are made.
     pub token_folder: PathBuf,
+}
+
+/// Listening sockets, beyond the life of a server: whoever connects while none serves waits in
+/// their queues.
+#[derive(Debug, Default)]
+pub struct Listeners {
+    pub socket: Option<OwnedFd>,
+    pub tcp: Option<OwnedFd>,
 }
 
 /// Why the API cannot be served. Nothing listens then.
@@ -90,8 +101,9 @@ pub struct Server {
     tcp_address: Option<SocketAddr>,
     stop: watch::Sender<bool>,
     listeners: JoinSet<()>,
+    kept: Listeners,
     #[cfg(unix)]
-    _file: Option<super::socket::SocketFile>,
+    file: Option<super::socket::SocketFile>,
 }
 
 /// What a listener gives every connection.
@@ -106,6 +118,15 @@ struct Hall {
 
 /// Binds and serves in tasks of the current tokio runtime.
 pub fn serve(options: &Options, handle: Handle) -> Result<Server, ServeError> {
+    serve_with(options, handle, Listeners::default())
+}
+
+/// As [`serve`], with the listeners of a server before, as far as they are what is asked for.
+pub fn serve_with(
+    options: &Options,
+    handle: Handle,
+    before: Listeners,
+) -> Result<Server, ServeError> {
     let (stop, stopped) = watch::channel(false);
     let places = Arc::new(Semaphore::new(MOST_CONNECTIONS));
     let taken = routes::Connections { free: Arc::clone(&places), all: MOST_CONNECTIONS };
@@ -117,14 +138,17 @@ pub fn serve(options: &Options, handle: Handle) -> Result<Server, ServeError> {
         stop: stopped.clone(),
     };
     let mut listeners = JoinSet::new();
+    let mut kept = Listeners::default();
 
     let mut tcp_address = None;
     let tcp = match options.tcp_port {
         Some(port) => {
             let tokens =
                 Tokens::load_or_create(&options.token_folder).map_err(ServeError::Token)?;
-            let (listener, address) = bind_tcp(port)?;
+            let known = before.tcp.and_then(|known| resume_tcp(known, port));
+            let (listener, address) = known.map_or_else(|| bind_tcp(port), Ok)?;
             tcp_address = Some(address);
+            kept.tcp = listener.as_fd().try_clone_to_owned().ok();
             Some((listener, Arc::new(tokens)))
         }
         None => None,
@@ -134,9 +158,10 @@ pub fn serve(options: &Options, handle: Handle) -> Result<Server, ServeError> {
     let mut file = None;
     #[cfg(unix)]
     if let Some(path) = &options.socket {
-        let (listener, its_file) = bind_socket(path, options.group.as_deref())
+        let (listener, its_file) = bind_socket(path, options.group.as_deref(), before.socket)
             .map_err(|source| ServeError::Socket { path: path.clone(), source })?;
         file = Some(its_file);
+        kept.socket = listener.as_fd().try_clone_to_owned().ok();
         listeners.spawn(accept_unix(listener, hall(&open, vec![Arc::clone(&places)])));
     }
     if let Some((listener, tokens)) = tcp {
@@ -150,8 +175,9 @@ pub fn serve(options: &Options, handle: Handle) -> Result<Server, ServeError> {
         tcp_address,
         stop,
         listeners,
+        kept,
         #[cfg(unix)]
-        _file: file,
+        file,
     })
 }
 
@@ -164,6 +190,19 @@ impl Server {
     /// Where TCP is served: the port that was taken where 0 was asked for.
     pub fn tcp_address(&self) -> Option<SocketAddr> {
         self.tcp_address
+    }
+
+    /// Copies of the listeners, for whoever keeps them beyond the life of this process; once.
+    pub fn take_listeners(&mut self) -> Listeners {
+        std::mem::take(&mut self.kept)
+    }
+
+    /// As [`shutdown`](Self::shutdown), but for somebody who goes on with the listeners: the
+    /// socket's file stays, and who connects meanwhile waits.
+    pub async fn suspend(mut self) {
+        #[cfg(unix)]
+        std::mem::forget(self.file.take());
+        self.shutdown().await;
     }
 
     /// Accepts no more, lets answers under way end for a second at most, then closes everything
@@ -214,13 +253,25 @@ fn in_use(source: &io::Error, holder: Option<u32>) -> String {
     }
 }
 
+/// The listener of a server before, if it is at this port.
+fn resume_tcp(known: OwnedFd, port: u16) -> Option<(TcpListener, SocketAddr)> {
+    let listener = std::net::TcpListener::from(known);
+    let address = listener.local_addr().ok()?;
+    let is_same = address.ip() == Ipv4Addr::LOCALHOST && (port == 0 || address.port() == port);
+    listener.set_nonblocking(true).ok().filter(|()| is_same)?;
+    Some((TcpListener::from_std(listener).ok()?, address))
+}
+
 #[cfg(unix)]
 fn bind_socket(
     path: &Path,
     group: Option<&str>,
+    before: Option<OwnedFd>,
 ) -> io::Result<(tokio::net::UnixListener, super::socket::SocketFile)> {
     let group = group.map(super::folder::group_id).transpose()?;
-    let (listener, file) = super::socket::bind(path, group)?.into_parts();
+    let resumed = before.and_then(|known| super::socket::resume(path, group, known));
+    let bound = resumed.map_or_else(|| super::socket::bind(path, group), Ok)?;
+    let (listener, file) = bound.into_parts();
     Ok((tokio::net::UnixListener::from_std(listener)?, file))
 }
 
@@ -330,7 +381,9 @@ where
     S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
     P: Clone + Send + Sync + 'static,
 {
+    let (tell_asked, mut asked) = watch::channel(false);
     let service = service_fn(move |mut request: Request<Incoming>| {
+        tell_asked.send_replace(true);
         request.extensions_mut().insert(mark.clone());
         router.clone().oneshot(request.map(Body::new))
     });
@@ -345,6 +398,13 @@ where
     tokio::select! {
         _ended = &mut connection => return,
         () = stopped(&mut stop) => {}
+    }
+    // Who has just come in is heard out: cut off, he could not know whether he was heard.
+    if !*asked.borrow() {
+        tokio::select! {
+            _ended = &mut connection => return,
+            _asked = tokio::time::timeout(FIRST_WORD, asked.wait_for(|asked| *asked)) => {}
+        }
     }
     connection.as_mut().graceful_shutdown();
     let _ = tokio::time::timeout(FAREWELL, connection).await;

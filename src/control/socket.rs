@@ -14,6 +14,7 @@ use std::{
 };
 
 use rustix::{
+    event::{PollFd, PollFlags, Timespec, poll},
     fs::{FlockOperation, Mode, OFlags},
     net::{AddressFamily, SocketAddrUnix, SocketFlags, SocketType},
 };
@@ -98,13 +99,44 @@ pub(super) fn bind(path: &Path, group: Option<u32>) -> io::Result<Bound> {
     let metadata = fs::symlink_metadata(short.as_path())?;
     let file = SocketFile { path: path.to_owned(), identity: (metadata.dev(), metadata.ino()) };
     // Before listen() nobody can connect, so there is no moment at which a wider mode counts.
-    let mode = if group.is_some() { 0o660 } else { 0o600 };
-    if group.is_some() {
-        chown(short.as_path(), None, group)?;
-    }
-    fs::set_permissions(short.as_path(), fs::Permissions::from_mode(mode))?;
+    open_to(short.as_path(), group)?;
     rustix::net::listen(&socket, BACKLOG)?;
     Ok(Bound { listener: socket.into(), file })
+}
+
+/// The listener of a server before, if whoever connects to `path` comes to it.
+pub(super) fn resume(path: &Path, group: Option<u32>, known: OwnedFd) -> Option<Bound> {
+    let short = ShortPath::of(path).ok()?;
+    let metadata = fs::symlink_metadata(short.as_path()).ok()?;
+    if !metadata.file_type().is_socket() {
+        return None;
+    }
+    // There is no other way to learn whose the file is than to come in. A queue that is full is
+    // ours if ours is.
+    let came = owner(short.as_path());
+    let is_full = came.as_ref().is_err_and(|error| error.kind() == io::ErrorKind::WouldBlock);
+    if !(came.is_ok() || is_full) || !has_guests(&known) {
+        return None;
+    }
+    open_to(short.as_path(), group).ok()?;
+    let listener = UnixListener::from(known);
+    listener.set_nonblocking(true).ok()?;
+    let file = SocketFile { path: path.to_owned(), identity: (metadata.dev(), metadata.ino()) };
+    Some(Bound { listener, file })
+}
+
+/// To the owner alone, or to a group as well.
+fn open_to(path: &Path, group: Option<u32>) -> io::Result<()> {
+    let mode = if group.is_some() { 0o660 } else { 0o600 };
+    if group.is_some() {
+        chown(path, None, group)?;
+    }
+    fs::set_permissions(path, fs::Permissions::from_mode(mode))
+}
+
+fn has_guests(listener: &OwnedFd) -> bool {
+    let mut polled = [PollFd::new(listener, PollFlags::IN)];
+    poll(&mut polled, Some(&Timespec::default())).is_ok_and(|count| count > 0)
 }
 
 impl Bound {
@@ -208,6 +240,29 @@ mod tests {
         assert_eq!(error, format!("in use by pid {}", std::process::id()));
         UnixStream::connect(&path).expect("the live one is untouched");
         drop(live);
+    }
+
+    #[test]
+    fn a_listener_is_resumed_where_its_file_still_leads_to_it() {
+        let folder = folder();
+        let path = folder.path().join("supervisor.sock");
+        let known = || {
+            let bound = bind(&path, None).expect("bound");
+            let (listener, file) = bound.into_parts();
+            // As by a kill: the file stays.
+            std::mem::forget(file);
+            OwnedFd::from(listener)
+        };
+        let first = known();
+        let resumed = resume(&path, None, first.try_clone().expect("a copy")).expect("the same");
+        UnixStream::connect(&path).expect("it listens");
+        drop((resumed, first));
+        assert!(!path.exists(), "the file goes with the last one");
+
+        let first = known();
+        fs::remove_file(&path).expect("somebody tidied up");
+        let _second = bind(&path, None).expect("bound");
+        assert!(resume(&path, None, first).is_none(), "another's");
     }
 
     #[test]

@@ -18,12 +18,13 @@ use tokio::sync::watch;
 
 use super::{
     clock::Clock,
+    intake::OpenLine,
     line::{Line, Stream},
     os::{self, Owner, PipeIdentity, Poller, Waker, WriteEnd},
     ring::{Batch, Ring},
     store::{Disk, Store},
     trace::Queue,
-    worker::{Command, Worker},
+    worker::{Command, Frozen, Worker},
 };
 use crate::{
     model::{ComponentId, Exit, RunId},
@@ -45,6 +46,8 @@ pub struct Options {
     /// A file of the runtime folder that keeps the numbers of records growing from one life to
     /// the next; without it the time alone does.
     pub numbers: Option<PathBuf>,
+    /// Lines that the engine before this one had begun, and handed over.
+    pub open_lines: Vec<OpenLine>,
     pub(super) clock: Clock,
     pub(super) store: Arc<dyn Store>,
     /// From the first reason for it until retention runs: reasons come in crowds.
@@ -135,6 +138,12 @@ pub(super) struct AtomicCounters {
     pub not_forwarded: AtomicU64,
 }
 
+/// Keeps the log thread at rest.
+#[derive(Debug)]
+pub struct Thaw {
+    _hold: Sender<()>,
+}
+
 /// Commands for the log thread, and the bell.
 ///
 /// The queue has no bound of its own: commands come from the engine alone, a few per run of a
@@ -163,6 +172,7 @@ impl Options {
             rings_bytes: 64 << 20,
             notices,
             numbers: None,
+            open_lines: Vec::new(),
             clock: Clock::system(),
             store: Arc::new(Disk),
             upkeep_delay: Duration::from_secs(2),
@@ -369,6 +379,16 @@ impl Logs {
         let (done, wait) = sync_channel(1);
         self.send(Command::Sync { done });
         wait.recv_timeout(patience).is_ok()
+    }
+
+    /// Brings everything that was read to the files, and reads nothing from then on until the
+    /// returned guard is dropped; what comes meanwhile waits in the pipes. `None`: not in time.
+    /// Blocks.
+    pub fn freeze(&self, patience: Duration) -> Option<(Frozen, Thaw)> {
+        let (frozen, wait) = sync_channel(1);
+        let (hold, thaw) = channel();
+        self.send(Command::Freeze { frozen, thaw });
+        Some((wait.recv_timeout(patience).ok()?, Thaw { _hold: hold }))
     }
 
     /// Has the index of a component's files say everything that is known. Waits for a moment: a

@@ -15,8 +15,9 @@ use super::{
     alerting::Alerting,
     clock,
     dossiers::Desk,
-    driver::{Driver, End, Inputs},
+    driver::{Driver, End, Inputs, Turn},
     handle::Handle,
+    handover::{Handover, Left},
     history::Chronicle,
     holds::HoldFile,
     inheritance,
@@ -27,17 +28,19 @@ use super::{
     lock::{Lock, LockError},
     metrics::ToldCpu,
     notify::ServiceManager,
+    passing::Passing,
     publish::Publisher,
     samples::Samples,
     signals::Signals,
     spawner::Spawner,
     tallies::Tallies,
     telling::Telling,
+    upgrade::{Progress, Upgrade, text_number},
 };
 use crate::{
     control,
     events::{self, EventLog},
-    guardian::{self, DescriptorStore as _, Inheritance, Stores},
+    guardian::{self, DescriptorStore as _, Inheritance, Kept, Stores},
     logs::{
         self, Logs,
         trace::{Beside, Trace},
@@ -65,13 +68,15 @@ pub struct EngineOptions {
     pub containment: Option<Level>,
     /// The arguments to execute ourselves with at a restart in place. Asked for when everything has
     /// ended, just before: whoever else is in this process ends then.
-    pub arguments: Box<dyn FnOnce() -> Vec<std::ffi::OsString>>,
+    pub arguments: Box<dyn FnMut() -> Vec<std::ffi::OsString>>,
     /// Where the engine is not alone in its process.
     pub embedding: Option<Embedding>,
     /// What engines before this one left: taken up before anything is started.
     pub inheritance: Inheritance,
     /// Who keeps descriptors for the one after this.
     pub stores: Stores,
+    /// What another program left that was in this process before.
+    pub handover: Option<Handover>,
 }
 
 /// A program that has the engine in it, beside something of its own (the console).
@@ -185,6 +190,13 @@ pub fn run(options: EngineOptions) -> Result<(), EngineError> {
     let folder = |source| EngineError::Folder { path: temp.clone(), source };
     control::prepare_folder(&temp, registry.config.control_group.as_deref()).map_err(folder)?;
     let mut inheritance = options.inheritance;
+    let passed = options.handover.map(|handover| {
+        inheritance.kept.extend(handover.kept);
+        handover.left
+    });
+    let passing = Arc::new(Passing::default());
+    let mut stores = options.stores;
+    stores.add(Arc::clone(&passing) as _);
     let lock = match inheritance.take(guardian::name::LOCK) {
         Some(lock) => Lock::inherit(&temp, lock),
         None => Lock::take(&temp),
@@ -193,7 +205,7 @@ pub fn run(options: EngineOptions) -> Result<(), EngineError> {
         LockError::Held { pid } => EngineError::AlreadyRunning { pid, folder: temp.clone() },
         LockError::Io(source) => EngineError::Folder { path: temp.clone(), source },
     })?;
-    options.stores.keep(guardian::name::LOCK, lock.as_fd());
+    stores.keep(guardian::name::LOCK, lock.as_fd());
     // Nothing of the folder that we happen to be in is to be kept from being unmounted.
     let _stays_where_it_is = std::env::set_current_dir(&place.install_folder);
 
@@ -203,14 +215,16 @@ pub fn run(options: EngineOptions) -> Result<(), EngineError> {
         .thread_keep_alive(Duration::from_secs(2))
         .build()
         .map_err(|source| EngineError::System { what: "make the event loop", source })?;
-    let legacy = Legacy { inheritance, stores: options.stores };
-    let engine = supervise(place, registry, trace, options.containment, embedding, legacy);
+    let mut arguments = options.arguments;
+    let legacy = Legacy { inheritance, stores, passed, passing };
+    let forced = options.containment;
+    let engine = supervise(place, registry, trace, forced, embedding, legacy, &mut *arguments);
     let end = runtime.block_on(engine);
     runtime.shutdown_timeout(Duration::from_secs(1));
     drop(lock);
     let end = end?;
     if end.restart {
-        return Err(EngineError::Restart(process::execute_self(&(options.arguments)())));
+        return Err(EngineError::Restart(process::execute_self(&arguments())));
     }
     if end.left.is_empty() { Ok(()) } else { Err(EngineError::Left(end.left)) }
 }
@@ -219,6 +233,8 @@ pub fn run(options: EngineOptions) -> Result<(), EngineError> {
 struct Legacy {
     inheritance: Inheritance,
     stores: Stores,
+    passed: Option<Left>,
+    passing: Arc<Passing>,
 }
 
 async fn supervise(
@@ -227,7 +243,8 @@ async fn supervise(
     trace: Trace,
     forced: Option<Level>,
     embedding: Option<Embedding>,
-    legacy: Legacy,
+    mut legacy: Legacy,
+    arguments: &mut dyn FnMut() -> Vec<std::ffi::OsString>,
 ) -> Result<End, EngineError> {
     let system = |what| move |source| EngineError::System { what, source };
     let temp = registry.config.temp.clone();
@@ -236,7 +253,7 @@ async fn supervise(
     let signals = Signals::listen(owns_hangup).map_err(system("listen to signals"))?;
 
     let (logs, log_thread, logs_inbox) =
-        start_logs(&temp).map_err(system("start the log thread"))?;
+        start_logs(&temp, legacy.passed.as_mut()).map_err(system("start the log thread"))?;
     trace.attach(&logs, &registry.config.log, registry.config.keep_days);
     trace_start(&place, &registry);
 
@@ -260,7 +277,8 @@ async fn supervise(
     let (probe_notices, probes_inbox) = mpsc::channel(1024);
     let probes = Probes::new(probe_notices, services(&commands, &logs, &temp));
 
-    let (handle, messages) = Handle::channel();
+    let last_update = legacy.passed.as_ref().map_or(0, |left| left.last_update);
+    let (handle, messages) = Handle::channel_above(last_update + 1);
     let (internal, internal_inbox) = mpsc::unbounded_channel();
     let supervisor = Supervisor::new(&registry, remembered.next_run, fastrand::u64(..));
     let manager = ServiceManager::from_environment();
@@ -303,18 +321,31 @@ async fn supervise(
         told: String::new(),
         end: None,
         next_statistics: registry.config.trace_stats_interval.map(|every| now.after(every)),
+        progress: Progress::default(),
+        passing: legacy.passing,
+        upgrades: 0,
+        checks_made: 0,
     };
     // Before anything is started: nothing runs that could not be asked about. Questions wait
     // until the loop begins.
-    let server =
-        control::serve(&control_options(&registry.config), handle).map_err(EngineError::Control)?;
+    let (config, again) = (&registry.config, handle.clone());
+    let mut server = serve(config, handle, &mut legacy.inheritance, &driver.stores)?;
     if let Some(on_ready) = on_ready {
         on_ready(&server);
     }
     driver.restore_holds(holds);
-    tell_start(&driver);
-    take_up(&mut driver, &remembered, legacy.inheritance).await.map_err(EngineError::Leftovers)?;
-    let inputs = Inputs {
+    if let Some(left) = &legacy.passed {
+        driver.count_on(left);
+        driver.tell_upgrade(left);
+    } else {
+        tell_start(&driver);
+    }
+    // The same text, read by another program: whatever that makes of it is no change.
+    let same = |left: &Left| left.registry == text_number(&driver.place.registry_file);
+    let outdated = !legacy.passed.as_ref().is_some_and(same);
+    let taken_up = take_up(&mut driver, &remembered, legacy.inheritance, outdated).await;
+    taken_up.map_err(EngineError::Leftovers)?;
+    let mut inputs = Inputs {
         messages,
         made,
         probes: probes_inbox,
@@ -323,11 +354,78 @@ async fn supervise(
         ended,
         signals,
     };
-    let (driver, end) = driver.run(inputs).await;
+    let end = loop {
+        match driver.run(&mut inputs).await {
+            Turn::End(end) => break end,
+            Turn::Upgrade(upgrade) => {
+                server =
+                    hand_over(&mut driver, &mut inputs, server, upgrade, &again, arguments).await?;
+            }
+        }
+    };
     tell_end(&driver, &end);
     server.shutdown().await;
     finish(driver, log_thread, &temp).await;
     Ok(end)
+}
+
+/// Another program goes on from here. Returns only if that did not come off.
+async fn hand_over(
+    driver: &mut Driver,
+    inputs: &mut Inputs,
+    server: control::Server,
+    mut upgrade: Box<Upgrade>,
+    handle: &Handle,
+    arguments: &mut dyn FnMut() -> Vec<std::ffi::OsString>,
+) -> Result<control::Server, EngineError> {
+    driver.announce_upgrade(&mut upgrade);
+    driver.publish(clock::now());
+    let begun = clock::now();
+    // Streams end, and their readers come back.
+    driver.publisher.updates.hand_over();
+    let mut suspended = std::pin::pin!(server.suspend());
+    loop {
+        tokio::select! {
+            () = &mut suspended => break,
+            Some(message) = inputs.messages.recv() => driver.handle_message(message),
+            Some(internal) = inputs.internal.recv() => driver.handle_internal(internal),
+        }
+    }
+    driver.publisher.updates.fall_silent();
+    let why = driver.replace_program(inputs, &upgrade, begun, arguments).await;
+    driver.publisher.updates.reopen();
+    let mut before = Inheritance::default();
+    for name in [guardian::name::CONTROL, guardian::name::TCP] {
+        let descriptor = driver.passing.copy(name);
+        let kept = descriptor.map(|descriptor| Kept { name: name.to_owned(), descriptor });
+        before.kept.extend(kept);
+    }
+    let registry = Arc::clone(driver.supervisor.registry());
+    let server = serve(&registry.config, handle.clone(), &mut before, &driver.stores)?;
+    driver.upgrade_failed(&upgrade, &why);
+    Ok(server)
+}
+
+/// With the listeners of the engine before: who has connected meanwhile is answered now.
+fn serve(
+    config: &registry::Config,
+    handle: Handle,
+    inheritance: &mut Inheritance,
+    stores: &Stores,
+) -> Result<control::Server, EngineError> {
+    use guardian::name::{CONTROL, TCP};
+    let before =
+        control::Listeners { socket: inheritance.take(CONTROL), tcp: inheritance.take(TCP) };
+    let server = control::serve_with(&control_options(config), handle, before);
+    let mut server = server.map_err(EngineError::Control)?;
+    let control::Listeners { socket, tcp } = server.take_listeners();
+    for (name, listener) in [(CONTROL, socket), (TCP, tcp)] {
+        match listener {
+            Some(listener) => stores.keep(name, listener.as_fd()),
+            None => stores.forget(name),
+        }
+    }
+    Ok(server)
 }
 
 fn services(commands: &Arc<dyn Commands>, logs: &Logs, temp: &Path) -> Services {
@@ -360,7 +458,7 @@ fn contain(temp: &Path, forced: Option<Level>) -> Containment {
 
 fn trace_start(place: &Place, registry: &Registry) {
     tracing::info!(
-        version = env!("CARGO_PKG_VERSION"), pid = std::process::id(),
+        version = process::version(), pid = std::process::id(),
         registry = %place.registry_file.display(), components = registry.components.len(),
         "the Supervisor starts"
     );
@@ -369,7 +467,7 @@ fn trace_start(place: &Place, registry: &Registry) {
 fn tell_start(driver: &Driver) {
     let text = format!(
         "s7supervisor {} starts as pid {} with {} components",
-        env!("CARGO_PKG_VERSION"),
+        process::version(),
         std::process::id(),
         driver.supervisor.registry().components.len()
     );
@@ -386,12 +484,17 @@ fn tell_end(driver: &Driver, end: &End) {
 }
 
 /// The log thread, and what it will tell.
-fn start_logs(temp: &Path) -> io::Result<(Logs, logs::LogThread, mpsc::Receiver<logs::Notice>)> {
+fn start_logs(
+    temp: &Path,
+    passed: Option<&mut Left>,
+) -> io::Result<(Logs, logs::LogThread, mpsc::Receiver<logs::Notice>)> {
     let (notices, inbox) = mpsc::channel(1024);
     let sink =
         move |notice| notices.try_send(notice).map_err(mpsc::error::TrySendError::into_inner);
     let mut options = logs::Options::new(Box::new(sink));
     options.numbers = Some(temp.join("log-numbers"));
+    options.open_lines =
+        passed.map(|left| std::mem::take(&mut left.open_lines)).unwrap_or_default();
     let (logs, thread) = Logs::start(options)?;
     Ok((logs, thread, inbox))
 }
@@ -401,9 +504,12 @@ async fn take_up(
     driver: &mut Driver,
     remembered: &journal::State,
     inheritance: Inheritance,
+    outdated: bool,
 ) -> Result<(), String> {
-    inheritance::take_over(driver, remembered, inheritance).await?;
-    boot(driver, remembered);
+    inheritance::take_over(driver, remembered, inheritance, outdated).await?;
+    if driver.upgrades == 0 {
+        boot(driver, remembered);
+    }
     Ok(())
 }
 

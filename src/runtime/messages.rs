@@ -13,6 +13,7 @@ use super::{
     samples::Sample,
     status,
     telling::About,
+    upgrade::{Asked, Known},
 };
 use crate::{
     events::Written,
@@ -63,6 +64,11 @@ pub(super) enum Internal {
         origin: Origin,
         reply: Reply<Acceptance>,
     },
+    /// A binary was asked whether it can take over.
+    CandidateAsked {
+        result: Result<Box<Known>, Problem>,
+        asked: Asked,
+    },
     /// Figures for those who watch.
     Sampled(Sample),
     EventsWritten(Written),
@@ -74,6 +80,10 @@ impl Driver {
     pub fn handle_message(&mut self, message: Message) {
         tracing::trace!(?message, "asked");
         let now = clock::now();
+        if self.is_handing_over() && message.changes_something() {
+            // Its reply goes with it: the handle says what that means.
+            return;
+        }
         match message {
             Message::Command { request, reply } => {
                 let answer = self.command(request);
@@ -124,6 +134,9 @@ impl Driver {
                 let _caller_left = reply.send(Ok(Acceptance::Applied { operation }));
             }
             Message::Shutdown { restart: true, origin, reply } => self.check_restart(origin, reply),
+            Message::Upgrade { binary, origin, reply } => {
+                self.ask_for_upgrade(binary, Asked { origin, reply: Some(reply) });
+            }
             Message::Logs { ids, reply } => {
                 let _caller_left = reply.send(self.log_sources(&ids));
             }
@@ -155,6 +168,7 @@ impl Driver {
             Internal::EvidenceGathered { run, evidence } => self.evidence_gathered(run, *evidence),
             Internal::StopCommandEnded { run, result } => self.stop_command_ended(run, result),
             Internal::MemoryLookedAt { used } => self.memory_looked_at(used),
+            Internal::CandidateAsked { result, asked } => self.candidate_asked(result, asked),
             Internal::Sampled(sample) => self.sampled(&sample),
             Internal::EventsWritten(written) => self.events_written(written),
             Internal::AlertDelivered(delivered) => self.alert_delivered(delivered),
@@ -243,10 +257,11 @@ impl Driver {
         let views = self.supervisor.snapshot();
         let supervisor = SupervisorStatus {
             pid: std::process::id(),
-            version: env!("CARGO_PKG_VERSION").to_owned(),
+            version: crate::process::version().to_owned(),
             uptime_s: now.since(self.started).as_secs_f64(),
             registry: self.place.registry_file.display().to_string(),
             generation: self.supervisor.generation(),
+            upgrades: self.upgrades,
             cpu_percent: 0.0,
             memory_bytes: 0,
             containment: match self.containment.level() {

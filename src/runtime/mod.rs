@@ -14,6 +14,7 @@
 //! and does not know how a screen looks.
 
 mod alerting;
+mod candidate;
 mod clock;
 mod details;
 mod dossiers;
@@ -22,6 +23,7 @@ mod effects;
 mod engine;
 mod evidence;
 mod handle;
+mod handover;
 mod history;
 mod holds;
 mod inheritance;
@@ -35,6 +37,7 @@ mod log_feed;
 mod messages;
 mod metrics;
 mod notify;
+mod passing;
 mod publish;
 mod remains;
 mod samples;
@@ -44,9 +47,12 @@ mod status;
 mod tallies;
 mod telling;
 mod trace_feed;
+mod upgrade;
 
+pub use candidate::{Candidate, VERB as TAKEOVER_VERB};
 pub use engine::{Embedding, EngineError, EngineOptions, run, tree_name};
 pub use handle::{Handle, Message, Request, Targets};
+pub use handover::Handover;
 pub use history::HistoryRange;
 pub use lock::Lock;
 pub use log_feed::{LogFeed, LogRequest, LogSources};

@@ -16,6 +16,8 @@ pub(super) enum SignalKind {
     Reload,
     /// `SIGUSR1`.
     ReopenLogs,
+    /// `SIGUSR2`.
+    Upgrade,
     /// `SIGCHLD`.
     Child,
 }
@@ -26,6 +28,7 @@ pub(super) struct Signals {
     interrupt: Signal,
     hangup: Hangup,
     user1: Signal,
+    user2: Signal,
     child: Signal,
 }
 
@@ -49,6 +52,7 @@ impl Signals {
                 Some(told) => Hangup::Lent(told),
             },
             user1: signal(Kind::user_defined1())?,
+            user2: signal(Kind::user_defined2())?,
             child: signal(Kind::child())?,
         })
     }
@@ -60,6 +64,7 @@ impl Signals {
             Some(()) = self.interrupt.recv() => SignalKind::Stop("SIGINT"),
             () = self.hangup.recv() => SignalKind::Reload,
             Some(()) = self.user1.recv() => SignalKind::ReopenLogs,
+            Some(()) = self.user2.recv() => SignalKind::Upgrade,
             Some(()) = self.child.recv() => SignalKind::Child,
             else => std::future::pending().await,
         }

@@ -26,6 +26,7 @@ mod hopes;
 mod operations;
 mod reload;
 mod snapshot;
+mod succession;
 #[cfg(test)]
 mod tests;
 

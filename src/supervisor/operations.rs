@@ -29,7 +29,7 @@ pub(super) struct Operations {
 }
 
 #[derive(Debug)]
-struct Operation {
+pub(super) struct Operation {
     verb: Verb,
     origin: String,
     asked: Moment,
@@ -83,6 +83,19 @@ impl Operations {
         OperationId(self.last)
     }
 
+    pub fn last(&self) -> u64 {
+        self.last
+    }
+
+    /// The numbers up to this one are taken.
+    pub fn count_on(&mut self, last: u64) {
+        self.last = self.last.max(last);
+    }
+
+    pub fn each(&self) -> impl Iterator<Item = (OperationId, &Operation)> {
+        self.all.iter().map(|(&id, operation)| (id, operation))
+    }
+
     /// Every operation with its pending targets and their positions, for the oracle.
     #[cfg(test)]
     pub fn pending(&self) -> impl Iterator<Item = (OperationId, Vec<(usize, ComponentId)>)> {
@@ -100,7 +113,11 @@ impl Operations {
 }
 
 impl Operation {
-    fn state(&self) -> OperationState {
+    pub fn verb(&self) -> Verb {
+        self.verb
+    }
+
+    pub fn state(&self) -> OperationState {
         let failed =
             |target: &Target| matches!(target.view.outcome, Outcome::Failed | Outcome::Superseded);
         if self.pending > 0 {

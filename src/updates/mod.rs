@@ -58,6 +58,8 @@ struct Ring {
     /// Nobody can come back for what is published now.
     asleep: bool,
     closed: bool,
+    handed_over: bool,
+    silent: bool,
 }
 
 /// One message, as every reader gets it.
@@ -102,6 +104,8 @@ impl Updates {
             readers: 0,
             asleep: true,
             closed: false,
+            handed_over: false,
+            silent: false,
         };
         let shared = Shared { ring: Mutex::new(ring), news: watch::Sender::new(()) };
         Self { shared: Arc::new(shared) }
@@ -185,6 +189,38 @@ impl Updates {
     pub fn close(&self) {
         self.shared.ring().closed = true;
         self.shared.news.send_replace(());
+    }
+
+    /// The same, because another program takes over: readers come back to that one.
+    pub fn hand_over(&self) {
+        self.shared.ring().handed_over = true;
+        self.close();
+    }
+
+    /// Nobody is answered any more.
+    pub fn fall_silent(&self) {
+        self.shared.ring().silent = true;
+        self.shared.news.send_replace(());
+    }
+
+    /// Returns when nobody is answered any more, because another program takes over.
+    pub async fn silent(&self) {
+        let mut news = self.shared.news.subscribe();
+        while !self.shared.ring().silent {
+            if news.changed().await.is_err() {
+                return;
+            }
+        }
+    }
+
+    /// It did not take over: more will come.
+    pub fn reopen(&self) {
+        let mut ring = self.shared.ring();
+        (ring.closed, ring.handed_over, ring.silent) = (false, false, false);
+    }
+
+    pub fn is_handed_over(&self) -> bool {
+        self.shared.ring().handed_over
     }
 
     /// Returns when no more will come.

@@ -39,4 +39,5 @@ mod resuming;
 mod signals;
 mod systemd;
 mod trace;
+mod upgrade;
 mod watching;

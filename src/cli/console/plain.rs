@@ -82,13 +82,15 @@ pub fn embedded(context: &Context, screen: &Screen, session: &Session) -> Result
         owns_hangup,
         events: None,
     };
+    let handover = engine::handover(screen.handover)?;
     let headless = session.headless.clone();
     let outcome = engine::run(engine::Start {
         place: &session.place,
         log_to_stderr: false,
         containment: None,
-        arguments: Box::new(|| headless),
+        arguments: Box::new(move || headless.clone()),
         embedding: Some(embedding),
+        handover,
     });
     ended.store(true, Ordering::Release);
     let shown = beside.join();

@@ -49,7 +49,7 @@ pub fn perform(context: &Context, arguments: &Arguments) -> Result<(), Failure> 
         place,
     };
     let outcome = if *headless {
-        run_headless(session)
+        run_headless(session, engine::handover(screen.handover)?)
     } else {
         if screen.is_plain(&context.ui) && folder.is_none() {
             for component in demo.components() {
@@ -65,15 +65,19 @@ pub fn perform(context: &Context, arguments: &Arguments) -> Result<(), Failure> 
     outcome.and(removed)
 }
 
-fn run_headless(session: Session) -> Result<(), Failure> {
+fn run_headless(
+    session: Session,
+    handover: Option<crate::runtime::Handover>,
+) -> Result<(), Failure> {
     process::hygiene();
     let headless = session.headless;
     engine::run(engine::Start {
         place: &session.place,
         log_to_stderr: false,
         containment: None,
-        arguments: Box::new(|| headless),
+        arguments: Box::new(move || headless.clone()),
         embedding: None,
+        handover,
     })
 }
 

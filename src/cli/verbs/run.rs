@@ -15,6 +15,9 @@ pub struct Arguments {
     /// Started by `start`: nobody watches, so events go to the log alone
     #[arg(long, hide = true)]
     detached: bool,
+    /// Another version was in this process before: the descriptor of what it left
+    #[arg(long, hide = true, value_name = "FD")]
+    handover: Option<i32>,
 }
 
 #[derive(Debug, Clone, Copy, ValueEnum)]
@@ -31,13 +34,15 @@ pub fn perform(context: &Context, arguments: &Arguments) -> Result<(), Failure> 
         Containment::Cgroup => Level::Cgroup,
         Containment::Subreaper => Level::Subreaper,
     });
+    let handover = engine::handover(arguments.handover)?;
     let log_to_stderr = !arguments.detached;
     let arguments = engine::arguments(&context.place, log_to_stderr, containment);
     engine::run(engine::Start {
         place: &context.place,
         log_to_stderr,
         containment,
-        arguments: Box::new(|| arguments),
+        arguments: Box::new(move || arguments.clone()),
         embedding: None,
+        handover,
     })
 }

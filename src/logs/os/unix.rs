@@ -150,6 +150,11 @@ impl Pipe {
         }
     }
 
+    /// Another descriptor of our end.
+    pub fn duplicate(&self) -> io::Result<OwnedFd> {
+        self.fd.try_clone()
+    }
+
     /// Whether `bytes` are so much of the pipe that the writer may soon have to wait.
     ///
     /// A pipe for which that is true once is enlarged, where the system allows it: an

@@ -11,4 +11,4 @@ mod resuming;
 mod size;
 mod starts;
 mod stops;
-mod world;
+pub(super) mod world;

@@ -37,8 +37,9 @@ pub(crate) use family::{children_of, numbers, own_orphans};
 pub use kernel_log::KernelLog;
 pub use leaders::reap_orphans;
 pub use own::{
-    Original, boot_id, execute_self, hygiene, ignore_job_control, inherited, leave_terminal,
-    spawn_detached, start_time,
+    Original, boot_id, close_on_exec, executable, execute, execute_self, hygiene,
+    ignore_job_control, inherited, leave_open, leave_terminal, memory_file, spawn_detached,
+    start_time, tests_wish, version,
 };
 pub use prospects::{Prospects, prospects};
 pub use readiness::readable;
