@@ -210,6 +210,7 @@ fn readable_until(descriptor: &impl std::os::fd::AsFd, until: crate::model::Mome
 }
 
 /// Nothing of it lives on.
+#[expect(clippy::disallowed_methods, reason = "no event tells about a tree without a cgroup")]
 fn bury(child: &Child, mut tree: Tree) {
     const LOOK: Duration = Duration::from_millis(5);
     let until = clock::now().after(Duration::from_secs(2));

@@ -329,23 +329,14 @@ async fn supervise(
     // Before anything is started: nothing runs that could not be asked about. Questions wait
     // until the loop begins.
     let (config, again) = (&registry.config, handle.clone());
-    let mut server = serve(config, handle, &mut legacy.inheritance, &driver.stores)?;
+    let server = serve(config, handle, &mut legacy.inheritance, &driver.stores)?;
     if let Some(on_ready) = on_ready {
         on_ready(&server);
     }
     driver.restore_holds(holds);
-    if let Some(left) = &legacy.passed {
-        driver.count_on(left);
-        driver.tell_upgrade(left);
-    } else {
-        tell_start(&driver);
-    }
-    // The same text, read by another program: whatever that makes of it is no change.
-    let same = |left: &Left| left.registry == text_number(&driver.place.registry_file);
-    let outdated = !legacy.passed.as_ref().is_some_and(same);
-    let taken_up = take_up(&mut driver, &remembered, legacy.inheritance, outdated).await;
+    let taken_up = take_up(&mut driver, &remembered, legacy.inheritance, legacy.passed).await;
     taken_up.map_err(EngineError::Leftovers)?;
-    let mut inputs = Inputs {
+    let inputs = Inputs {
         messages,
         made,
         probes: probes_inbox,
@@ -354,19 +345,29 @@ async fn supervise(
         ended,
         signals,
     };
-    let end = loop {
-        match driver.run(&mut inputs).await {
-            Turn::End(end) => break end,
-            Turn::Upgrade(upgrade) => {
-                server =
-                    hand_over(&mut driver, &mut inputs, server, upgrade, &again, arguments).await?;
-            }
-        }
-    };
+    let (server, end) = work(&mut driver, inputs, server, &again, arguments).await?;
     tell_end(&driver, &end);
     server.shutdown().await;
     finish(driver, log_thread, &temp).await;
     Ok(end)
+}
+
+/// Until everything has ended; or this program has, and another goes on in its place.
+async fn work(
+    driver: &mut Driver,
+    mut inputs: Inputs,
+    mut server: control::Server,
+    handle: &Handle,
+    arguments: &mut dyn FnMut() -> Vec<std::ffi::OsString>,
+) -> Result<(control::Server, End), EngineError> {
+    loop {
+        match driver.run(&mut inputs).await {
+            Turn::End(end) => return Ok((server, end)),
+            Turn::Upgrade(upgrade) => {
+                server = hand_over(driver, &mut inputs, server, upgrade, handle, arguments).await?;
+            }
+        }
+    }
 }
 
 /// Another program goes on from here. Returns only if that did not come off.
@@ -504,8 +505,17 @@ async fn take_up(
     driver: &mut Driver,
     remembered: &journal::State,
     inheritance: Inheritance,
-    outdated: bool,
+    passed: Option<Left>,
 ) -> Result<(), String> {
+    if let Some(left) = &passed {
+        driver.count_on(left);
+        driver.tell_upgrade(left);
+    } else {
+        tell_start(driver);
+    }
+    // The same text, read by another program: whatever that makes of it is no change.
+    let same = |left: &Left| left.registry == text_number(&driver.place.registry_file);
+    let outdated = !passed.as_ref().is_some_and(same);
     inheritance::take_over(driver, remembered, inheritance, outdated).await?;
     if driver.upgrades == 0 {
         boot(driver, remembered);

@@ -125,7 +125,7 @@ impl Driver {
         match result {
             Ok((binary, candidate, registry)) => {
                 let until = clock::now().after(SETTLING);
-                let upgrade = Upgrade { binary, candidate, origin, reply, registry, until };
+                let upgrade = Upgrade { binary, candidate, registry, origin, reply, until };
                 self.progress = Progress::Settling(Box::new(upgrade));
             }
             Err(problem) => {

@@ -29,7 +29,7 @@ pub(super) struct Operations {
 }
 
 #[derive(Debug)]
-pub(super) struct Operation {
+struct Operation {
     verb: Verb,
     origin: String,
     asked: Moment,
@@ -92,10 +92,6 @@ impl Operations {
         self.last = self.last.max(last);
     }
 
-    pub fn each(&self) -> impl Iterator<Item = (OperationId, &Operation)> {
-        self.all.iter().map(|(&id, operation)| (id, operation))
-    }
-
     /// Every operation with its pending targets and their positions, for the oracle.
     #[cfg(test)]
     pub fn pending(&self) -> impl Iterator<Item = (OperationId, Vec<(usize, ComponentId)>)> {
@@ -113,11 +109,7 @@ impl Operations {
 }
 
 impl Operation {
-    pub fn verb(&self) -> Verb {
-        self.verb
-    }
-
-    pub fn state(&self) -> OperationState {
+    fn state(&self) -> OperationState {
         let failed =
             |target: &Target| matches!(target.view.outcome, Outcome::Failed | Outcome::Superseded);
         if self.pending > 0 {

@@ -1,22 +1,25 @@
 //! Before another program goes on in our place, and after it has: what must have come to an end,
 //! and what is counted on.
 
-use super::{Supervisor, operations::Operations};
-use crate::{machine::State, model::OperationId, wire::OperationState};
+use super::Supervisor;
+use crate::machine::State;
 
 impl Supervisor {
-    /// What is under way that a successor could not go on with: starts, stops, and what somebody
-    /// waits for. In words; none: it may take over.
+    /// What is under way that a successor could not go on with: starts and stops, and the order
+    /// among them. In words; none: it may take over. An operation that waits for a back-off to end
+    /// is forgotten; the back-off is not.
     pub fn unsettled(&self) -> Option<String> {
         if self.shutdown.is_some() {
             return Some("shutting down".to_owned());
         }
-        let of_component = self.order.iter().find_map(|&slot| {
+        self.order.iter().find_map(|&slot| {
             let entry = self.entry(slot);
             let doing = match entry.machine.state() {
                 State::Starting { .. } => "starting",
                 State::Stopping { .. } => "stopping",
                 state if state.stop_asked().is_some() => "stopping",
+                // Its turn would come at once, since the order of one request is not carried over.
+                State::Waiting { .. } if self.waits_for_lower_priority(slot) => "about to start",
                 State::Stopped
                 | State::Waiting { .. }
                 | State::Running { .. }
@@ -26,10 +29,6 @@ impl Supervisor {
                 | State::Unkillable { .. } => return None,
             };
             Some(format!("{doing} {}", entry.id))
-        });
-        of_component.or_else(|| {
-            let (id, verb) = self.operations.first_pending()?;
-            Some(format!("carrying out operation {id} ({verb})"))
         })
     }
 
@@ -43,16 +42,6 @@ impl Supervisor {
     pub fn count_on(&mut self, generation: u64, last_operation: u64) {
         self.generation = self.generation.max(generation);
         self.operations.count_on(last_operation);
-    }
-}
-
-impl Operations {
-    fn first_pending(&self) -> Option<(OperationId, crate::wire::Verb)> {
-        let pending = |operation: &&super::operations::Operation| {
-            operation.state() == OperationState::Pending
-        };
-        let (id, operation) = self.each().find(|(_, operation)| pending(operation))?;
-        Some((id, operation.verb()))
     }
 }
 

@@ -57,9 +57,19 @@ struct Ring {
     readers: usize,
     /// Nobody can come back for what is published now.
     asleep: bool,
-    closed: bool,
-    handed_over: bool,
-    silent: bool,
+    service: Service,
+}
+
+/// Whether more is to come.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+enum Service {
+    Open,
+    /// The engine ends.
+    Closed,
+    /// Another program takes over.
+    HandedOver,
+    /// The same, and nobody is answered any more.
+    Silent,
 }
 
 /// One message, as every reader gets it.
@@ -103,9 +113,7 @@ impl Updates {
             renewed: base,
             readers: 0,
             asleep: true,
-            closed: false,
-            handed_over: false,
-            silent: false,
+            service: Service::Open,
         };
         let shared = Shared { ring: Mutex::new(ring), news: watch::Sender::new(()) };
         Self { shared: Arc::new(shared) }
@@ -187,26 +195,28 @@ impl Updates {
 
     /// No more will come: every reader is told, once it has what there is.
     pub fn close(&self) {
-        self.shared.ring().closed = true;
+        self.end(Service::Closed);
+    }
+
+    fn end(&self, service: Service) {
+        self.shared.ring().service = service;
         self.shared.news.send_replace(());
     }
 
     /// The same, because another program takes over: readers come back to that one.
     pub fn hand_over(&self) {
-        self.shared.ring().handed_over = true;
-        self.close();
+        self.end(Service::HandedOver);
     }
 
     /// Nobody is answered any more.
     pub fn fall_silent(&self) {
-        self.shared.ring().silent = true;
-        self.shared.news.send_replace(());
+        self.end(Service::Silent);
     }
 
     /// Returns when nobody is answered any more, because another program takes over.
     pub async fn silent(&self) {
         let mut news = self.shared.news.subscribe();
-        while !self.shared.ring().silent {
+        while self.shared.ring().service != Service::Silent {
             if news.changed().await.is_err() {
                 return;
             }
@@ -215,18 +225,17 @@ impl Updates {
 
     /// It did not take over: more will come.
     pub fn reopen(&self) {
-        let mut ring = self.shared.ring();
-        (ring.closed, ring.handed_over, ring.silent) = (false, false, false);
+        self.end(Service::Open);
     }
 
     pub fn is_handed_over(&self) -> bool {
-        self.shared.ring().handed_over
+        self.shared.ring().service >= Service::HandedOver
     }
 
     /// Returns when no more will come.
     pub async fn closed(&self) {
         let mut news = self.shared.news.subscribe();
-        while !self.shared.ring().closed {
+        while self.shared.ring().service == Service::Open {
             if news.changed().await.is_err() {
                 return;
             }
@@ -252,7 +261,7 @@ impl Reader {
                     }
                     return Some(delivery);
                 }
-                if ring.closed {
+                if ring.service != Service::Open {
                     return None;
                 }
             }

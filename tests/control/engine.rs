@@ -259,15 +259,7 @@ impl State {
                 let _ = reply.send(Ok(report));
             }
             Message::Upgrade { binary, origin: _, reply } => {
-                let binary = binary.unwrap_or_else(|| "/usr/bin/s7supervisor".into());
-                let report = UpgradeReport {
-                    from: "1.0.0".to_owned(),
-                    to: "1.0.1".to_owned(),
-                    binary: binary.display().to_string(),
-                    pid: 812,
-                    upgrades: 0,
-                };
-                let _ = reply.send(Ok(report));
+                let _ = reply.send(Ok(upgraded(binary)));
             }
             Message::Shutdown { restart, origin, reply } => {
                 let origin = origin.to_string();
@@ -463,5 +455,16 @@ fn explanation(id: &str, description: &str) -> Explanation {
         last_lines: vec![],
         advice: vec![],
         dossiers: vec![],
+    }
+}
+
+fn upgraded(binary: Option<std::path::PathBuf>) -> UpgradeReport {
+    let binary = binary.unwrap_or_else(|| "/usr/bin/s7supervisor".into());
+    UpgradeReport {
+        from: "1.0.0".to_owned(),
+        to: "1.0.1".to_owned(),
+        binary: binary.display().to_string(),
+        pid: 812,
+        upgrades: 0,
     }
 }

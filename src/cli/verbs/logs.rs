@@ -130,12 +130,11 @@ pub async fn perform(context: &Context, arguments: &Arguments) -> Result<(), Fai
             Ok(Ok(None) | Err(ClientError::Unreachable { .. })) if arguments.goes_on() => {
                 query.after = places.clone().into_iter().collect();
                 query.tail = None;
-                match again(&client, &query).await {
-                    Some(more) => records = more,
-                    None => {
-                        context.ui.note("the Supervisor has ended");
-                        break;
-                    }
+                if let Some(more) = again(&client, &query).await {
+                    records = more;
+                } else {
+                    context.ui.note("the Supervisor has ended");
+                    break;
                 }
             }
             Ok(Ok(None)) => break,
