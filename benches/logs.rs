@@ -12,6 +12,7 @@ use std::{
     os::fd::OwnedFd,
     path::Path,
     process::{Command, Stdio},
+    sync::Arc,
     thread::sleep,
     time::{Duration, Instant},
 };
@@ -105,9 +106,10 @@ fn components(count: usize) {
     assert!(thread.shutdown(Duration::from_secs(10)));
 }
 
-fn output(folder: &Path, id: &ComponentId, timestamps: Timestamps) -> Output {
+fn output(folder: &Path, id: &ComponentId, timestamps: Timestamps) -> Arc<Output> {
     let output = Component::new(id.clone(), "/bin/true").output;
-    Output { log: folder.join(format!("logs/{id}.log")), timestamps, max_size: 1 << 40, ..output }
+    let log = folder.join(format!("logs/{id}.log"));
+    Arc::new(Output { log, timestamps, max_size: 1 << 40, ..Output::clone(&output) })
 }
 
 fn produce(fd: OwnedFd, size: usize) {

@@ -141,20 +141,23 @@ fn room() -> (Probes, mpsc::Receiver<s7supervisor::probes::ProbeNotice>) {
 fn watch(probes: &mut Probes, n: u64, address: SocketAddr, interval: Duration) {
     let id = ComponentId::new(&format!("worker-{n}")).expect("a good id");
     let mut component = Component::new(id, "/bin/true");
-    component.health = Some(Probe {
-        check: Check::Http {
-            url: format!("http://{address}/health"),
-            status: vec![200..=299],
-            header: None,
-            body: None,
-        },
-        interval,
-        timeout: Duration::from_secs(2),
-        failures: 3,
-        successes: 1,
-        start_period: Duration::ZERO,
-        jitter: Probe::JITTER,
-    });
+    component.health = Some(
+        Probe {
+            check: Check::Http {
+                url: format!("http://{address}/health"),
+                status: vec![200..=299],
+                header: None,
+                body: None,
+            },
+            interval,
+            timeout: Duration::from_secs(2),
+            failures: 3,
+            successes: 1,
+            start_period: Duration::ZERO,
+            jitter: Probe::JITTER,
+        }
+        .into(),
+    );
     probes.prepare(RunId(n), &component).expect("nothing is to be prepared");
     let process = Watched { pid: 1, age: Duration::ZERO, ready: false };
     probes.watch(RunId(n), &component, process);

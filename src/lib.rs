@@ -21,6 +21,7 @@ pub mod machine;
 pub mod metrics;
 pub mod model;
 pub mod plan;
+pub mod premises;
 pub mod probes;
 pub mod process;
 pub mod registry;

@@ -10,7 +10,7 @@ use std::{
 };
 
 /// Each room with the rooms that it may import.
-const MAY_IMPORT: [(&str, &[&str]); 26] = [
+const MAY_IMPORT: [(&str, &[&str]); 27] = [
     ("model", &[]),
     ("wire", &[]),
     ("registry", &[]),
@@ -26,7 +26,10 @@ const MAY_IMPORT: [(&str, &[&str]); 26] = [
     ("alerts", &["registry"]),
     ("courier", &["registry", "alerts"]),
     ("process", &["registry"]),
-    ("logs", &["registry"]),
+    // Its ends of the pipes are kept beyond the engine's life.
+    ("logs", &["registry", "guardian"]),
+    // Who owns what; which user a component runs as is asked where it is started, too.
+    ("premises", &["registry", "process"]),
     // Commands of exec checks are processes like others.
     ("probes", &["registry", "process", "metrics"]),
     ("sampler", &["registry", "process"]),
@@ -52,7 +55,9 @@ const MAY_IMPORT: [(&str, &[&str]); 26] = [
             "courier",
             "control",
             "dossier",
+            "premises",
             "guardian",
+            "premises",
         ],
     ),
     // Of the runtime it may know the handle alone; see `control_knows_the_handle_alone`.
@@ -65,13 +70,16 @@ const MAY_IMPORT: [(&str, &[&str]); 26] = [
     // The engine's keeper: processes, and no word of what they are for.
     ("guardian", &["process"]),
     // Looks at what the others own, and asks the Supervisor as any client does.
-    ("doctor", &["registry", "plan", "process", "runtime", "control", "client", "logs"]),
+    (
+        "doctor",
+        &["registry", "premises", "plan", "process", "runtime", "control", "client", "logs"],
+    ),
     (
         "cli",
         &[
             // `logs` reads the files itself where no Supervisor runs.
             "logs", "registry", "plan", "process", "runtime", "control", "client", "console",
-            "demo", "doctor", "guardian", "events", "alerts", "courier",
+            "demo", "doctor", "guardian", "premises", "events", "alerts", "courier",
         ],
     ),
     // The binary calls the command line.
@@ -214,7 +222,10 @@ fn sources() -> Vec<Source> {
         let name = path.file_stem().and_then(|stem| stem.to_str()).unwrap_or_default();
         name == "tests"
             || name.ends_with("_tests")
-            || path.components().any(|part| part.as_os_str() == "tests")
+            || path.components().any(|part| {
+                // The simulation is a test by chance: compiled into nothing else.
+                part.as_os_str() == "tests" || part.as_os_str() == "simulation"
+            })
     };
     files.into_iter().filter(|path| !is_test(path)).map(read).collect()
 }

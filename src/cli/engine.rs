@@ -8,7 +8,7 @@ use super::{
     place::Place,
 };
 use crate::{
-    guardian::{Inheritance, Stores},
+    guardian::{Guarded, Stores},
     process::Level,
     runtime::{self, Embedding, EngineError, EngineOptions, Handover},
 };
@@ -25,10 +25,14 @@ pub struct Start<'a> {
     pub embedding: Option<Embedding>,
     /// What another program left that was in this process before.
     pub handover: Option<Handover>,
+    /// What it is given by its guardian; none where it has no guardian.
+    pub guarded: Option<Guarded>,
 }
 
 /// Runs the engine until the Supervisor has ended. Does not return from a restart in place.
 pub fn run(start: Start<'_>) -> Result<(), Failure> {
+    let (guardian, inheritance) =
+        start.guarded.map(|guarded| (guarded.link, guarded.inheritance)).unzip();
     let options = EngineOptions {
         install_folder: start.place.install_folder.clone(),
         registry_file: start.place.registry.clone(),
@@ -37,9 +41,10 @@ pub fn run(start: Start<'_>) -> Result<(), Failure> {
         containment: start.containment,
         arguments: start.arguments,
         embedding: start.embedding,
-        inheritance: Inheritance::default(),
+        inheritance: inheritance.unwrap_or_default(),
         stores: Stores::default(),
         handover: start.handover,
+        guardian,
     };
     runtime::run(options).map_err(|error| match &error {
         EngineError::Registry(error) => loading::refusal(error, false, 100),

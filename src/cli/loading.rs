@@ -8,6 +8,7 @@ use super::{
     exit::{Exit, Failure},
     place::Place,
 };
+use crate::premises::{self, Finding};
 use crate::registry::{self, Diagnostics, LoadError, Registry, Sources};
 
 /// A registry that can be run, and what is probably not as meant in it.
@@ -36,6 +37,23 @@ pub fn sources(place: &Place) -> Sources {
     Sources { overrides: place.settings.clone(), environment }
 }
 
+/// As [`load`], for whoever is about to run it.
+pub fn load_to_run(place: &Place) -> Result<Loaded, Failure> {
+    Ok(load_safely(place, false, 100)?.0)
+}
+
+/// As [`load_with`]; refused where others could decide what runs, with what else is open to them.
+pub fn load_safely(
+    place: &Place,
+    colour: bool,
+    width: usize,
+) -> Result<(Loaded, Vec<Finding>), Failure> {
+    let (loaded, findings) =
+        premises::load(&place.registry, &place.install_folder, &sources(place))
+            .map_err(|error| refusal(&error, colour, width))?;
+    Ok((Loaded { registry: loaded.registry, warnings: loaded.warnings }, findings))
+}
+
 pub fn load(place: &Place) -> Result<Loaded, Failure> {
     load_with(place, false, 100)
 }
@@ -54,7 +72,9 @@ pub fn refusal(error: &LoadError, colour: bool, width: usize) -> Failure {
             let exit = if permission { Exit::NotPermitted } else { Exit::Registry };
             Failure::new(exit, format!("{error}; name it with --registry or --install-folder"))
         }
-        LoadError::TooLarge { .. } => Failure::new(Exit::Registry, error.to_string()),
+        LoadError::TooLarge { .. } | LoadError::Untrusted { .. } => {
+            Failure::new(Exit::Registry, error.to_string())
+        }
         LoadError::Invalid(diagnostics) => wrong(diagnostics, colour, width),
     }
 }

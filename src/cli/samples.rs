@@ -50,6 +50,7 @@ pub fn status(components: Vec<ComponentStatus>) -> Status {
     Status {
         supervisor: SupervisorStatus {
             pid: 812,
+            guardian_pid: None,
             version: "0.1.0".to_owned(),
             uptime_s: 273_600.0,
             registry: "/usr/local/scene7/ImageServing/conf/SupervisorRegistry.xml".to_owned(),

@@ -29,6 +29,14 @@ impl Access {
         Self { read_only: true, ..self }
     }
 
+    /// Of the process at the other end, where the kernel tells.
+    pub(super) fn pid(&self) -> Option<i32> {
+        match self.via {
+            Via::Socket { pid, .. } => pid,
+            _ => None,
+        }
+    }
+
     pub(super) fn may_change(&self) -> bool {
         !self.read_only
     }

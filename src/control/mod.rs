@@ -25,6 +25,7 @@ mod patient;
 mod query;
 mod refusal;
 mod routes;
+mod seats;
 mod serve;
 #[cfg(unix)]
 pub(crate) mod socket;

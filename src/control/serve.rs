@@ -26,6 +26,7 @@ use super::{
     guard::{self, Peer},
     patient::Patient,
     routes,
+    seats::{Seat, Seats},
     token::Tokens,
 };
 use crate::{
@@ -33,10 +34,6 @@ use crate::{
     wire::{Problem, ProblemCode},
 };
 
-/// Connections at the same time, over all listeners.
-const MOST_CONNECTIONS: usize = 64;
-/// Of these, TCP gets fewer, so that no crowd there locks the operator out of the socket.
-const MOST_TCP_CONNECTIONS: usize = 56;
 /// Connections that are being told that there are too many; further ones are just closed.
 const MOST_REFUSALS: usize = 16;
 /// How long a client that is refused may take to ask; it is told in any case.
@@ -110,8 +107,7 @@ pub struct Server {
 #[derive(Clone)]
 struct Hall {
     router: Router,
-    /// One for each connection there may be; a listener may be held to fewer.
-    places: Vec<Arc<Semaphore>>,
+    seats: Seats,
     refusals: Arc<Semaphore>,
     stop: watch::Receiver<bool>,
 }
@@ -128,12 +124,11 @@ pub fn serve_with(
     before: Listeners,
 ) -> Result<Server, ServeError> {
     let (stop, stopped) = watch::channel(false);
-    let places = Arc::new(Semaphore::new(MOST_CONNECTIONS));
-    let taken = routes::Connections { free: Arc::clone(&places), all: MOST_CONNECTIONS };
-    let open = routes::routes(handle).layer(axum::Extension(taken));
-    let hall = |router: &Router, places| Hall {
+    let seats = Seats::new();
+    let open = routes::routes(handle).layer(axum::Extension(seats.clone()));
+    let hall = |router: &Router| Hall {
         router: routes::finish(router.clone()),
-        places,
+        seats: seats.clone(),
         refusals: Arc::new(Semaphore::new(MOST_REFUSALS)),
         stop: stopped.clone(),
     };
@@ -162,13 +157,12 @@ pub fn serve_with(
             .map_err(|source| ServeError::Socket { path: path.clone(), source })?;
         file = Some(its_file);
         kept.socket = listener.as_fd().try_clone_to_owned().ok();
-        listeners.spawn(accept_unix(listener, hall(&open, vec![Arc::clone(&places)])));
+        listeners.spawn(accept_unix(listener, hall(&open)));
     }
     if let Some((listener, tokens)) = tcp {
         let guarded =
             open.clone().layer(axum::middleware::from_fn_with_state(tokens, guard::guard));
-        let fewer = Arc::new(Semaphore::new(MOST_TCP_CONNECTIONS));
-        listeners.spawn(accept_tcp(listener, hall(&guarded, vec![fewer, places])));
+        listeners.spawn(accept_tcp(listener, hall(&guarded)));
     }
     Ok(Server {
         open,
@@ -288,7 +282,7 @@ async fn accept_unix(listener: tokio::net::UnixListener, hall: Hall) {
         });
         Ok((stream, access))
     };
-    hall.welcome(accept).await;
+    hall.welcome(accept, |seats, access| seats.local(access.pid())).await;
 }
 
 async fn accept_tcp(listener: TcpListener, hall: Hall) {
@@ -297,7 +291,7 @@ async fn accept_tcp(listener: TcpListener, hall: Hall) {
         prepare(&stream)?;
         Ok((stream, Peer(address)))
     };
-    hall.welcome(accept).await;
+    hall.welcome(accept, |seats, _peer| seats.remote()).await;
 }
 
 fn prepare(stream: &TcpStream) -> io::Result<()> {
@@ -307,8 +301,11 @@ fn prepare(stream: &TcpStream) -> io::Result<()> {
 
 impl Hall {
     /// Accepts until the server stops, then sees the guests off.
-    async fn welcome<S, P, F>(mut self, mut accept: impl FnMut() -> F)
-    where
+    async fn welcome<S, P, F>(
+        mut self,
+        mut accept: impl FnMut() -> F,
+        seat: impl Fn(&Seats, &P) -> Option<Seat>,
+    ) where
         S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
         P: Clone + Send + Sync + 'static,
         F: Future<Output = io::Result<(S, P)>>,
@@ -320,7 +317,10 @@ impl Hall {
                 () = stopped(&mut stop) => break,
                 Some(_gone) = guests.join_next() => {}
                 accepted = accept() => match accepted {
-                    Ok((stream, mark)) => self.seat(&mut guests, stream, mark),
+                    Ok((stream, mark)) => {
+                        let seat = seat(&self.seats, &mark);
+                        self.place(&mut guests, seat, stream, mark);
+                    }
                     // One client that broke off, or no descriptors for now: the next may do.
                     Err(error) if is_about_one_client(&error) => {}
                     Err(_exhausted) => tokio::time::sleep(ACCEPT_PAUSE).await,
@@ -333,17 +333,17 @@ impl Hall {
                 .await;
     }
 
-    fn seat<S, P>(&mut self, guests: &mut JoinSet<()>, stream: S, mark: P)
+    fn place<S, P>(&mut self, guests: &mut JoinSet<()>, seat: Option<Seat>, stream: S, mark: P)
     where
         S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
         P: Clone + Send + Sync + 'static,
     {
-        let places = self.places.iter().map(|places| Arc::clone(places).try_acquire_owned());
-        if let Ok(places) = places.collect::<Result<Vec<_>, _>>() {
-            let conversation = converse(stream, mark, self.router.clone(), self.stop.clone());
+        if let Some(seat) = seat {
+            let (stop, limit) = (self.stop.clone(), seat.limit);
+            let conversation = converse(stream, mark, self.router.clone(), stop, limit);
             guests.spawn(async move {
                 conversation.await;
-                drop(places);
+                drop(seat);
             });
         } else if let Ok(place) = Arc::clone(&self.refusals).try_acquire_owned() {
             guests.spawn(async move {
@@ -357,6 +357,14 @@ impl Hall {
 /// Returns when the server stops, or is gone.
 async fn stopped(stop: &mut watch::Receiver<bool>) {
     let _ = stop.wait_for(|stop| *stop).await;
+}
+
+/// Returns when the time is over; never, where there is no limit.
+async fn passed(limit: Option<Duration>) {
+    match limit {
+        Some(limit) => tokio::time::sleep(limit).await,
+        None => std::future::pending().await,
+    }
 }
 
 fn is_about_one_client(error: &io::Error) -> bool {
@@ -376,8 +384,13 @@ fn is_about_one_client(error: &io::Error) -> bool {
 }
 
 /// Serves one connection: `mark` is put on each of its requests.
-async fn converse<S, P>(stream: S, mark: P, router: Router, mut stop: watch::Receiver<bool>)
-where
+async fn converse<S, P>(
+    stream: S,
+    mark: P,
+    router: Router,
+    mut stop: watch::Receiver<bool>,
+    limit: Option<Duration>,
+) where
     S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
     P: Clone + Send + Sync + 'static,
 {
@@ -398,6 +411,7 @@ where
     tokio::select! {
         _ended = &mut connection => return,
         () = stopped(&mut stop) => {}
+        () = passed(limit) => {}
     }
     // Who has just come in is heard out: cut off, he could not know whether he was heard.
     if !*asked.borrow() {

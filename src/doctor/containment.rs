@@ -3,7 +3,7 @@
 use super::{Finding, Scene, Sheet};
 use crate::{
     process::{self, Prospects},
-    registry::{Component, Limits},
+    registry::Limits,
     runtime,
     wire::ContainmentLevel,
 };
@@ -65,7 +65,7 @@ fn controllers(scene: &Scene, prospects: &Prospects, sheet: &Sheet) {
             .components()
             .iter()
             .filter(|component| is_set(&component.limits))
-            .map(|component: &Component| component.id.as_str())
+            .map(|component| component.id.as_str())
             .collect();
         if asking.is_empty() {
             continue;

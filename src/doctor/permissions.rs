@@ -12,7 +12,9 @@ use super::{
     rights::{Want, Who, interpreter},
 };
 use crate::{
-    control, process,
+    control,
+    premises::{self, Trust, Weight},
+    process,
     registry::{Component, NotifyTarget},
 };
 
@@ -23,6 +25,27 @@ pub(super) fn check(scene: &Scene, sheet: &Sheet) {
     log_folders(scene, &us, sheet);
     password_files(scene, &us, sheet);
     components(scene, sheet);
+    others(scene, sheet);
+}
+
+/// What others could change of what is trusted, on the whole way to it.
+fn others(scene: &Scene, sheet: &Sheet) {
+    let Some(registry) = scene.registry() else { return };
+    let trust = Trust::of(scene.user(), &scene.subject.sources.environment);
+    let found = premises::examine(registry, &trust);
+    if found.is_empty() {
+        sheet.add(Finding::ok("others", "nobody else can change what is run"));
+    }
+    for one in found {
+        let (seen, advice) = (one.seen(), one.remedy);
+        let finding = match one.weight {
+            Weight::Refusal => Finding::problem("others", seen)
+                .why("they could decide what runs as root: the Supervisor does not start"),
+            Weight::Warning => Finding::warning("others", seen)
+                .why("they could change what runs as the Supervisor's user, or what it wrote"),
+        };
+        sheet.add(finding.advice(advice));
+    }
 }
 
 impl Who {

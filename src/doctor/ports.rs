@@ -24,7 +24,7 @@ pub(super) fn check(scene: &Scene, sheet: &Sheet) {
     let theirs: Vec<(&Component, BTreeSet<u16>)> = scene
         .components()
         .iter()
-        .map(|component| (component, ports_of(component)))
+        .map(|component| (&**component, ports_of(component)))
         .filter(|(_, ports)| !ports.is_empty())
         .collect();
     if own.is_none() && theirs.is_empty() {

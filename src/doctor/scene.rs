@@ -12,6 +12,7 @@ use super::{
     sheet, trees,
 };
 use crate::{
+    model::Shared,
     registry::{self, Component, Diagnostics, LoadError, Registry},
     wire::{ComponentStatus, Status},
 };
@@ -76,7 +77,7 @@ impl Scene {
         }
     }
 
-    pub fn components(&self) -> &[Component] {
+    pub fn components(&self) -> &[Shared<Component>] {
         self.registry().map_or(&[], |registry| &registry.components)
     }
 

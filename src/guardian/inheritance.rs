@@ -76,6 +76,8 @@ pub struct Inheritance {
     pub kept: Vec<Kept>,
     pub ends: Vec<End>,
     pub death: Option<Death>,
+    /// Everything had been asked to end: that goes on.
+    pub stopping: bool,
 }
 
 impl Inheritance {

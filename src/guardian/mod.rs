@@ -24,9 +24,19 @@
 //! This room owns the guardian and its language with the engine. It knows no policy of
 //! components.
 
+mod budget;
+mod guard;
 mod inheritance;
+mod link;
+mod service;
+mod socket;
+mod vault;
+mod word;
 
+pub use guard::{Guarded, Role, guard};
 pub use inheritance::{Death, DescriptorStore, End, Ends, Inheritance, Kept, Stores};
+pub use link::{Link, News};
+pub use service::ServiceSocket;
 
 /// Names under which descriptors are kept.
 pub mod name {

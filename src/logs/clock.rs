@@ -26,7 +26,12 @@ pub(super) struct Calendar {
     second: i64,
     prefix: String,
     offset: String,
+    /// The time zone, and until when it is taken for granted.
+    zone: Option<(TimeZone, Timestamp)>,
 }
+
+/// Until the system's time zone is asked for again: it may have been changed.
+const ZONE_LASTS: Duration = Duration::from_mins(5);
 
 impl Clock {
     pub fn system() -> Self {
@@ -43,7 +48,7 @@ impl Clock {
     }
 
     fn zone(&self) -> TimeZone {
-        self.zone.clone().unwrap_or_else(TimeZone::system)
+        self.zone.clone().unwrap_or_else(local_zone)
     }
 }
 
@@ -56,6 +61,7 @@ impl Calendar {
             second: i64::MIN,
             prefix: String::new(),
             offset: String::new(),
+            zone: None,
         }
     }
 
@@ -63,10 +69,21 @@ impl Calendar {
         self.clock.now()
     }
 
+    fn zone(&mut self, now: Timestamp) -> TimeZone {
+        if let Some((zone, until)) = &self.zone
+            && now < *until
+        {
+            return zone.clone();
+        }
+        let zone = self.clock.zone();
+        self.zone = now.checked_add(ZONE_LASTS).ok().map(|until| (zone.clone(), until));
+        zone
+    }
+
     /// The local date at `now`.
     pub fn today(&mut self, now: Timestamp) -> Date {
         if now < self.day.0 || now >= self.day.1 {
-            let local = now.to_zoned_datetime(self.clock.zone());
+            let local = now.to_zoned_datetime(self.zone(now));
             self.today = local.date();
             let begin = local.start_of_day().map_or(now, |begin| begin.timestamp());
             let end = local.tomorrow().and_then(|tomorrow| tomorrow.start_of_day());
@@ -87,7 +104,7 @@ impl Calendar {
         let second = at.as_second();
         if second != self.second {
             self.second = second;
-            let local = at.to_zoned_datetime(self.clock.zone());
+            let local = at.to_zoned_datetime(self.zone(at));
             self.prefix.clear();
             self.offset.clear();
             let time = local.time();
@@ -107,6 +124,15 @@ impl Calendar {
         }
         out.extend_from_slice(self.offset.as_bytes());
     }
+}
+
+/// The system's time zone, from the one file that says it. [`TimeZone::system`] wants its name as
+/// well, and reads the whole database for it: six hundred files, and 90 KiB of names that stay.
+fn local_zone() -> TimeZone {
+    let named = std::env::var_os("TZ").is_some();
+    let file = if named { None } else { std::fs::read("/etc/localtime").ok() };
+    let zone = file.and_then(|file| TimeZone::tzif("localtime", &file).ok());
+    zone.unwrap_or_else(TimeZone::system)
 }
 
 /// The monotonic clock.

@@ -37,7 +37,7 @@ pub(super) struct Daily {
     max_size: u64,
     file: Option<OpenFile>,
     /// Of the open file.
-    index: Option<Index>,
+    index: Option<Box<Index>>,
     /// Remarks for the index, while no file is open; the newest few.
     remarks: Vec<(Place, Entry)>,
     indexed: bool,
@@ -45,7 +45,7 @@ pub(super) struct Daily {
     fresh: bool,
     /// The run that writes, as the index is to say it.
     run: u64,
-    outage: Option<Outage>,
+    outage: Option<Box<Outage>>,
     /// The file of this day ends within a line whose rest was lost.
     torn: Option<Date>,
     /// The next part's number on that day; `None` until the folder was looked at.
@@ -160,6 +160,8 @@ impl Daily {
             place.offset = file.size;
             index.record(place, &entry);
         } else {
+            // Most components never say anything: exactly as much as there is.
+            self.remarks.reserve_exact(1);
             self.remarks.push((place, entry));
             if self.remarks.len() > MOST_REMARKS {
                 self.remarks.remove(0);
@@ -202,7 +204,7 @@ impl Daily {
 
     /// The outage that the next write will try to end, when it is time to.
     pub fn outage_to_end(&self, now: Instant) -> Option<&Outage> {
-        self.outage.as_ref().filter(|outage| now >= outage.retry_at)
+        self.outage.as_deref().filter(|outage| now >= outage.retry_at)
     }
 
     /// Appends bytes to the file of the day, as far as that is possible.
@@ -296,7 +298,7 @@ impl Daily {
                 Place { time: when.at.as_millisecond(), offset: offset + preface as u64, position };
             if let Some(outage) = self.outage.take() {
                 self.remark_gap(place, &outage);
-                written.resumed = Some(outage);
+                written.resumed = Some(*outage);
             }
             let stored = &bytes[preface..done];
             self.remark_bytes(place, chunk.stream, stored, at_line_start || preface > 0);
@@ -349,7 +351,7 @@ impl Daily {
         }
         let place = Place { time: at.as_millisecond(), offset: size, position };
         let fresh = std::mem::take(&mut self.fresh);
-        let index = self.index.insert(Index::new(&path, place, fresh, self.run));
+        let index = self.index.insert(Box::new(Index::new(&path, place, fresh, self.run)));
         for (place, entry) in self.remarks.drain(..) {
             index.record(Place { offset: size, ..place }, &entry);
         }
@@ -423,7 +425,7 @@ impl Daily {
         written.failed = Some(error.clone());
         let mut outage = Outage { error, retry_at, mid_line: false, bytes: 0, lines: 0 };
         outage.lose(lost);
-        self.outage = Some(outage);
+        self.outage = Some(Box::new(outage));
     }
 }
 

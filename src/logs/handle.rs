@@ -3,6 +3,7 @@
 use std::{
     collections::{HashMap, HashSet},
     fmt, io,
+    os::fd::AsFd as _,
     path::{Path, PathBuf},
     sync::{
         Arc, Mutex, MutexGuard, PoisonError, TryLockError,
@@ -27,6 +28,7 @@ use super::{
     worker::{Command, Frozen, Worker},
 };
 use crate::{
+    guardian::{DescriptorStore as _, Stores},
     model::{ComponentId, Exit, RunId},
     registry::Output,
 };
@@ -48,6 +50,9 @@ pub struct Options {
     pub numbers: Option<PathBuf>,
     /// Lines that the engine before this one had begun, and handed over.
     pub open_lines: Vec<OpenLine>,
+    /// Who keeps our ends of the pipes for the next Supervisor: what is in a pipe is lost with its
+    /// last holder.
+    pub stores: Stores,
     pub(super) clock: Clock,
     pub(super) store: Arc<dyn Store>,
     /// From the first reason for it until retention runs: reasons come in crowds.
@@ -109,15 +114,17 @@ struct Inner {
     entries: Mutex<HashMap<ComponentId, Entry>>,
     supervisor: Arc<Shared>,
     changes: Arc<watch::Sender<u64>>,
+    stores: Stores,
 }
 
 /// One component, as callers see it.
 struct Entry {
     shared: Arc<Shared>,
-    paths: [PathBuf; 2],
+    /// Where its pipes are: the same for all.
+    folder: Arc<Path>,
     identities: [PipeIdentity; 2],
     owner: Option<Owner>,
-    output: Output,
+    output: Arc<Output>,
 }
 
 /// What the log thread and the readers share for one component.
@@ -173,6 +180,7 @@ impl Options {
             notices,
             numbers: None,
             open_lines: Vec::new(),
+            stores: Stores::default(),
             clock: Clock::system(),
             store: Arc::new(Disk),
             upkeep_delay: Duration::from_secs(2),
@@ -193,6 +201,7 @@ impl Logs {
         let (commands, inbox) = channel();
         let mailbox = Mailbox { commands, waker };
         let supervisor = Shared::new();
+        let stores = options.stores.clone();
         let changes = Arc::new(watch::Sender::new(0));
         let worker =
             Worker::new(options, poller, inbox, Arc::clone(&supervisor), Arc::clone(&changes));
@@ -203,7 +212,7 @@ impl Logs {
         })?;
         let thread = LogThread { mailbox: mailbox.clone(), ended, join: Some(join) };
         let entries = Mutex::default();
-        let inner = Inner { mailbox, entries, supervisor, changes };
+        let inner = Inner { mailbox, entries, supervisor, changes, stores };
         Ok((Self { inner: Arc::new(inner) }, thread))
     }
 
@@ -215,7 +224,7 @@ impl Logs {
     pub fn open(
         &self,
         id: &ComponentId,
-        output: &Output,
+        output: &Arc<Output>,
         folder: &Path,
         owner: Option<Owner>,
     ) -> io::Result<Streams> {
@@ -229,6 +238,9 @@ impl Logs {
             os::open_pipe(path, owner).map_err(|error| cannot("open the pipe", path, &error))
         };
         let (out, err) = (open(&paths[0])?, open(&paths[1])?);
+        for (stream, opened) in Stream::BOTH.into_iter().zip([&out, &err]) {
+            self.inner.stores.keep(&kept_name(id, stream), opened.pipe.as_fd());
+        }
         let mut entries = self.entries();
         let shared = match entries.get(id) {
             Some(entry) => Arc::clone(&entry.shared),
@@ -237,7 +249,7 @@ impl Logs {
         // Sent under the lock: the thread sees the calls in the order in which the map did.
         let opened = self.inner.mailbox.send(Command::Open {
             id: id.clone(),
-            output: output.clone(),
+            output: Arc::clone(output),
             pipes: [out.pipe, err.pipe],
             shared: Arc::clone(&shared),
         });
@@ -245,7 +257,9 @@ impl Logs {
             return Err(io::Error::other("cannot take a component's output: the logs are closed"));
         }
         let identities = [out.identity, err.identity];
-        let entry = Entry { shared, paths, identities, owner, output: output.clone() };
+        let known = entries.values().map(|entry| &entry.folder).find(|known| &***known == folder);
+        let folder = known.map_or_else(|| Arc::from(folder), Arc::clone);
+        let entry = Entry { shared, folder, identities, owner, output: Arc::clone(output) };
         entries.insert(id.clone(), entry);
         Ok(Streams { stdout: out.write_end, stderr: err.write_end })
     }
@@ -254,32 +268,35 @@ impl Logs {
     fn reopen_pipes(
         &self,
         id: &ComponentId,
-        output: &Output,
+        output: &Arc<Output>,
         folder: &Path,
         owner: Option<Owner>,
     ) -> Option<Streams> {
         let mut entries = self.entries();
         let entry = entries.get_mut(id)?;
-        if entry.owner != owner || entry.paths[0].parent() != Some(folder) {
+        if entry.owner != owner || &*entry.folder != folder {
             return None;
         }
-        let reopen = |index: usize| os::reopen_pipe(&entry.paths[index], entry.identities[index]);
-        let streams = Streams { stdout: reopen(0)?, stderr: reopen(1)? };
+        let reopen = |stream: Stream| {
+            let path = pipe_path(folder, id, stream);
+            os::reopen_pipe(&path, entry.identities[stream.index()])
+        };
+        let streams = Streams { stdout: reopen(Stream::Out)?, stderr: reopen(Stream::Err)? };
         if entry.output != *output {
-            entry.output = output.clone();
-            self.send(Command::Configure { id: id.clone(), output: output.clone() });
+            entry.output = Arc::clone(output);
+            self.send(Command::Configure { id: id.clone(), output: Arc::clone(output) });
         }
         Some(streams)
     }
 
     /// Changes where and how a component's output is stored; from its next output on.
-    pub fn configure(&self, id: &ComponentId, output: &Output) {
+    pub fn configure(&self, id: &ComponentId, output: &Arc<Output>) {
         let mut entries = self.entries();
         if let Some(entry) = entries.get_mut(id)
             && entry.output != *output
         {
-            entry.output = output.clone();
-            self.send(Command::Configure { id: id.clone(), output: output.clone() });
+            entry.output = Arc::clone(output);
+            self.send(Command::Configure { id: id.clone(), output: Arc::clone(output) });
         }
     }
 
@@ -288,7 +305,11 @@ impl Logs {
     pub fn close(&self, id: &ComponentId, remove_pipes: bool) {
         let mut entries = self.entries();
         if let Some(entry) = entries.remove(id) {
-            let remove = if remove_pipes { entry.paths.into() } else { vec![] };
+            for stream in Stream::BOTH {
+                self.inner.stores.forget(&kept_name(id, stream));
+            }
+            let paths = Stream::BOTH.map(|stream| pipe_path(&entry.folder, id, stream));
+            let remove = if remove_pipes { paths.into() } else { vec![] };
             self.send(Command::Close { id: id.clone(), remove });
         }
     }
@@ -496,6 +517,10 @@ impl Shared {
             dropped_from_ring: self.ring().dropped(),
         }
     }
+}
+
+fn kept_name(id: &ComponentId, stream: Stream) -> String {
+    format!("{}.{id}", stream.name())
 }
 
 fn pipe_path(folder: &Path, id: &ComponentId, stream: Stream) -> PathBuf {

@@ -68,7 +68,7 @@ pub(super) struct Intake {
     pub id: Option<ComponentId>,
     pub pipes: Option<[Pipe; 2]>,
     pub shared: Arc<Shared>,
-    pub output: Output,
+    pub output: Arc<Output>,
     daily: Daily,
     merge: Merge,
     assembler: Assembler,
@@ -76,18 +76,18 @@ pub(super) struct Intake {
     open_since: [Option<Instant>; 2],
     /// The first line after the end of the run before.
     run_begin: u64,
-    watch: Option<(RunId, Regex)>,
+    watch: Option<Box<(RunId, Regex)>>,
     /// Of the present outage.
     lost: Worth,
     /// To the log daemon that the settings name.
-    forwarder: Option<Forwarder>,
+    forwarder: Option<Box<Forwarder>>,
     run: Option<RunId>,
 }
 
 /// Where lines go that are whole: into memory, and to whoever waits for one.
 struct Outlet<'a> {
     ring: MutexGuard<'a, Ring>,
-    watch: &'a mut Option<(RunId, Regex)>,
+    watch: &'a mut Option<Box<(RunId, Regex)>>,
     id: Option<&'a ComponentId>,
     notices: &'a mut VecDeque<Notice>,
     at: Timestamp,
@@ -105,7 +105,12 @@ impl Tools {
 
 impl Intake {
     /// Takes in a log whose next byte stands at `begin`.
-    pub fn new(id: Option<ComponentId>, output: Output, shared: Arc<Shared>, begin: u64) -> Self {
+    pub fn new(
+        id: Option<ComponentId>,
+        output: Arc<Output>,
+        shared: Arc<Shared>,
+        begin: u64,
+    ) -> Self {
         let daily = Daily::new(&output.log, output.max_size, begin);
         let daily = if id.is_some() { daily } else { daily.without_index() };
         shared.ring().begin_at(begin);
@@ -136,9 +141,9 @@ impl Intake {
 
     fn set_forwarder(&mut self) {
         let wanted = self.output.forward;
-        if self.forwarder.as_ref().map(Forwarder::kind) != wanted {
+        if self.forwarder.as_deref().map(Forwarder::kind) != wanted {
             let id = self.id.as_ref();
-            self.forwarder = wanted.zip(id).map(|(kind, id)| Forwarder::new(kind, id));
+            self.forwarder = wanted.zip(id).map(|(kind, id)| Box::new(Forwarder::new(kind, id)));
         }
     }
 
@@ -147,7 +152,7 @@ impl Intake {
     }
 
     /// Takes new settings; what was begun is finished under the old ones.
-    pub fn configure(&mut self, tools: &mut Tools, output: Output, now: Instant) {
+    pub fn configure(&mut self, tools: &mut Tools, output: Arc<Output>, now: Instant) {
         if (&output.log, output.timestamps) != (&self.output.log, self.output.timestamps) {
             self.finish(tools, now);
             self.daily.close();
@@ -237,7 +242,7 @@ impl Intake {
             id: id.as_ref(),
             notices,
             at,
-            forwarder: forwarder.as_mut(),
+            forwarder: forwarder.as_deref_mut(),
             run: *run,
             counters: &shared.counters,
         };
@@ -317,7 +322,7 @@ impl Intake {
         now: Instant,
     ) {
         self.finish(tools, now);
-        if self.watch.as_ref().is_some_and(|(watched, _)| *watched <= run) {
+        if self.watch.as_deref().is_some_and(|(watched, _)| *watched <= run) {
             self.watch = None;
         }
         let asked = if expected { ", as asked" } else { "" };
@@ -333,7 +338,7 @@ impl Intake {
     /// Waits for a line; those that this run wrote already count, unless it is to come `from_now`.
     pub fn watch(&mut self, tools: &mut Tools, run: RunId, pattern: Regex, from_now: bool) {
         let snapshot = self.shared.ring().snapshot();
-        self.watch = Some((run, pattern));
+        self.watch = Some(Box::new((run, pattern)));
         if from_now {
             return;
         }
@@ -491,11 +496,11 @@ fn resumed_text(outage: &Outage, lost: Worth) -> String {
 
 /// The notice for a line that was waited for; ends the watch.
 fn matched(
-    watch: &mut Option<(RunId, Regex)>,
+    watch: &mut Option<Box<(RunId, Regex)>>,
     id: Option<&ComponentId>,
     text: &[u8],
 ) -> Option<Notice> {
-    let (run, pattern) = watch.as_ref()?;
+    let (run, pattern) = watch.as_deref()?;
     if !pattern.is_match(text) {
         return None;
     }

@@ -68,7 +68,7 @@ impl Bench {
 
     fn output(&self, id: &str) -> Output {
         let component = Component::new(self.id(id), "/bin/true");
-        Output { log: self.path(&format!("logs/{id}.log")), ..component.output }
+        Output { log: self.path(&format!("logs/{id}.log")), ..Output::clone(&component.output) }
     }
 
     #[expect(clippy::unused_self, reason = "reads well beside the others")]
@@ -82,7 +82,7 @@ impl Bench {
 
     fn open_with(&self, id: &str, output: &Output) -> Streams {
         let pipes = self.path("pipes");
-        self.logs.open(&self.id(id), output, &pipes, None).expect("pipes")
+        self.logs.open(&self.id(id), &Arc::new(output.clone()), &pipes, None).expect("pipes")
     }
 
     fn sync(&self) {
@@ -446,7 +446,7 @@ fn what_is_not_a_pipe_of_ours_is_refused_by_name() {
     fs::create_dir(bench.path("pipes")).expect("a folder");
     fs::write(bench.path("pipes/a.err"), "precious").expect("written");
     let output = bench.output("a");
-    let error = bench.logs.open(&bench.id("a"), &output, &bench.path("pipes"), None);
+    let error = bench.logs.open(&bench.id("a"), &Arc::new(output), &bench.path("pipes"), None);
     let error = error.expect_err("it is refused").to_string();
     assert!(error.starts_with("cannot open the pipe ") && error.contains("a.err"), "{error}");
     assert_eq!(fs::read_to_string(bench.path("pipes/a.err")).expect("there"), "precious");
@@ -459,7 +459,7 @@ fn settings_change_with_the_next_output_and_outside_rotators_are_followed() {
     write(&streams.stdout, b"old\n");
     bench.sync();
     let output = Output { log: bench.path("logs/new.log"), ..bench.output("a") };
-    bench.logs.configure(&bench.id("a"), &output);
+    bench.logs.configure(&bench.id("a"), &Arc::new(output.clone()));
     write(&streams.stdout, b"new\n");
     bench.sync();
     assert_eq!((bench.text("a").as_str(), bench.text("new").as_str()), ("old\n", "new\n"));

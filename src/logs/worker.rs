@@ -7,7 +7,6 @@
 
 use std::{
     collections::HashMap,
-    os::fd::OwnedFd,
     panic::{AssertUnwindSafe, catch_unwind},
     path::PathBuf,
     sync::{
@@ -57,19 +56,22 @@ const DRAIN_MAX: usize = 2 << 20;
 /// The smallest share of memory for a component's last lines.
 const RING_MIN: usize = 16 << 10;
 
+/// Bytes of the trace log's last lines.
+const TRACE_RING: usize = 64 << 10;
+
 /// A part of the trace log ends at this size.
 const TRACE_MAX_SIZE: u64 = 100 << 20;
 
 pub(super) enum Command {
     Open {
         id: ComponentId,
-        output: Output,
+        output: Arc<Output>,
         pipes: [Pipe; 2],
         shared: Arc<Shared>,
     },
     Configure {
         id: ComponentId,
-        output: Output,
+        output: Arc<Output>,
     },
     Close {
         id: ComponentId,
@@ -120,8 +122,7 @@ pub(super) enum Command {
 /// What the log thread has in its hands while it rests.
 #[derive(Debug, Default)]
 pub struct Frozen {
-    /// The pipes' read ends, by component: standard output and standard error.
-    pub pipes: Vec<(ComponentId, [OwnedFd; 2])>,
+    /// Lines that are begun, in files that have whole lines only.
     pub lines: Vec<OpenLine>,
 }
 
@@ -158,7 +159,7 @@ pub(super) struct Worker {
 /// Slots that epoll's keys name.
 #[derive(Default)]
 struct Intakes {
-    slots: Vec<Option<Intake>>,
+    slots: Vec<Option<Box<Intake>>>,
     by_id: HashMap<ComponentId, usize>,
     /// Bytes of memory for each ring.
     share: usize,
@@ -181,8 +182,9 @@ impl Worker {
             clock,
             store,
             upkeep_delay,
+            ..
         } = options;
-        supervisor.ring().set_limit(ring_bytes);
+        supervisor.ring().set_limit(ring_bytes.min(TRACE_RING));
         let (numbers, first_number) = Numbers::open(numbers, clock.now());
         Self {
             poller,
@@ -267,7 +269,8 @@ impl Worker {
         let mut crowded = false;
         for &key in keys {
             let (slot, stream) = of_key(key);
-            let Some(intake) = self.intakes.slots.get_mut(slot).and_then(Option::as_mut) else {
+            let Some(intake) = self.intakes.slots.get_mut(slot).and_then(Option::as_deref_mut)
+            else {
                 continue;
             };
             crowded |= read_some(intake, stream, &mut self.tools, &mut self.buffer);
@@ -349,10 +352,6 @@ impl Worker {
         let mut all = Frozen::default();
         for intake in self.intakes.slots.iter_mut().flatten() {
             all.lines.extend(intake.hand_over(&mut self.tools, now));
-            let pipes = intake.pipes.as_ref().map(|pipes| pipes.each_ref().map(Pipe::duplicate));
-            if let (Some(id), Some([Ok(out), Ok(err)])) = (&intake.id, pipes) {
-                all.pipes.push((id.clone(), [out, err]));
-            }
         }
         let lines = all.lines.clone();
         self.take_trace();
@@ -375,17 +374,23 @@ impl Worker {
         }
     }
 
-    fn open(&mut self, id: ComponentId, output: Output, pipes: [Pipe; 2], shared: Arc<Shared>) {
+    fn open(
+        &mut self,
+        id: ComponentId,
+        output: Arc<Output>,
+        pipes: [Pipe; 2],
+        shared: Arc<Shared>,
+    ) {
         let known = self.intakes.by_id.get(&id).copied();
         let slot = known.unwrap_or_else(|| self.intakes.free_slot());
-        let mut intake = match self.intakes.slots[slot].take() {
-            Some(mut intake) => {
-                // The last words in pipes that nobody can find any more.
-                drain(&mut intake, &mut self.tools, &mut self.buffer);
-                intake.configure(&mut self.tools, output, monotonic());
-                intake
-            }
-            None => Intake::new(Some(id.clone()), output, shared, self.next_number()),
+        let mut intake = if let Some(mut intake) = self.intakes.slots[slot].take() {
+            // The last words in pipes that nobody can find any more.
+            drain(&mut intake, &mut self.tools, &mut self.buffer);
+            intake.configure(&mut self.tools, output, monotonic());
+            intake
+        } else {
+            let begin = self.next_number();
+            Box::new(Intake::new(Some(id.clone()), output, shared, begin))
         };
         for (stream, pipe) in Stream::BOTH.into_iter().zip(&pipes) {
             if let Err(error) = self.poller.add(pipe, key_of(slot, stream)) {
@@ -523,7 +528,7 @@ impl Worker {
         let highest = self.highest_number();
         self.numbers.reach(highest);
         let trace = self.trace.is_some().then_some(&mut self.supervisor);
-        let keeps = self.intakes.slots.iter_mut().flatten().chain(trace).map(|intake| Keep {
+        let keeps = self.intakes.iter_mut().chain(trace).map(|intake| Keep {
             names: intake.daily().names().clone(),
             days: intake.output.keep_days,
             files: intake.output.keep_files,
@@ -544,15 +549,15 @@ impl Worker {
 impl Intakes {
     fn get(&mut self, id: &ComponentId) -> Option<&mut Intake> {
         let slot = *self.by_id.get(id)?;
-        self.slots[slot].as_mut()
+        self.slots[slot].as_deref_mut()
     }
 
     fn iter(&self) -> impl Iterator<Item = &Intake> {
-        self.slots.iter().flatten()
+        self.slots.iter().flatten().map(|intake| &**intake)
     }
 
     fn iter_mut(&mut self) -> impl Iterator<Item = &mut Intake> {
-        self.slots.iter_mut().flatten()
+        self.slots.iter_mut().flatten().map(|intake| &mut **intake)
     }
 
     fn free_slot(&mut self) -> usize {
@@ -635,8 +640,8 @@ fn of_key(key: u64) -> (usize, Stream) {
 }
 
 /// The trace log is stored as components are; its lines have their stamp already.
-fn trace_output(log: PathBuf, keep_days: u32) -> Output {
-    Output {
+fn trace_output(log: PathBuf, keep_days: u32) -> Arc<Output> {
+    Arc::new(Output {
         log,
         timestamps: Timestamps::Rfc3339,
         max_size: TRACE_MAX_SIZE,
@@ -645,7 +650,7 @@ fn trace_output(log: PathBuf, keep_days: u32) -> Output {
         keep_size: None,
         forward: None,
         compress: false,
-    }
+    })
 }
 
 #[cfg(test)]

@@ -522,15 +522,18 @@ fn failed_after(machine: &mut Machine, config: &Component, from: u64, at: u64, e
 #[test]
 fn one_that_is_never_ready_is_not_stable_however_long_it_took() {
     let mut config = component();
-    config.ready = Some(Probe {
-        check: Check::Notify,
-        interval: Duration::from_secs(1),
-        timeout: Duration::from_secs(90),
-        failures: 1,
-        successes: 1,
-        start_period: Duration::ZERO,
-        jitter: Probe::JITTER,
-    });
+    config.ready = Some(
+        Probe {
+            check: Check::Notify,
+            interval: Duration::from_secs(1),
+            timeout: Duration::from_secs(90),
+            failures: 1,
+            successes: 1,
+            start_period: Duration::ZERO,
+            jitter: Probe::JITTER,
+        }
+        .into(),
+    );
     let mut machine = Machine::new();
     let late = Event::NotReady { run: NEXT, why: "not ready within 90 s".into() };
     failed_after(&mut machine, &config, NOW, 90, late);

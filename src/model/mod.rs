@@ -9,8 +9,10 @@ mod id;
 mod moment;
 mod origin;
 pub mod secret;
+mod shared;
 
 pub use exit::{Exit, LastExit, signal_name};
 pub use id::{ComponentId, InvalidComponentId, OperationId, RunId};
 pub use moment::{Moment, in_words};
 pub use origin::{Origin, Via};
+pub use shared::Shared;

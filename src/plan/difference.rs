@@ -53,7 +53,7 @@ pub fn difference(old: &Registry, new: &Registry) -> Difference {
 }
 
 fn by_id(registry: &Registry) -> HashMap<&ComponentId, &Component> {
-    registry.components.iter().map(|component| (&component.id, component)).collect()
+    registry.components.iter().map(|component| (&component.id, &**component)).collect()
 }
 
 /// Names of the elements of `<config>` that differ and that only a new Supervisor takes over.

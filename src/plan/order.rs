@@ -2,7 +2,10 @@
 
 use std::collections::{BTreeMap, HashMap};
 
-use crate::{model::ComponentId, registry::Component};
+use crate::{
+    model::{ComponentId, Shared},
+    registry::Component,
+};
 
 /// The components in stages: each stage starts when the one before is running.
 ///
@@ -10,9 +13,9 @@ use crate::{model::ComponentId, registry::Component};
 /// Components of one stage start together, in the order of the registry. The registry's
 /// validation has refused cycles and dependencies on a later priority; were there one, its
 /// members would share a stage.
-pub fn start_stages(components: &[Component]) -> Vec<Vec<ComponentId>> {
+pub fn start_stages(components: &[Shared<Component>]) -> Vec<Vec<ComponentId>> {
     let by_id: HashMap<&ComponentId, &Component> =
-        components.iter().map(|component| (&component.id, component)).collect();
+        components.iter().map(|component| (&component.id, &**component)).collect();
     let mut depths = HashMap::with_capacity(components.len());
     let mut stages: BTreeMap<(i32, usize), Vec<ComponentId>> = BTreeMap::new();
     for component in components {
@@ -67,7 +70,7 @@ mod tests {
             component("thumb", 2, &["ps"]),
             component("is", 1, &[]),
         ];
-        let stages: Vec<Vec<String>> = start_stages(&components)
+        let stages: Vec<Vec<String>> = start_stages(&components.map(Shared::from))
             .into_iter()
             .map(|stage| stage.into_iter().map(String::from).collect())
             .collect();

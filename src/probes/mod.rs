@@ -28,7 +28,7 @@ mod text;
 mod tests;
 
 use std::{
-    collections::{BTreeMap, HashMap},
+    collections::{BTreeMap, HashMap, hash_map::Entry},
     path::PathBuf,
     pin::Pin,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
@@ -246,7 +246,10 @@ impl Probes {
             let lines = &self.shared.services.lines;
             lines.watch_lines(&component.id, run, pattern, Since::RunStart);
         }
-        self.runs.insert(run, prepared);
+        // Most have nothing to prepare.
+        if prepared.output.is_some() || prepared.socket.is_some() {
+            self.runs.insert(run, prepared);
+        }
         Ok(environment)
     }
 
@@ -258,10 +261,14 @@ impl Probes {
         let shared = Arc::clone(&self.shared);
         let began = Instant::now();
         let reporter = Reporter { shared, run, id, began, age: process.age };
-        let entry = self.runs.entry(run).or_default();
+        let is_asked = component.ready.is_some() || component.health.is_some();
+        let entry = match self.runs.entry(run) {
+            Entry::Vacant(_) if !is_asked => return,
+            entry => entry.or_default(),
+        };
         (entry.listener, entry.rounds) = (None, None);
-        let ready = component.ready.as_ref().filter(|_| !process.ready);
-        let health = component.health.as_ref();
+        let ready = component.ready.as_deref().filter(|_| !process.ready);
+        let health = component.health.as_deref();
         let latch = entry.socket.take().map(|socket| {
             let session = session(ready, health);
             let latch = Arc::new(SetOnce::new());
@@ -335,8 +342,8 @@ impl Shared {
 impl Output {
     /// None where neither check is about output.
     fn of(component: &Component) -> Result<Option<Self>, PrepareError> {
-        let ready = Self::pattern(&component.id, component.ready.as_ref())?;
-        let health = Self::pattern(&component.id, component.health.as_ref())?;
+        let ready = Self::pattern(&component.id, component.ready.as_deref())?;
+        let health = Self::pattern(&component.id, component.health.as_deref())?;
         if ready.is_none() && health.is_none() {
             return Ok(None);
         }

@@ -24,9 +24,14 @@ pub use launch::{Launch, SpawnError, SpawnStage};
 pub use os::{
     Child, Containment, Endpoint, KernelLog, MARKER, Original, Prospects, Tree, Watcher,
     belongs_to, boot_id, close_on_exec, executable, execute, execute_self, exit_of_status,
-    group_id, hygiene, identity, ignore_job_control, inherited, is_clock_synchronized, leave_open,
-    leave_terminal, memory_file, prospects, readable, reap_orphans, spawn, spawn_detached,
-    start_time, tests_wish, user_id, user_name, version,
+    give_back, group_id, hygiene, identity, ignore_job_control, inherited, is_clock_synchronized,
+    leave_open, leave_terminal, memory_file, prospects, readable, reap_orphans, spawn,
+    spawn_detached, start_time, tests_wish, use_one_heap, user_id, user_name, version,
+};
+#[cfg(unix)]
+pub use os::{
+    Fork, Reaped, SignalInbox, become_subreaper, fork, own_group, reap_any, set_guardian, set_name,
+    unblock_signals,
 };
 #[cfg(unix)]
 pub(crate) use os::{children_of, members_below, numbers, own_orphans, stat};

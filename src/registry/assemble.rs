@@ -14,7 +14,7 @@ use super::{
     profiles::Profiles,
     tree::Element,
 };
-use crate::model::ComponentId;
+use crate::model::{ComponentId, Shared};
 
 /// A component, and the places that are needed to judge it among the others.
 pub(super) struct Placed {
@@ -107,7 +107,7 @@ fn merged(
     component.start_priority =
         last(parts, |part| part.start_priority).unwrap_or(component.start_priority);
     component.start_delay = last(parts, |part| part.start_delay).unwrap_or(component.start_delay);
-    component.stop = stop(parts);
+    component.stop = stop(parts).into();
     component.enabled = last(parts, |part| part.enabled).unwrap_or(component.enabled);
     component.restart = last(parts, |part| part.restart.clone()).unwrap_or(component.restart);
     component.ready = last(parts, |part| part.ready.clone());
@@ -118,12 +118,12 @@ fn merged(
     component.umask = last(parts, |part| part.umask);
     let output = last(parts, |part| part.output.as_ref());
     let usual_log = || folder.join(format!("logs/{}.log", component.id));
-    component.output = match output {
+    component.output = Shared::from(match output {
         Some(given) => {
             Output { log: given.log.clone().unwrap_or_else(usual_log), ..given.output.clone() }
         }
         None => Output { log: usual_log(), ..Output::usual() },
-    };
+    });
     component
 }
 

@@ -52,6 +52,9 @@ pub enum LoadError {
         MAX_SIZE >> 20
     )]
     TooLarge { file: PathBuf },
+    /// Others may write to it, or to what it is run with; found by who looks at permissions.
+    #[error("cannot trust the registry {}: {findings}", file.display())]
+    Untrusted { file: PathBuf, findings: String },
     /// All problems, and the warnings too.
     #[error("cannot use the registry:\n{0}")]
     Invalid(Diagnostics),

@@ -6,7 +6,7 @@
 
 use std::{collections::BTreeMap, path::PathBuf, time::Duration};
 
-use crate::model::ComponentId;
+use crate::model::{ComponentId, Shared};
 
 /// A whole registry.
 #[derive(Debug, Clone, PartialEq)]
@@ -17,7 +17,7 @@ pub struct Registry {
     pub install_folder: PathBuf,
     pub config: Config,
     /// In the order of the file. Ids are unique.
-    pub components: Vec<Component>,
+    pub components: Vec<Shared<Component>>,
 }
 
 /// `<config>`: the Supervisor's own settings.
@@ -127,20 +127,20 @@ pub struct Component {
     pub start_priority: i32,
     /// Alive this long counts as running, where there is no readiness check.
     pub start_delay: Duration,
-    pub stop: StopPolicy,
+    pub stop: Shared<StopPolicy>,
     pub depends_on: Vec<ComponentId>,
     /// Started together with the Supervisor.
     pub enabled: bool,
-    pub restart: RestartPolicy,
-    pub ready: Option<Probe>,
-    pub health: Option<Probe>,
-    pub limits: Limits,
+    pub restart: Shared<RestartPolicy>,
+    pub ready: Option<Shared<Probe>>,
+    pub health: Option<Shared<Probe>>,
+    pub limits: Shared<Limits>,
     /// Name or number; needs a Supervisor that is root.
     pub user: Option<String>,
     pub group: Option<String>,
     /// Permission bits, 0 to 0o777.
     pub umask: Option<u32>,
-    pub output: Output,
+    pub output: Shared<Output>,
 }
 
 /// How a component is stopped.
@@ -358,17 +358,17 @@ impl Component {
             environment_file: None,
             start_priority: 1,
             start_delay: Duration::ZERO,
-            stop: StopPolicy::default(),
+            stop: Shared::default(),
             depends_on: Vec::new(),
             enabled: true,
-            restart: RestartPolicy::default(),
+            restart: Shared::default(),
             ready: None,
             health: None,
-            limits: Limits::default(),
+            limits: Shared::default(),
             user: None,
             group: None,
             umask: None,
-            output: Output {
+            output: Shared::from(Output {
                 log,
                 timestamps: Timestamps::None,
                 max_size: 100 << 20,
@@ -377,7 +377,7 @@ impl Component {
                 keep_size: None,
                 compress: false,
                 forward: None,
-            },
+            }),
         }
     }
 }

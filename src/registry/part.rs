@@ -12,6 +12,7 @@ use super::{
     probe,
     tree::Element,
 };
+use crate::model::Shared;
 
 /// Part of a launch. What is `None` or empty was not said (or was wrong, which has been told).
 #[derive(Debug, Default)]
@@ -32,10 +33,10 @@ pub(super) struct Part {
     pub stop_command: Option<Vec<String>>,
     pub depends_on: Vec<(String, Place)>,
     pub enabled: Option<bool>,
-    pub restart: Option<RestartPolicy>,
-    pub ready: Option<Probe>,
-    pub health: Option<Probe>,
-    pub limits: Option<Limits>,
+    pub restart: Option<Shared<RestartPolicy>>,
+    pub ready: Option<Shared<Probe>>,
+    pub health: Option<Shared<Probe>>,
+    pub limits: Option<Shared<Limits>>,
     pub user: Option<String>,
     pub group: Option<String>,
     pub umask: Option<u32>,
@@ -94,10 +95,16 @@ pub(super) fn decode(element: &Element<'_>, of: Of, decoder: &mut Decoder<'_>) -
                 let enabled = given(decoder);
                 part.enabled = decoder.read(enabled, boolean);
             }
-            "restart" => part.restart = Some(restart(child, of, decoder)),
-            "ready" => part.ready = probe::decode(child, probe::Kind::Ready, of, decoder),
-            "health" => part.health = probe::decode(child, probe::Kind::Health, of, decoder),
-            "limits" => part.limits = Some(limits(child, of, decoder)),
+            "restart" => part.restart = Some(restart(child, of, decoder).into()),
+            "ready" => {
+                part.ready =
+                    probe::decode(child, probe::Kind::Ready, of, decoder).map(Shared::from);
+            }
+            "health" => {
+                part.health =
+                    probe::decode(child, probe::Kind::Health, of, decoder).map(Shared::from);
+            }
+            "limits" => part.limits = Some(limits(child, of, decoder).into()),
             "user" => {
                 let user = given(decoder);
                 part.user = decoder.words(user);

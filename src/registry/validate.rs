@@ -7,9 +7,10 @@ use super::{
     assemble::Placed,
     diagnostics::{Place, Problem, Problems, nearest},
 };
+use crate::model::Shared;
 
 /// The components with their dependencies, all known; what is wrong between them is told.
-pub(super) fn whole(placed: Vec<Placed>, problems: &mut Problems) -> Vec<Component> {
+pub(super) fn whole(placed: Vec<Placed>, problems: &mut Problems) -> Vec<Shared<Component>> {
     let mut placed = unique(placed, problems);
     let edges = dependencies(&placed, problems);
     cycles(&placed, &edges, problems);
@@ -23,7 +24,36 @@ pub(super) fn whole(placed: Vec<Placed>, problems: &mut Problems) -> Vec<Compone
         let ids = edges.iter().map(|edge| placed[edge.to].component.id.clone()).collect();
         placed[index].component.depends_on = ids;
     }
-    placed.into_iter().map(|placed| placed.component).collect()
+    let mut components: Vec<Shared<Component>> = Vec::with_capacity(placed.len());
+    for one in placed {
+        let mut component = one.component;
+        if let Some(neighbour) = components.last() {
+            share(&mut component, neighbour);
+        }
+        components.push(Shared::from(component));
+    }
+    components
+}
+
+/// What two components say alike is kept once. Most of a registry's are of one kind, so that it
+/// is enough to look at the one before.
+fn share(component: &mut Component, other: &Component) {
+    fn same<T: PartialEq>(one: &mut Shared<T>, other: &Shared<T>) {
+        if *one == *other {
+            *one = other.clone();
+        }
+    }
+    same(&mut component.stop, &other.stop);
+    same(&mut component.restart, &other.restart);
+    same(&mut component.limits, &other.limits);
+    if let (Some(one), Some(other)) = (&mut component.ready, &other.ready) {
+        same(one, other);
+    }
+    if let (Some(one), Some(other)) = (&mut component.health, &other.health) {
+        same(one, other);
+    }
+    component.arguments.shrink_to_fit();
+    component.output.log.shrink_to_fit();
 }
 
 /// `to` is the index of what is depended on.

@@ -51,8 +51,8 @@ fn details(
         start_priority: component.start_priority,
         restart_policy: restart(&component.restart),
         stop_policy: stop(&component.stop),
-        ready_check: component.ready.as_ref().map(probe),
-        health_check: component.health.as_ref().map(probe),
+        ready_check: component.ready.as_deref().map(probe),
+        health_check: component.health.as_deref().map(probe),
         user: component.user.clone(),
         environment_file: component
             .environment_file

@@ -21,7 +21,8 @@ use super::{
     alerting::Alerting,
     clock,
     dossiers::Desk,
-    engine::Place,
+    engine::{Place, tests_wish},
+    guarding::Guarding,
     handle::Message,
     history::Chronicle,
     holds::HoldFile,
@@ -34,10 +35,11 @@ use super::{
     passing::Passing,
     publish::Publisher,
     samples::Samples,
-    signals::{SignalKind, Signals},
+    signals::{SentTo, SignalKind, Signals, Wishes},
     spawner::{Made, Newborn, Spawner},
     tallies::Tallies,
     telling::{About, Telling, Told},
+    tidy::Tidy,
     upgrade::{Asked, Progress, Upgrade},
 };
 use crate::{
@@ -63,7 +65,7 @@ const START_EXTENSION: Duration = Duration::from_mins(2);
 pub(super) struct Driver {
     pub place: Place,
     pub supervisor: Supervisor,
-    pub running: HashMap<RunId, Running>,
+    pub running: HashMap<RunId, Box<Running>>,
     pub watcher: Watcher,
     pub spawner: Spawner,
     pub logs: Logs,
@@ -94,6 +96,8 @@ pub(super) struct Driver {
     pub ends: Ends,
     /// Who keeps descriptors for the next engine.
     pub stores: Stores,
+    pub guarding: Guarding,
+    pub wishes: Wishes,
     /// Facts that came up while effects were performed.
     pub facts: Vec<Fact>,
     /// Runs of which nothing is left, until what follows from that is written down.
@@ -104,6 +108,7 @@ pub(super) struct Driver {
     pub told: String,
     /// Set when everything has ended.
     pub end: Option<End>,
+    pub tidy: Tidy,
     pub next_statistics: Option<Moment>,
     pub next_watchdog: Option<Moment>,
     /// Of the upgrade that is asked for.
@@ -164,6 +169,7 @@ pub(super) struct Inputs {
     pub internal: mpsc::UnboundedReceiver<Internal>,
     pub ended: AsyncFd<OwnedFd>,
     pub signals: Signals,
+    pub guardian: Option<AsyncFd<OwnedFd>>,
 }
 
 impl Driver {
@@ -182,7 +188,8 @@ impl Driver {
             let wait = due.map(|at| at.since(clock::now()));
             tokio::select! {
                 biased;
-                signal = inputs.signals.recv() => self.signalled(signal),
+                signal = inputs.signals.recv() => self.signalled(signal, SentTo::Own),
+                () = readable(inputs.guardian.as_ref()) => self.hear_guardian(),
                 ready = inputs.ended.readable() => {
                     // Cleared first: what ends from now on makes it ready again.
                     if let Ok(mut ready) = ready {
@@ -218,9 +225,12 @@ impl Driver {
         }
         // After what was decided: a successor that knows of no run must know what became of it.
         for (id, run) in std::mem::take(&mut self.gone) {
+            let name = guardian::name::pid(&id, run);
             if self.journal.knows_run(&id, run) {
                 self.journal.append(&Entry::Gone { id, run });
             }
+            // Afterwards: whoever reads of it in the journal must find it kept.
+            self.stores.forget(&name);
         }
     }
 
@@ -254,8 +264,10 @@ impl Driver {
             self.next_statistics = every.map(|every| now.after(every));
             self.trace_statistics();
         }
+        self.keep_guardian(now);
         self.look_at_limits(now);
         self.keep_history(now);
+        self.tidy_up(now);
         self.tell_manager();
         self.publish(now);
         self.send_alerts(now);
@@ -273,7 +285,9 @@ impl Driver {
             Some(self.history.next_deadline()),
             self.publisher.next_deadline(),
             self.telling.next_deadline(),
+            self.tidy.next_deadline(),
             self.alerting.next_deadline(),
+            self.guarding.next_deadline(),
             self.upgrade_deadline(),
         ];
         deadlines.into_iter().flatten().min()
@@ -329,8 +343,8 @@ impl Driver {
         self.tell_unbounded(&id, unbounded);
         self.keep_limits(&id);
         self.stores.keep(&guardian::name::pid(&id, run), child.as_fd());
-        self.running
-            .insert(run, Running { id, child, tree, leader_ended: false, used: Duration::ZERO });
+        let running = Running { id, child, tree, leader_ended: false, used: Duration::ZERO };
+        self.running.insert(run, Box::new(running));
         Ok(())
     }
 
@@ -341,10 +355,10 @@ impl Driver {
             return false;
         }
         self.stores.keep(&guardian::name::pid(id, run), child.as_fd());
-        self.running.insert(
-            run,
-            Running { id: id.clone(), child, tree, leader_ended: false, used: Duration::ZERO },
-        );
+        let id_of_run = id.clone();
+        let running =
+            Running { id: id_of_run, child, tree, leader_ended: false, used: Duration::ZERO };
+        self.running.insert(run, Box::new(running));
         self.keep_limits(id);
         true
     }
@@ -362,21 +376,12 @@ impl Driver {
         self.take_facts();
     }
 
-    fn leader_ended(&mut self, run: RunId) {
-        let Some(running) = self.running.get_mut(&run) else { return };
+    pub fn leader_ended(&mut self, run: RunId) {
+        let Some(running) = self.running.get(&run).filter(|one| !one.leader_ended) else { return };
         // What a cgroup counts is exact; this much is known of the others.
         let used = running.child.used_with_descendants();
-        let exit = match running.child.reap() {
-            Ok(Some(exit)) => exit,
-            Ok(None) => return,
-            Err(error) => {
-                tracing::error!(id = %running.id, %error, "cannot ask how a process ended");
-                Exit::Unknown
-            }
-        };
-        // Whoever reaped it knows as well.
-        let told = self.ends.of(running.child.pid(), running.child.start_time());
-        let exit = told.filter(|_| exit == Exit::Unknown).unwrap_or(exit);
+        let Some(exit) = self.exit_of(run) else { return };
+        let Some(running) = self.running.get_mut(&run) else { return };
         running.leader_ended = true;
         running.used = used;
         let id = running.id.clone();
@@ -451,7 +456,6 @@ impl Driver {
         }
         if let Some(running) = self.running.remove(&run) {
             self.count_cpu(&running.id, running.tree.cpu_time().unwrap_or(running.used));
-            self.stores.forget(&guardian::name::pid(&running.id, run));
             self.gone.push((running.id, run));
         }
     }
@@ -537,10 +541,11 @@ impl Driver {
         self.tell(about, EventKind::Dropped, text, None);
     }
 
-    fn signalled(&mut self, signal: SignalKind) {
+    pub fn signalled(&mut self, signal: SignalKind, to: SentTo) {
         let origin =
             |name: &str| Origin { via: Via::Signal { name: name.to_owned() }, ..Origin::default() };
         match signal {
+            SignalKind::Stop(_) if !self.wishes.is_new(to, clock::now()) => {}
             SignalKind::Stop(name) => {
                 let again = self.supervisor.is_shutting_down();
                 tracing::info!(signal = name, again, "asked to end");
@@ -551,6 +556,7 @@ impl Driver {
                 self.load_registry(false, origin("SIGHUP"), None);
             }
             SignalKind::ReopenLogs => {
+                tests_wish("engine");
                 tracing::info!("the log files are opened anew");
                 self.logs.reopen();
             }
@@ -566,6 +572,11 @@ impl Driver {
     }
 
     pub fn shut_down(&mut self, restart: bool, kill: bool, origin: &Origin) -> OperationId {
+        if let Some(link) = self.guarding.alive()
+            && !restart
+        {
+            link.stopping();
+        }
         self.manager.stopping();
         let mut effects = Vec::new();
         let operation =
@@ -617,6 +628,19 @@ fn is_panic_wished() -> bool {
 
 fn says(run: RunId, text: &str) -> Fact {
     Fact::StatusText { run, text: text.to_owned() }
+}
+
+/// Returns when the guardian has said something; never without one.
+async fn readable(guardian: Option<&AsyncFd<OwnedFd>>) {
+    match guardian {
+        Some(guardian) => {
+            if let Ok(mut ready) = guardian.readable().await {
+                // Cleared first: what comes from now on makes it ready again.
+                ready.clear_ready();
+            }
+        }
+        None => std::future::pending().await,
+    }
 }
 
 async fn sleep(wait: Option<Duration>) {

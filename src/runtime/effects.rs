@@ -10,6 +10,7 @@ use super::{
     spawner::Order,
     status,
     telling::About,
+    tidy::Tidy,
 };
 use crate::{
     machine::{Resting, State, StopUnderWay},
@@ -202,6 +203,11 @@ impl Driver {
     }
 
     fn operation_ended(&mut self, id: OperationId) {
+        let is_burst = self.boot == Some(id)
+            || self.supervisor.extent_of(id).is_some_and(|(verb, size)| Tidy::is_burst(verb, size));
+        if is_burst {
+            self.tidy.burst_ended(clock::now());
+        }
         let Some(waiters) = self.waiters.remove(&id) else { return };
         let Some(view) = self.supervisor.operation(id) else { return };
         let operation = status::operation(view, clock::now());
@@ -212,7 +218,7 @@ impl Driver {
 
     fn reconfigured(&mut self, id: &ComponentId) {
         let Some(config) = self.supervisor.config(id).map(Arc::clone) else { return };
-        self.logs.configure(id, &config.output);
+        self.logs.configure(id, config.output.arc());
         self.keep_limits(id);
         self.configs().insert(id.clone(), Arc::clone(&config));
         let view = self.supervisor.component(id);
@@ -241,6 +247,7 @@ impl Driver {
         self.journal.append(&Entry::Forgotten { id: id.clone() });
         self.hold_file.is_behind = true;
         self.desk.forget(id);
+        self.containment.forget(id);
     }
 
     fn configs(

@@ -3,19 +3,23 @@
 use std::{
     collections::{BTreeSet, HashMap},
     fmt, io,
-    os::fd::AsFd as _,
+    os::fd::{AsFd as _, OwnedFd},
     path::{Path, PathBuf},
     sync::Arc,
     time::Duration,
 };
 
-use tokio::sync::{mpsc, oneshot};
+use tokio::{
+    io::unix::AsyncFd,
+    sync::{mpsc, oneshot},
+};
 
 use super::{
     alerting::Alerting,
     clock,
     dossiers::Desk,
     driver::{Driver, End, Inputs, Turn},
+    guarding::{self, Guarding},
     handle::Handle,
     handover::{Handover, Left},
     history::Chronicle,
@@ -31,7 +35,7 @@ use super::{
     passing::Passing,
     publish::Publisher,
     samples::Samples,
-    signals::Signals,
+    signals::{Signals, Wishes},
     spawner::Spawner,
     tallies::Tallies,
     telling::Telling,
@@ -40,12 +44,13 @@ use super::{
 use crate::{
     control,
     events::{self, EventLog},
-    guardian::{self, DescriptorStore as _, Inheritance, Kept, Stores},
+    guardian::{self, DescriptorStore as _, Inheritance, Kept, Link, Stores},
     logs::{
         self, Logs,
         trace::{Beside, Trace},
     },
-    model::ComponentId,
+    model::{ComponentId, Origin},
+    premises,
     probes::{Commands, Probes, Runner, Services},
     process::{self, Containment, Level, Watcher},
     registry::{self, LoadError, Registry, Sources},
@@ -73,10 +78,12 @@ pub struct EngineOptions {
     pub embedding: Option<Embedding>,
     /// What engines before this one left: taken up before anything is started.
     pub inheritance: Inheritance,
-    /// Who keeps descriptors for the one after this.
+    /// Who keeps descriptors for the one after this, beside the guardian.
     pub stores: Stores,
     /// What another program left that was in this process before.
     pub handover: Option<Handover>,
+    /// Who starts the next engine should this one die.
+    pub guardian: Option<Arc<Link>>,
 }
 
 /// A program that has the engine in it, beside something of its own (the console).
@@ -168,13 +175,14 @@ impl std::error::Error for EngineError {}
 ///
 /// At a restart in place this does not return: the process executes itself anew.
 pub fn run(options: EngineOptions) -> Result<(), EngineError> {
+    process::use_one_heap();
     let place = Place {
         install_folder: options.install_folder,
         registry_file: options.registry_file,
         sources: options.sources,
     };
-    let loaded = registry::load(&place.registry_file, &place.install_folder, &place.sources);
-    let loaded = loaded.map_err(EngineError::Registry)?;
+    let loaded = premises::load(&place.registry_file, &place.install_folder, &place.sources);
+    let (loaded, open) = loaded.map_err(EngineError::Registry)?;
     let registry = Arc::new(loaded.registry);
 
     let trace = Trace::new(registry.config.trace_level, options.foreground_log);
@@ -185,10 +193,14 @@ pub fn run(options: EngineOptions) -> Result<(), EngineError> {
     for warning in &loaded.warnings {
         tracing::warn!(warning = warning.message(), "the registry");
     }
+    for finding in open {
+        tracing::warn!(%finding, "open to other users");
+    }
 
     let temp = registry.config.temp.clone();
     let folder = |source| EngineError::Folder { path: temp.clone(), source };
     control::prepare_folder(&temp, registry.config.control_group.as_deref()).map_err(folder)?;
+    tests_wish("start");
     let mut inheritance = options.inheritance;
     let passed = options.handover.map(|handover| {
         inheritance.kept.extend(handover.kept);
@@ -205,6 +217,10 @@ pub fn run(options: EngineOptions) -> Result<(), EngineError> {
         LockError::Held { pid } => EngineError::AlreadyRunning { pid, folder: temp.clone() },
         LockError::Io(source) => EngineError::Folder { path: temp.clone(), source },
     })?;
+    let guardian = options.guardian;
+    if let Some(link) = &guardian {
+        stores.add(Arc::clone(link) as _);
+    }
     stores.keep(guardian::name::LOCK, lock.as_fd());
     // Nothing of the folder that we happen to be in is to be kept from being unmounted.
     let _stays_where_it_is = std::env::set_current_dir(&place.install_folder);
@@ -216,13 +232,16 @@ pub fn run(options: EngineOptions) -> Result<(), EngineError> {
         .build()
         .map_err(|source| EngineError::System { what: "make the event loop", source })?;
     let mut arguments = options.arguments;
-    let legacy = Legacy { inheritance, stores, passed, passing };
+    let legacy = Legacy { inheritance, stores, passed, passing, guardian: guardian.clone() };
     let forced = options.containment;
     let engine = supervise(place, registry, trace, forced, embedding, legacy, &mut *arguments);
     let end = runtime.block_on(engine);
     runtime.shutdown_timeout(Duration::from_secs(1));
-    drop(lock);
     let end = end?;
+    if let Some(link) = guardian.filter(|_| !end.restart) {
+        link.farewell();
+    }
+    drop(lock);
     if end.restart {
         return Err(EngineError::Restart(process::execute_self(&arguments())));
     }
@@ -235,6 +254,7 @@ struct Legacy {
     stores: Stores,
     passed: Option<Left>,
     passing: Arc<Passing>,
+    guardian: Option<Arc<Link>>,
 }
 
 async fn supervise(
@@ -252,8 +272,9 @@ async fn supervise(
         embedding.map(|embedding| (embedding.on_ready, embedding.owns_hangup)).unzip();
     let signals = Signals::listen(owns_hangup).map_err(system("listen to signals"))?;
 
+    let left = legacy.passed.as_mut();
     let (logs, log_thread, logs_inbox) =
-        start_logs(&temp, legacy.passed.as_mut()).map_err(system("start the log thread"))?;
+        start_logs(&temp, left, legacy.stores.clone()).map_err(system("start the log thread"))?;
     trace.attach(&logs, &registry.config.log, registry.config.keep_days);
     trace_start(&place, &registry);
 
@@ -267,21 +288,17 @@ async fn supervise(
     let spawner =
         Spawner::start(logs.clone(), containment.clone(), pipes_folder(&temp), made_sender)
             .map_err(system("start the spawner thread"))?;
-    let watcher = Watcher::new().map_err(system("watch processes"))?;
-    let descriptor = watcher.as_fd().try_clone_to_owned().map_err(system("watch processes"))?;
-    let ended = process::readable(descriptor).map_err(system("watch processes"))?;
+    let (watcher, ended) = watch().map_err(system("watch processes"))?;
 
     let configs = initial_configs(&registry);
-    let commands: Arc<dyn Commands> =
-        Arc::new(Runner::new(containment.clone(), links::launch_beside(Arc::clone(&configs))));
+    let commands = runner(&containment, &configs);
     let (probe_notices, probes_inbox) = mpsc::channel(1024);
     let probes = Probes::new(probe_notices, services(&commands, &logs, &temp));
 
-    let last_update = legacy.passed.as_ref().map_or(0, |left| left.last_update);
-    let (handle, messages) = Handle::channel_above(last_update + 1);
+    let (handle, messages) = Handle::channel_above(Left::last_update(legacy.passed.as_ref()) + 1);
     let (internal, internal_inbox) = mpsc::unbounded_channel();
     let supervisor = Supervisor::new(&registry, remembered.next_run, fastrand::u64(..));
-    let manager = ServiceManager::from_environment();
+    let manager = ServiceManager::from_environment(legacy.guardian.clone());
     let now = clock::now();
     let mut driver = Driver {
         place,
@@ -314,12 +331,15 @@ async fn supervise(
         lingering: BTreeSet::new(),
         ends: legacy.inheritance.ends.iter().copied().collect(),
         stores: legacy.stores,
+        guarding: Guarding::new(legacy.guardian),
+        wishes: Wishes::default(),
         facts: Vec::new(),
         gone: Vec::new(),
         boot: None,
         started: now,
         told: String::new(),
         end: None,
+        tidy: super::tidy::Tidy::default(),
         next_statistics: registry.config.trace_stats_interval.map(|every| now.after(every)),
         progress: Progress::default(),
         passing: legacy.passing,
@@ -334,8 +354,9 @@ async fn supervise(
         on_ready(&server);
     }
     driver.restore_holds(holds);
-    let taken_up = take_up(&mut driver, &remembered, legacy.inheritance, legacy.passed).await;
-    taken_up.map_err(EngineError::Leftovers)?;
+    let guardian = guarding::news_of(driver.guarding.link.as_ref());
+    let guardian = guardian.map_err(system("listen to the guardian"))?;
+    take_up(&mut driver, &remembered, legacy.inheritance, legacy.passed).await?;
     let inputs = Inputs {
         messages,
         made,
@@ -344,6 +365,7 @@ async fn supervise(
         internal: internal_inbox,
         ended,
         signals,
+        guardian,
     };
     let (server, end) = work(&mut driver, inputs, server, &again, arguments).await?;
     tell_end(&driver, &end);
@@ -407,6 +429,27 @@ async fn hand_over(
     Ok(server)
 }
 
+fn runner(containment: &Containment, configs: &super::driver::Configs) -> Arc<dyn Commands> {
+    Arc::new(Runner::new(containment.clone(), links::launch_beside(Arc::clone(configs))))
+}
+
+/// What tells that processes ended, and what becomes readable then.
+fn watch() -> io::Result<(Watcher, AsyncFd<OwnedFd>)> {
+    let watcher = Watcher::new()?;
+    let ended = process::readable(watcher.as_fd().try_clone_to_owned()?)?;
+    Ok((watcher, ended))
+}
+
+fn services(commands: &Arc<dyn Commands>, logs: &Logs, temp: &Path) -> Services {
+    Services {
+        commands: Arc::clone(commands),
+        lines: Arc::new(links::Lines(logs.clone())),
+        members: Arc::new(links::Belonging),
+        notify_folder: temp.join("notify"),
+        seed: fastrand::u64(..),
+    }
+}
+
 /// With the listeners of the engine before: who has connected meanwhile is answered now.
 fn serve(
     config: &registry::Config,
@@ -427,16 +470,6 @@ fn serve(
         }
     }
     Ok(server)
-}
-
-fn services(commands: &Arc<dyn Commands>, logs: &Logs, temp: &Path) -> Services {
-    Services {
-        commands: Arc::clone(commands),
-        lines: Arc::new(links::Lines(logs.clone())),
-        members: Arc::new(links::Belonging),
-        notify_folder: temp.join("notify"),
-        seed: fastrand::u64(..),
-    }
 }
 
 fn control_options(config: &registry::Config) -> control::Options {
@@ -476,6 +509,9 @@ fn tell_start(driver: &Driver) {
 }
 
 fn tell_end(driver: &Driver, end: &End) {
+    // Whoever comes from now on is to hear that nobody serves.
+    driver.stores.forget(guardian::name::CONTROL);
+    driver.stores.forget(guardian::name::TCP);
     tracing::info!(restart = end.restart, "every component has ended; the Supervisor ends");
     let what = if end.restart { "restarts in place" } else { "ends" };
     let text = format!("every component has ended; the Supervisor {what}");
@@ -488,6 +524,7 @@ fn tell_end(driver: &Driver, end: &End) {
 fn start_logs(
     temp: &Path,
     passed: Option<&mut Left>,
+    stores: Stores,
 ) -> io::Result<(Logs, logs::LogThread, mpsc::Receiver<logs::Notice>)> {
     let (notices, inbox) = mpsc::channel(1024);
     let sink =
@@ -496,6 +533,7 @@ fn start_logs(
     options.numbers = Some(temp.join("log-numbers"));
     options.open_lines =
         passed.map(|left| std::mem::take(&mut left.open_lines)).unwrap_or_default();
+    options.stores = stores;
     let (logs, thread) = Logs::start(options)?;
     Ok((logs, thread, inbox))
 }
@@ -506,7 +544,7 @@ async fn take_up(
     remembered: &journal::State,
     inheritance: Inheritance,
     passed: Option<Left>,
-) -> Result<(), String> {
+) -> Result<(), EngineError> {
     if let Some(left) = &passed {
         driver.count_on(left);
         driver.tell_upgrade(left);
@@ -516,9 +554,22 @@ async fn take_up(
     // The same text, read by another program: whatever that makes of it is no change.
     let same = |left: &Left| left.registry == text_number(&driver.place.registry_file);
     let outdated = !passed.as_ref().is_some_and(same);
-    inheritance::take_over(driver, remembered, inheritance, outdated).await?;
-    if driver.upgrades == 0 {
+    let (death, stopping) = (inheritance.death, inheritance.stopping);
+    driver.hear_ends();
+    let taken = inheritance::take_over(driver, remembered, inheritance, outdated).await;
+    taken.map_err(EngineError::Leftovers)?;
+    if let Some(death) = death {
+        driver.tell_death(death);
+    }
+    if stopping {
+        driver.shut_down(false, false, &Origin::default());
+    } else if driver.upgrades == 0 {
         boot(driver, remembered);
+    }
+    // What was said before there was a loop.
+    driver.hear_guardian();
+    if let Some(link) = driver.guarding.alive() {
+        link.serving();
     }
     Ok(())
 }
@@ -569,6 +620,12 @@ async fn finish(mut driver: Driver, log_thread: logs::LogThread, temp: &Path) {
     let _still_used = std::fs::remove_dir(pipes_folder(temp));
 }
 
+/// A panic at a test's wish; debug builds alone have it.
+pub(super) fn tests_wish(place: &str) {
+    let is_wished = std::env::var("S7_TEST_PANIC").is_ok_and(|wish| wish == place);
+    assert!(!(cfg!(debug_assertions) && is_wished), "the engine was told to panic: {place}");
+}
+
 /// Beside the trace log.
 fn open_events(registry: &Registry) -> EventLog {
     let (log, error) = EventLog::open(&registry.config.log);
@@ -580,7 +637,7 @@ fn open_events(registry: &Registry) -> EventLog {
 
 fn initial_configs(registry: &Registry) -> super::driver::Configs {
     let configs = registry.components.iter();
-    let configs = configs.map(|component| (component.id.clone(), Arc::new(component.clone())));
+    let configs = configs.map(|component| (component.id.clone(), Arc::clone(component.arc())));
     Arc::new(std::sync::Mutex::new(configs.collect()))
 }
 

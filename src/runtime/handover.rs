@@ -24,7 +24,7 @@ use super::{
     upgrade::Upgrade,
 };
 use crate::{
-    guardian::{DescriptorStore as _, Kept},
+    guardian::Kept,
     logs::{Frozen, OpenLine, Thaw},
     model::{Moment, RunId},
     process,
@@ -66,7 +66,7 @@ pub(super) struct Left {
     /// Numbers that go on.
     pub generation: u64,
     pub last_operation: u64,
-    pub last_update: u64,
+    last_update: u64,
     /// Of the registry's text that was in force.
     pub registry: u32,
     #[serde(default)]
@@ -97,10 +97,42 @@ impl Handover {
     }
 }
 
+impl Left {
+    /// The last number of the stream of updates.
+    pub fn last_update(left: Option<&Self>) -> u64 {
+        left.map_or(0, |left| left.last_update)
+    }
+}
+
 /// What is done to be undone, should the step fail.
 struct Prepared {
     thaw: Thaw,
     memory: OwnedFd,
+}
+
+/// The step. Returns why it was not made.
+fn execute(
+    binary: &Binary,
+    prepared: Prepared,
+    arguments: impl FnOnce() -> Vec<OsString>,
+) -> String {
+    let Prepared { thaw, memory } = prepared;
+    let mut path: PathBuf = binary.path.clone();
+    if process::tests_wish("exec").is_some() {
+        path.push("does-not-exist");
+    }
+    let failure = if binary.is_there() {
+        let mut arguments = arguments();
+        arguments.push(format!("--handover={}", memory.as_raw_fd()).into());
+        let error = process::execute(&path, &arguments);
+        format!("cannot execute {}: {error}", path.display())
+    } else {
+        format!("{} was replaced again after it had been asked", path.display())
+    };
+    // Everything that was left open, whoever did it.
+    process::close_on_exec();
+    drop(thaw);
+    failure
 }
 
 impl Driver {
@@ -116,7 +148,7 @@ impl Driver {
         let resting = self.rest_checks().await;
         self.flush_alerts().await;
         let failure = match self.prepare(inputs, upgrade, begun).await {
-            Ok(prepared) => self.execute(&upgrade.binary, prepared, arguments),
+            Ok(prepared) => execute(&upgrade.binary, prepared, arguments),
             Err(error) => error,
         };
         self.resume_checks(resting);
@@ -143,11 +175,7 @@ impl Driver {
         while let Ok(notice) = inputs.logs.try_recv() {
             self.logged(notice);
         }
-        let Frozen { pipes, lines } = frozen;
-        for (id, [out, err]) in &pipes {
-            self.passing.keep(&format!("out.{id}"), out.as_fd());
-            self.passing.keep(&format!("err.{id}"), err.as_fd());
-        }
+        let Frozen { lines } = frozen;
         let cannot = |error: io::Error| format!("cannot leave descriptors open: {error}");
         let descriptors = self.passing.leave_open(true).map_err(cannot)?;
         let left = Left {
@@ -168,36 +196,6 @@ impl Driver {
         let memory = process::memory_file("s7supervisor-handover", &bytes).map_err(cannot)?;
         process::leave_open(memory.as_fd(), true).map_err(cannot)?;
         Ok(Prepared { thaw, memory })
-    }
-
-    fn execute(
-        &self,
-        binary: &Binary,
-        prepared: Prepared,
-        arguments: impl FnOnce() -> Vec<OsString>,
-    ) -> String {
-        let Prepared { thaw, memory } = prepared;
-        let mut path: PathBuf = binary.path.clone();
-        if process::tests_wish("exec").is_some() {
-            path.push("does-not-exist");
-        }
-        let failure = if binary.is_there() {
-            let mut arguments = arguments();
-            arguments.push(format!("--handover={}", memory.as_raw_fd()).into());
-            let error = process::execute(&path, &arguments);
-            format!("cannot execute {}: {error}", path.display())
-        } else {
-            format!("{} was replaced again after it had been asked", path.display())
-        };
-        // Everything that was left open, whoever did it.
-        process::close_on_exec();
-        for name in self.passing.names() {
-            if name.starts_with("out.") || name.starts_with("err.") {
-                self.passing.forget(&name);
-            }
-        }
-        drop(thaw);
-        failure
     }
 
     /// No command of a check lives on, and no new one is started.

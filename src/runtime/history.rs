@@ -147,10 +147,12 @@ impl Driver {
         }
         let record = self.recording();
         let samples = self.samples.clone();
+        let give_back = self.tidy.at_rest();
         self.with_sample(move |sample| {
             record(&sample);
             // The next one is far off: nothing is kept open for it.
             samples.close_files();
+            give_back();
         });
     }
 

@@ -310,7 +310,7 @@ fn read_output(driver: &Driver, id: &ComponentId) {
     let owner = launch::pipe_owner(config).ok().flatten();
     let pipes = launch::pipes_folder(&driver.supervisor.registry().config.temp);
     // The write ends are dropped: the process holds its own.
-    if let Err(error) = driver.logs.open(id, &config.output, &pipes, owner) {
+    if let Err(error) = driver.logs.open(id, config.output.arc(), &pipes, owner) {
         tracing::error!(%id, %error, "cannot read the output of a process taken over");
     }
 }

@@ -55,7 +55,7 @@ pub fn launch(
         user: component.user.clone(),
         group: component.group.clone(),
         umask: component.umask,
-        limits: component.limits.clone(),
+        limits: (*component.limits).clone(),
         stdout,
         stderr,
     })

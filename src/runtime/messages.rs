@@ -19,6 +19,7 @@ use crate::{
     events::Written,
     model::{OperationId, Origin, RunId},
     plan::Change,
+    premises,
     probes::{CommandEnd, CommandError},
     registry::{self, LoadError, Loaded},
     sampler::Source,
@@ -79,6 +80,7 @@ pub(super) enum Internal {
 impl Driver {
     pub fn handle_message(&mut self, message: Message) {
         tracing::trace!(?message, "asked");
+        self.tidy.is_asked = true;
         let now = clock::now();
         if self.is_handing_over() && message.changes_something() {
             // Its reply goes with it: the handle says what that means.
@@ -257,6 +259,7 @@ impl Driver {
         let views = self.supervisor.snapshot();
         let supervisor = SupervisorStatus {
             pid: std::process::id(),
+            guardian_pid: self.guarding.pid(),
             version: crate::process::version().to_owned(),
             uptime_s: now.since(self.started).as_secs_f64(),
             registry: self.place.registry_file.display().to_string(),
@@ -350,7 +353,8 @@ impl Driver {
         let (place, internal) = (self.place.clone(), self.internal.clone());
         tokio::task::spawn_blocking(move || {
             let result =
-                registry::load(&place.registry_file, &place.install_folder, &place.sources);
+                premises::load(&place.registry_file, &place.install_folder, &place.sources);
+            let result = result.map(|(loaded, _told_at_the_start)| loaded);
             let _ended_meanwhile = internal.send(then(Box::new(result)));
         });
     }

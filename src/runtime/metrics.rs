@@ -222,7 +222,8 @@ impl Facts {
             "Ends of the component by cause; from 0 at the Supervisor's start.",
         );
         self.each(|id, one| {
-            for ((_, cause), count) in Cause::ALL.into_iter().zip(one.tally.exits) {
+            let exits = one.tally.exits.as_deref().copied().unwrap_or_default();
+            for ((_, cause), count) in Cause::ALL.into_iter().zip(exits) {
                 family.count(&[("component", id), ("cause", cause)], count);
             }
         });

@@ -22,6 +22,7 @@ mod driver;
 mod effects;
 mod engine;
 mod evidence;
+mod guarding;
 mod handle;
 mod handover;
 mod history;
@@ -46,6 +47,7 @@ mod spawner;
 mod status;
 mod tallies;
 mod telling;
+mod tidy;
 mod trace_feed;
 mod upgrade;
 

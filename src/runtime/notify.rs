@@ -1,33 +1,31 @@
 //! What the Supervisor tells its own supervisor: the systemd notification protocol
 //! (`sd_notify(3)`), with `Type=notify-reload`.
 
-use std::{
-    io,
-    os::{
-        linux::net::SocketAddrExt as _,
-        unix::net::{SocketAddr, UnixDatagram},
-    },
-    time::Duration,
-};
+use std::{sync::Arc, time::Duration};
 
 use super::clock;
+use crate::guardian::{Link, ServiceSocket};
 
 /// The socket of `NOTIFY_SOCKET`, or nobody who listens.
 #[derive(Debug)]
 pub struct ServiceManager {
-    socket: Option<(UnixDatagram, SocketAddr)>,
+    socket: Option<ServiceSocket>,
+    /// The manager listens to the main process alone, which is the guardian.
+    guardian: Option<Arc<Link>>,
     /// Half of `WATCHDOG_USEC`, if it is meant for us.
     pub watchdog: Option<Duration>,
 }
 
 impl ServiceManager {
-    pub fn from_environment() -> Self {
-        let socket = std::env::var("NOTIFY_SOCKET").ok().and_then(|name| open(&name).ok());
+    pub fn from_environment(guardian: Option<Arc<Link>>) -> Self {
+        let socket = ServiceSocket::from_environment();
         let number = |name| std::env::var(name).ok().and_then(|text| text.parse::<u64>().ok());
-        let ours = number("WATCHDOG_PID").is_none_or(|pid| pid == u64::from(std::process::id()));
+        let main = guardian.as_ref().map(|link| link.guardian());
+        let is_us = |pid| pid == u64::from(std::process::id()) || Some(pid) == main.map(u64::from);
+        let ours = number("WATCHDOG_PID").is_none_or(is_us);
         let watchdog = number("WATCHDOG_USEC").filter(|&usec| ours && usec > 0);
         let watchdog = watchdog.map(|usec| Duration::from_micros(usec) / 2);
-        Self { watchdog: watchdog.filter(|_| socket.is_some()), socket }
+        Self { watchdog: watchdog.filter(|_| socket.is_some()), socket, guardian }
     }
 
     pub fn is_present(&self) -> bool {
@@ -61,21 +59,14 @@ impl ServiceManager {
     }
 
     fn send(&self, message: &str) {
-        if let Some((socket, address)) = &self.socket
-            && let Err(error) = socket.send_to_addr(message.as_bytes(), address)
-        {
-            tracing::debug!(%error, message, "the service manager did not take a message");
+        let Some(socket) = &self.socket else { return };
+        match self.guardian.as_ref().filter(|link| !link.is_broken()) {
+            Some(guardian) => guardian.notify(message),
+            None => {
+                if let Err(error) = socket.send(message.as_bytes()) {
+                    tracing::debug!(%error, message, "the service manager did not take a message");
+                }
+            }
         }
     }
-}
-
-fn open(name: &str) -> io::Result<(UnixDatagram, SocketAddr)> {
-    let address = match name.strip_prefix('@') {
-        Some(name) => SocketAddr::from_abstract_name(name)?,
-        None => SocketAddr::from_pathname(name)?,
-    };
-    let socket = UnixDatagram::unbound()?;
-    // A manager that does not read must not hold us up.
-    socket.set_nonblocking(true)?;
-    Ok((socket, address))
 }

@@ -25,10 +25,6 @@ impl Passing {
         self.kept().get(name)?.try_clone().ok()
     }
 
-    pub fn names(&self) -> Vec<String> {
-        self.kept().keys().cloned().collect()
-    }
-
     /// Has everything go over, or not; the names with their numbers.
     pub fn leave_open(&self, open: bool) -> std::io::Result<Vec<(String, i32)>> {
         let kept = self.kept();

@@ -1,11 +1,13 @@
 //! Signals to the Supervisor itself.
 
-use std::io;
+use std::{io, time::Duration};
 
 use tokio::{
     signal::unix::{Signal, SignalKind as Kind, signal},
     sync::oneshot,
 };
+
+use crate::model::Moment;
 
 /// What a signal means here.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -20,6 +22,53 @@ pub(super) enum SignalKind {
     Upgrade,
     /// `SIGCHLD`.
     Child,
+}
+
+impl SignalKind {
+    /// As the guardian passes them on.
+    pub fn of_number(number: i32) -> Option<Self> {
+        Some(match number {
+            libc::SIGTERM => Self::Stop("SIGTERM"),
+            libc::SIGINT => Self::Stop("SIGINT"),
+            libc::SIGHUP => Self::Reload,
+            libc::SIGUSR1 => Self::ReopenLogs,
+            libc::SIGUSR2 => Self::Upgrade,
+            _ => return None,
+        })
+    }
+}
+
+/// To whom a signal was sent.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum SentTo {
+    /// This process.
+    Own,
+    /// The guardian, which passed it on.
+    Guardian,
+}
+
+/// Tells one wish from two: who asks a whole group to end (a service manager, say) asks the guardian
+/// and the engine, and means it once.
+#[derive(Debug, Default)]
+pub(super) struct Wishes {
+    /// One that was heard from one side alone so far.
+    half: Option<(SentTo, Moment)>,
+}
+
+/// So long after the first half the second is that of the same wish.
+const SAME_WISH: Duration = Duration::from_millis(500);
+
+impl Wishes {
+    /// Whether this is a wish of its own, and not the second half of one.
+    pub fn is_new(&mut self, source: SentTo, now: Moment) -> bool {
+        match self.half.take() {
+            Some((other, at)) if other != source && now.since(at) < SAME_WISH => false,
+            _ => {
+                self.half = Some((source, now));
+                true
+            }
+        }
+    }
 }
 
 /// The signals that are listened to.
@@ -97,5 +146,23 @@ impl Hangup {
                 Self::Nobodys => std::future::pending().await,
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_wish_to_both_is_one_and_a_second_to_either_is_another() {
+        let at = |millis| Moment::from_boot(Duration::from_millis(millis));
+        let mut wishes = Wishes::default();
+        assert!(wishes.is_new(SentTo::Own, at(0)));
+        assert!(!wishes.is_new(SentTo::Guardian, at(20)));
+        assert!(wishes.is_new(SentTo::Guardian, at(40)));
+        assert!(!wishes.is_new(SentTo::Own, at(41)));
+        assert!(wishes.is_new(SentTo::Guardian, at(100)));
+        assert!(wishes.is_new(SentTo::Guardian, at(110)));
+        assert!(wishes.is_new(SentTo::Own, at(5_000)), "that was long ago");
     }
 }

@@ -87,7 +87,7 @@ fn make(
     let owner =
         pipe_owner(&component).map_err(|error| format!("cannot look the user up: {error}"))?;
     let streams = logs
-        .open(&component.id, &component.output, pipes, owner)
+        .open(&component.id, component.output.arc(), pipes, owner)
         .map_err(|error| error.to_string())?;
     let launch = launch(&component, run, extra, streams.stdout, streams.stderr)?;
     let mut tree = containment

@@ -36,7 +36,8 @@ pub(super) struct Tally {
     pub restarts: u64,
     /// What the component's own count was, which an operator's start sets back.
     known_restarts: u32,
-    pub exits: [u64; Cause::ALL.len()],
+    /// None: it never ended.
+    pub exits: Option<Box<[u64; Cause::ALL.len()]>>,
     /// CPU time of the runs that have ended.
     pub ended_cpu: Duration,
 }
@@ -118,11 +119,11 @@ impl Driver {
 
     /// The leader of a run has ended; before the supervisor hears of it.
     pub fn count_exit(&mut self, id: &ComponentId, run: RunId, exit: Exit, oom: bool) {
-        let policy = self.supervisor.config(id).map(|config| &config.restart);
+        let policy = self.supervisor.config(id).map(|config| &*config.restart);
         let cause = Cause::of(self.supervisor.stop_cause(run), exit, oom, policy);
         let place = Cause::ALL.iter().position(|(known, _)| *known == cause);
         if let Some(place) = place {
-            self.tallies.of(id).exits[place] += 1;
+            self.tallies.of(id).exits.get_or_insert_default()[place] += 1;
         }
     }
 

@@ -1,6 +1,6 @@
 //! What operators ask for: wishes change at once, every request is answered.
 
-use std::collections::BTreeSet;
+use std::{collections::BTreeSet, sync::Arc};
 
 use super::{Effect, Hold, Shutdown, Slot, Supervisor, operations::Goal};
 use crate::{
@@ -219,6 +219,7 @@ impl Supervisor {
             ordered.reverse();
         }
         // Only those who ask for the first time are asked here; the rest waits at the gates.
+        let asker = Arc::new(origin.clone());
         let mut responses = Vec::with_capacity(slots.len());
         for slot in ordered {
             let event = match verb {
@@ -229,7 +230,7 @@ impl Supervisor {
             };
             let response = self.step(now, slot, event, effects);
             if response == Response::Applied {
-                self.entry_mut(slot).asked_by = origin.clone();
+                self.entry_mut(slot).asked_by = Arc::clone(&asker);
             }
             responses.push(response);
         }

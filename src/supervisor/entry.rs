@@ -26,11 +26,11 @@ pub(super) struct Entry {
     /// Operations that wait for it.
     pub awaited_by: Vec<Awaited>,
     /// Who asked for the present wish.
-    pub asked_by: Origin,
+    pub asked_by: Arc<Origin>,
     /// Neither started nor restarted as long as it has one.
-    pub hold: Option<Hold>,
+    pub hold: Option<Box<Hold>>,
     /// What would have ended its run, had it not been held.
-    pub put_off: Option<Event>,
+    pub put_off: Option<Box<Event>>,
     /// Left the registry; forgotten when its tree is gone.
     pub removed: bool,
     pub dependents: Vec<Slot>,
@@ -61,7 +61,7 @@ impl Entry {
             starting_in: None,
             stopping_in: None,
             awaited_by: Vec::new(),
-            asked_by: Origin::default(),
+            asked_by: Arc::default(),
             hold: None,
             put_off: None,
             removed: false,
@@ -92,6 +92,14 @@ impl Entry {
         }
     }
 
+    /// The same values once more: those before need not be kept beside them.
+    pub fn renew(&mut self, config: Arc<Component>) {
+        match &mut self.next_config {
+            Some(next) => *next = config,
+            None => self.config = config,
+        }
+    }
+
     #[cfg(test)]
     pub fn has_next_config(&self) -> bool {
         self.next_config.is_some()
@@ -112,7 +120,8 @@ impl Entry {
                 let goes_on = live.asked.is_none() || self.restart_is_held();
                 goes_on && self.stopping_in.is_none()
             }
-            State::Exited => true,
+            // One that has a place in an order of starts is about to begin anew.
+            State::Exited => self.starting_in.is_none(),
             State::Stopped
             | State::Waiting { .. }
             | State::Starting { .. }

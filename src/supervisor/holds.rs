@@ -73,7 +73,7 @@ impl Supervisor {
         effects: &mut Vec<Effect>,
     ) -> Result<Option<Hold>, Denial> {
         let slot = self.find(id).ok_or_else(|| self.unknown(id))?;
-        let before = self.entry(slot).hold.clone();
+        let before = self.entry(slot).hold.as_deref().cloned();
         if before.is_some() {
             let change = HoldChange::Released { by: origin.to_string() };
             self.end_hold(now, slot, change, effects);
@@ -93,7 +93,7 @@ impl Supervisor {
     pub fn holds(&self) -> impl Iterator<Item = (&ComponentId, &Hold)> {
         self.order.iter().filter_map(|&slot| {
             let entry = self.entry(slot);
-            Some((&entry.id, entry.hold.as_ref()?))
+            Some((&entry.id, entry.hold.as_deref()?))
         })
     }
 
@@ -116,8 +116,12 @@ impl Supervisor {
             self.step(now, slot, Event::Stop(StopCause::Shutdown), effects);
             return;
         }
-        if let Some(event) = self.entry_mut(slot).put_off.take() {
-            self.step(now, slot, event, effects);
+        // One that was asked to stop meanwhile has its turn in the order of stops.
+        let wish = self.entry(slot).machine.wish();
+        if let Some(event) = self.entry_mut(slot).put_off.take()
+            && wish == Intent::Running
+        {
+            self.step(now, slot, *event, effects);
         }
     }
 
@@ -127,10 +131,11 @@ impl Supervisor {
     }
 
     fn put_hold(&mut self, slot: Slot, hold: Option<Hold>) -> Option<Hold> {
-        let ends = |hold: &Option<Hold>| hold.as_ref()?.until.as_ref().map(|until| until.at);
-        let new_end = ends(&hold);
-        let before = std::mem::replace(&mut self.entry_mut(slot).hold, hold);
-        if let Some(at) = ends(&before) {
+        let ends = |hold: Option<&Hold>| hold?.until.as_ref().map(|until| until.at);
+        let new_end = ends(hold.as_ref());
+        let before = std::mem::replace(&mut self.entry_mut(slot).hold, hold.map(Box::new));
+        let before = before.map(|before| *before);
+        if let Some(at) = ends(before.as_ref()) {
             self.hold_ends.remove(&(at, slot));
         }
         self.hold_ends.extend(new_end.map(|at| (at, slot)));
@@ -152,7 +157,7 @@ impl Supervisor {
     /// The hold that forbids a start or restart asked for by hand, if one does.
     pub(super) fn forbidding(&self, verb: Verb, slot: Slot) -> Option<&Hold> {
         let entry = self.entry(slot);
-        let hold = entry.hold.as_ref()?;
+        let hold = entry.hold.as_deref()?;
         match (verb, entry.machine.state()) {
             // It runs and goes on: nothing is started.
             (Verb::Start, State::Starting { .. } | State::Running { .. }) => None,
@@ -165,7 +170,7 @@ impl Supervisor {
         let entry = self.entry(slot);
         Some(Denial::Held {
             id: entry.id.clone(),
-            hold: entry.hold.clone()?,
+            hold: entry.hold.as_deref().cloned()?,
             needed_by: needed_by.map(|slot| self.entry(slot).id.clone()),
         })
     }
@@ -199,7 +204,7 @@ impl super::Entry {
         let put_off =
             verdict && lives && self.hold.is_some() && self.machine.wish() == Intent::Running;
         if put_off {
-            self.put_off = Some(event.clone());
+            self.put_off = Some(Box::new(event.clone()));
         }
         put_off
     }

@@ -25,6 +25,8 @@ mod holds;
 mod hopes;
 mod operations;
 mod reload;
+#[cfg(test)]
+mod simulation;
 mod snapshot;
 mod succession;
 #[cfg(test)]
@@ -298,7 +300,7 @@ impl Supervisor {
             work: std::cell::Cell::new(0),
         };
         for component in &registry.components {
-            supervisor.add_entry(Arc::new(component.clone()));
+            supervisor.add_entry(Arc::clone(component.arc()));
         }
         supervisor.link_dependents();
         supervisor

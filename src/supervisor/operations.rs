@@ -123,6 +123,12 @@ impl Operation {
 }
 
 impl Supervisor {
+    /// What was asked for, and of how many.
+    pub fn extent_of(&self, id: OperationId) -> Option<(Verb, usize)> {
+        let operation = self.operations.all.get(&id)?;
+        Some((operation.verb, operation.targets.len()))
+    }
+
     /// An operation as it stands.
     pub fn operation(&self, id: OperationId) -> Option<OperationView> {
         let operation = self.operations.all.get(&id)?;

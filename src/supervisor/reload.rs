@@ -50,7 +50,7 @@ impl Supervisor {
         let mut restarting = Vec::new();
         let mut updated_slots = Vec::new();
         for component in &new.components {
-            let config = Arc::new(component.clone());
+            let config = Arc::clone(component.arc());
             let Some(slot) = self.find(&component.id) else {
                 let slot = self.add_entry(config);
                 if component.enabled {
@@ -79,6 +79,8 @@ impl Supervisor {
                 entry.reconfigure(config, true);
                 updated_slots.push(slot);
                 effects.push(Effect::Reconfigured { id: component.id.clone() });
+            } else {
+                entry.renew(config);
             }
         }
         self.order_as(new);
@@ -139,6 +141,7 @@ impl Supervisor {
         for &slot in starting.iter().chain(restarting) {
             self.join_start_order(slot, operation);
         }
+        let asker = Arc::new(origin.clone());
         for (slots, event) in [
             (removed, Event::Stop(StopCause::Reload)),
             (restarting, Event::Restart(StopCause::Reload)),
@@ -149,7 +152,7 @@ impl Supervisor {
                 if self.entries[slot.0 as usize].is_none() {
                     continue;
                 }
-                self.entry_mut(slot).asked_by = origin.clone();
+                self.entry_mut(slot).asked_by = Arc::clone(&asker);
                 self.step(now, slot, event.clone(), effects);
             }
         }

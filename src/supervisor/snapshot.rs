@@ -108,7 +108,7 @@ impl Supervisor {
                 _ => record.failures_in_a_row,
             },
             enabled: entry.config().enabled,
-            hold: entry.hold.clone(),
+            hold: entry.hold.as_deref().cloned(),
             reason: self.reason_of(slot),
         }
     }

@@ -15,7 +15,11 @@ pub struct Status {
 
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
 pub struct SupervisorStatus {
+    /// The engine: the process that supervises.
     pub pid: u32,
+    /// The process that starts the engine again should it die; absent where there is none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub guardian_pid: Option<u32>,
     pub version: String,
     pub uptime_s: f64,
     /// Path of the registry file.

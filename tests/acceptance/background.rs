@@ -21,8 +21,10 @@ fn start_answers_when_every_component_runs() {
         assert!(processes::alive(place.pid(id)));
     }
     let pid = supervisor_pid(&place);
-    let own = processes::stat(pid).expect("it runs");
-    assert_eq!(own.session, pid, "free of the caller's session and terminal");
+    let [engine, caller] =
+        [pid, std::process::id()].map(|pid| processes::stat(pid).expect("it runs"));
+    assert_eq!(engine.session, engine.parent, "its guardian leads a session");
+    assert_ne!(engine.session, caller.session, "free of the caller's session and terminal");
     place.cli("status").assert_code(0);
 
     // A second start finds it running: not an error, and nothing doubled.

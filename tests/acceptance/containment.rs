@@ -198,12 +198,15 @@ fn cgroups_of_components_are_their_own_and_go_with_them() {
     let (a, b) = (group("a"), group("b"));
     let own = cgroup_of(&supervisor.pid().to_string()).expect("a unified hierarchy");
     assert!(a != b && a != own && b != own, "{a} {b} {own}");
-    supervisor.stop();
     let mounts = fs::read_to_string("/proc/self/mounts").expect("/proc is mounted");
     let root = mounts.lines().find(|line| line.contains(" cgroup2 ")).expect("available says so");
     let root = PathBuf::from(root.split(' ').nth(1).expect("a mount point"));
-    for gone in [a, b] {
-        let folder = root.join(gone.trim_start_matches('/'));
-        assert!(!folder.exists(), "left behind: {}", folder.display());
-    }
+    let [a, b] = [a, b].map(|group| root.join(group.trim_start_matches('/')));
+    // One that leaves the registry takes its own with it, and no other's.
+    place.rewrite_registry(&Registry::of([Server::sleep("a")]));
+    place.cli("reload").assert_code(0);
+    until("the cgroup of b is gone", || (!b.exists()).then_some(()));
+    assert!(a.exists(), "a still runs in {}", a.display());
+    supervisor.stop();
+    assert!(!a.exists(), "left behind: {}", a.display());
 }

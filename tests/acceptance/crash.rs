@@ -19,6 +19,7 @@ fn a_killed_component_comes_back_and_status_tells_the_truth() {
     let other = place.running("other");
     assert_eq!(before["restarts"], 0, "{before:#}");
     assert!(before["last_exit"].is_null(), "{before:#}");
+    until("the script has said its pid", || (!place.read("pids").is_empty()).then_some(()));
 
     processes::signal(first, Signal::KILL);
     let after = place

@@ -107,9 +107,13 @@ impl Engine {
         let id = ComponentId::new(id).expect("an id");
         let output = Component::new(id.clone(), "/bin/true").output;
         let log = self.folder.path().join(&output.log);
-        let output = s7supervisor::registry::Output { log, ..output };
+        let output = s7supervisor::registry::Output {
+            log,
+            ..s7supervisor::registry::Output::clone(&output)
+        };
         let pipes = self.folder.path().join("pipes");
-        let streams = self.logs.open(&id, &output, &pipes, None).expect("pipes");
+        let streams =
+            self.logs.open(&id, &std::sync::Arc::new(output), &pipes, None).expect("pipes");
         File::from(streams.stdout).write_all(text.as_bytes()).expect("written");
         assert!(self.logs.sync(crate::served::BOUND));
     }
@@ -385,6 +389,7 @@ impl State {
     fn status(&self) -> Status {
         Status {
             supervisor: SupervisorStatus {
+                guardian_pid: None,
                 pid: 1,
                 version: "0.1.0".into(),
                 uptime_s: 60.0,

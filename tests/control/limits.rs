@@ -87,10 +87,10 @@ async fn seated<S: AsyncRead + AsyncWrite + Unpin>(mut stream: S) -> S {
 }
 
 #[tokio::test]
-async fn the_65th_connection_is_refused_at_once_and_the_others_go_on() {
+async fn the_57th_connection_of_a_process_is_refused_at_once_and_the_others_go_on() {
     let served = serve();
     let mut guests = Vec::new();
-    for _ in 0..64 {
+    for _ in 0..56 {
         guests.push(seated(served.unix().await).await);
     }
     // It says nothing and is answered all the same.
@@ -98,7 +98,7 @@ async fn the_65th_connection_is_refused_at_once_and_the_others_go_on() {
     assert_eq!((refused.status(), refused.code()), (503, "too_many_connections".into()));
     let problem = served.client().status().await.expect_err("no place");
     assert!(matches!(&problem, ClientError::Problem(p) if p.status == 503), "{problem:?}");
-    for guest in guests.split_off(32) {
+    for guest in guests.split_off(24) {
         seated(guest).await;
     }
     // The last 32 have gone; the server sees it when it next looks.
@@ -118,7 +118,7 @@ async fn hear_status(served: &crate::served::Served) -> u16 {
 async fn a_crowd_on_tcp_does_not_lock_the_operator_out() {
     let served = serve();
     let mut crowd = Vec::new();
-    for _ in 0..56 {
+    for _ in 0..48 {
         crowd.push(seated(served.tcp().await).await);
     }
     let refused = hear(served.tcp().await).await;

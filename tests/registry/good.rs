@@ -105,7 +105,7 @@ fn a_servers_stop_signal_is_not_silenced_by_a_profiles_command() {
     let profile = "<profiles><profile id=\"P\"><executable>/bin/p</executable>\
         <stopCommand><argument>bin/stop</argument></stopCommand></profile></profiles>";
     let own = component(profile, "<profile ref=\"P\"/><stopSignal>QUIT</stopSignal>");
-    assert_eq!((own.stop.signal, own.stop.command), (StopSignal::Quit, None));
+    assert_eq!((own.stop.signal, &own.stop.command), (StopSignal::Quit, &None));
     let inherited = component(profile, "<profile ref=\"P\"/>");
     assert_eq!(inherited.stop.command, Some(vec!["/opt/ImageServing/bin/stop".to_owned()]));
 }

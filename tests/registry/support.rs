@@ -57,7 +57,7 @@ pub fn component(before: &str, inside: &str) -> Component {
     );
     let loaded = load(&text);
     assert!(loaded.warnings.is_empty(), "{}", loaded.warnings.render(false, 100));
-    loaded.registry.components.into_iter().next().expect("one component")
+    loaded.registry.components.into_iter().next().expect("one component").arc().as_ref().clone()
 }
 
 /// What is wrong, one line a problem.

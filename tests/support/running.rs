@@ -23,13 +23,25 @@ impl<'place> Supervisor<'place> {
         Self { place, child: RefCell::new(child), ended: RefCell::new(None) }
     }
 
+    /// The engine, which supervises; it says so in its lock.
+    #[track_caller]
     pub fn pid(&self) -> u32 {
+        until("the engine has its lock", || self.engine())
+    }
+
+    fn engine(&self) -> Option<u32> {
+        self.place.read("temp/supervisor.lock").trim().parse().ok()
+    }
+
+    /// The process that the test has started: the guardian, unless the Supervisor does without.
+    pub fn guardian(&self) -> u32 {
         self.child.borrow().id()
     }
 
+    /// To the process that whoever started the Supervisor knows.
     pub fn signal(&self, signal: Signal) {
         assert!(self.exit().is_none(), "the Supervisor has ended already");
-        processes::signal(self.pid(), signal);
+        processes::signal(self.guardian(), signal);
     }
 
     /// Its exit status, when it has ended.
@@ -47,10 +59,22 @@ impl<'place> Supervisor<'place> {
         until("the Supervisor ends", || self.exit())
     }
 
-    /// Ends it the hard way, as a crash would.
+    /// Ends it the hard way, so that nobody is left: guardian and engine.
     pub fn crash(&self) {
+        let guardian = self.guardian();
+        // Stopped, it cannot start another engine.
+        self.signal(Signal::STOP);
+        let is_ours =
+            |engine: &u32| processes::stat(*engine).is_some_and(|stat| stat.parent == guardian);
+        let engine = self.engine().filter(is_ours);
+        if let Some(engine) = engine {
+            processes::signal(engine, Signal::KILL);
+        }
         self.signal(Signal::KILL);
         self.ended();
+        if let Some(engine) = engine {
+            until("the engine has ended", || (!processes::alive(engine)).then_some(()));
+        }
     }
 
     /// Ends it politely: it stops everything and leaves with 0.

@@ -66,7 +66,7 @@ pub fn run(context: &Context, screen: &Screen, session: &Session) -> Result<(), 
     let handover = engine::handover(screen.handover)?;
     let place = &session.place;
     // Refused before the screen is taken: the diagnostics need room.
-    let loaded = loading::load(place)?;
+    let loaded = loading::load_to_run(place)?;
     loaded.tell_warnings(context);
     let output = loaded.registry.config.temp.join("start.err");
     let known = loaded.registry.components.len();
@@ -114,6 +114,7 @@ pub fn run(context: &Context, screen: &Screen, session: &Session) -> Result<(), 
         arguments,
         embedding: Some(embedding),
         handover,
+        guarded: None,
     });
     let report = beside.finish();
     outcome?;

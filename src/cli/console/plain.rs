@@ -39,7 +39,7 @@ pub fn attached(context: &Context) -> Result<(), Failure> {
 /// The engine on this thread, the stream beside it. `SIGINT` and `SIGTERM` stop everything.
 pub fn embedded(context: &Context, screen: &Screen, session: &Session) -> Result<(), Failure> {
     process::hygiene();
-    let loaded = loading::load(&session.place)?;
+    let loaded = loading::load_to_run(&session.place)?;
     loaded.tell_warnings(context);
     let output = loaded.registry.config.temp.join("start.err");
     // A terminal may go away; then nothing of ours is to hang on it.
@@ -91,6 +91,7 @@ pub fn embedded(context: &Context, screen: &Screen, session: &Session) -> Result
         arguments: Box::new(move || headless.clone()),
         embedding: Some(embedding),
         handover,
+        guarded: None,
     });
     ended.store(true, Ordering::Release);
     let shown = beside.join();

@@ -12,7 +12,7 @@ use serde::Serialize;
 use crate::{
     cli::{
         Context,
-        exit::Failure,
+        exit::{Exit, Failure},
         loading, receivers,
         ui::{Tone, clean, paint},
         words,
@@ -38,11 +38,17 @@ pub struct Arguments {
 pub fn perform(context: &Context, arguments: &Arguments) -> Result<(), Failure> {
     let ui = &context.ui;
     let width = ui.terminal_size().0.min(120);
-    let loaded = loading::load_with(&context.place, ui.err.colour, width)?;
+    let (loaded, open) = loading::load_safely(&context.place, ui.err.colour, width)?;
     if arguments.strict && !loaded.warnings.is_empty() {
         return Err(loading::wrong(&loaded.warnings.strict(), ui.err.colour, width));
     }
     loaded.tell_warnings(context);
+    for finding in &open {
+        ui.note(format_args!("open to other users: {}", clean(&finding.to_string())));
+    }
+    if arguments.strict && !open.is_empty() {
+        return Err(Failure::new(Exit::Registry, "others could change what is run"));
+    }
     if arguments.notify {
         return receivers::test(context, &loaded.registry);
     }
@@ -59,7 +65,7 @@ pub fn perform(context: &Context, arguments: &Arguments) -> Result<(), Failure> 
 /// Components in the order of their start, those that start together in one stage.
 fn stages(registry: &Registry) -> Vec<Vec<&Component>> {
     let by_id: HashMap<&ComponentId, &Component> =
-        registry.components.iter().map(|component| (&component.id, component)).collect();
+        registry.components.iter().map(|component| (&component.id, &**component)).collect();
     let known = |stage: Vec<ComponentId>| stage.iter().map(|id| by_id[id]).collect();
     plan::start_stages(&registry.components).into_iter().map(known).collect()
 }

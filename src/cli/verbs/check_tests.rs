@@ -2,7 +2,7 @@ use std::time::Duration;
 
 use super::*;
 use crate::{
-    model::ComponentId,
+    model::{ComponentId, Shared},
     registry::{Config, Leftovers, Probe, TraceLevel},
 };
 
@@ -23,15 +23,18 @@ fn three() -> Registry {
     let mut svg = Component::new(id("svg"), "/s7/bin/svg");
     svg.enabled = false;
     svg.stop.command = Some(vec!["svgctl".to_owned(), "stop".to_owned()]);
-    svg.ready = Some(Probe {
-        check: Check::Tcp { host: "127.0.0.1".to_owned(), port: 27346 },
-        interval: Duration::from_secs(1),
-        timeout: Duration::from_secs(1),
-        failures: 3,
-        successes: 1,
-        start_period: Duration::ZERO,
-        jitter: Probe::JITTER,
-    });
+    svg.ready = Some(
+        Probe {
+            check: Check::Tcp { host: "127.0.0.1".to_owned(), port: 27346 },
+            interval: Duration::from_secs(1),
+            timeout: Duration::from_secs(1),
+            failures: 3,
+            successes: 1,
+            start_period: Duration::ZERO,
+            jitter: Probe::JITTER,
+        }
+        .into(),
+    );
     Registry {
         file: "/s7/conf/SupervisorRegistry.xml".into(),
         install_folder: "/s7".into(),
@@ -47,7 +50,7 @@ fn three() -> Registry {
             leftovers: Leftovers::Adopt,
             notify: Vec::new(),
         },
-        components: vec![ps, is, svg],
+        components: [ps, is, svg].map(Shared::from).to_vec(),
     }
 }
 

@@ -78,6 +78,7 @@ fn run_headless(
         arguments: Box::new(move || headless.clone()),
         embedding: None,
         handover,
+        guarded: None,
     })
 }
 

@@ -45,6 +45,10 @@ as the options of these names
 S7_TOKEN
 the token for \-\-host http://HOST:PORT; default: the installation's own
 .TP
+S7_TRUST
+users, with commas between, who may write to the registry and the runtime folder of a Supervisor
+that runs as root; everybody: nothing is refused for that
+.TP
 SV__name
 the setting SV::name, where \-\-set does not give it
 .TP

@@ -23,7 +23,7 @@ pub async fn perform(context: &Context, ids: &[String]) -> Result<(), Failure> {
     };
     if !elsewhere {
         // A registry that is wrong must not cost what runs. The engine checks its own as well.
-        loading::load(&context.place)?.tell_warnings(context);
+        loading::load_to_run(&context.place)?.tell_warnings(context);
     }
     for component in &before.components {
         if let Some(hold) = &component.hold {

@@ -1,9 +1,13 @@
-//! `run`: the engine in this process, in the foreground, headless.
+//! `run`: the Supervisor in the foreground, headless: this process becomes the guardian, and the
+//! engine its child.
+
+use std::sync::Arc;
 
 use clap::{Args, ValueEnum};
 
 use crate::{
     cli::{Context, engine, exit::Failure},
+    guardian::{self, Guarded, Link, Role},
     process::{self, Level},
 };
 
@@ -18,6 +22,13 @@ pub struct Arguments {
     /// Another version was in this process before: the descriptor of what it left
     #[arg(long, hide = true, value_name = "FD")]
     handover: Option<i32>,
+    /// Without a guardian, the process that starts the Supervisor again within milliseconds should
+    /// it be killed
+    #[arg(long)]
+    no_guardian: bool,
+    /// Executed anew in place by one that had a guardian: the descriptor that leads to it
+    #[arg(long, hide = true, value_name = "FD", conflicts_with = "no_guardian")]
+    guarded: Option<i32>,
 }
 
 #[derive(Debug, Clone, Copy, ValueEnum)]
@@ -30,19 +41,59 @@ enum Containment {
 
 pub fn perform(context: &Context, arguments: &Arguments) -> Result<(), Failure> {
     process::hygiene();
+    // Before there are threads, and as little memory as there will ever be.
+    let guarded = match arguments.guarded {
+        _ if arguments.no_guardian => None,
+        Some(number) => resume(number),
+        None => Some(split()?),
+    };
     let containment = arguments.containment.map(|containment| match containment {
         Containment::Cgroup => Level::Cgroup,
         Containment::Subreaper => Level::Subreaper,
     });
     let handover = engine::handover(arguments.handover)?;
     let log_to_stderr = !arguments.detached;
-    let arguments = engine::arguments(&context.place, log_to_stderr, containment);
+    let again = engine::arguments(&context.place, log_to_stderr, containment);
+    let link = guarded.as_ref().map(|guarded| Arc::clone(&guarded.link));
     engine::run(engine::Start {
         place: &context.place,
         log_to_stderr,
         containment,
-        arguments: Box::new(move || arguments.clone()),
+        arguments: Box::new(move || {
+            let mut arguments = again.clone();
+            arguments.push(match link.as_ref().map(|link| Arc::clone(link).leave_open()) {
+                Some(Ok(number)) => format!("--guarded={number}").into(),
+                // It would make itself the guardian of another engine, and no more be the one
+                // that is known.
+                Some(Err(_)) | None => "--no-guardian".into(),
+            });
+            arguments
+        }),
         embedding: None,
+        guarded,
         handover,
     })
+}
+
+/// Makes a guardian of this process. Returns in the engine alone.
+fn split() -> Result<Guarded, Failure> {
+    match guardian::guard() {
+        Ok(Role::Engine(guarded)) => Ok(guarded),
+        // The engine has said everything.
+        Ok(Role::Over(code)) => std::process::exit(code.into()),
+        Ok(Role::GaveUp { deaths, last }) => Err(Failure::failed(format!(
+            "the engine died {deaths} times at its start, the last time by {last}, and is not started \
+             again; components that run are left as they are, for the next Supervisor"
+        ))),
+        Err(error) => Err(Failure::failed(format!("cannot start the engine: {error}"))
+            .and("--no-guardian does without a guardian")),
+    }
+}
+
+/// Finds the guardian again after a restart in place.
+fn resume(number: i32) -> Option<Guarded> {
+    let resumed = process::inherited(number).and_then(Link::resume);
+    // It died meanwhile: the engine goes on without, as it would have.
+    let (link, inheritance) = resumed.ok()?;
+    Some(Guarded { link: Arc::new(link), inheritance })
 }

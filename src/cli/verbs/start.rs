@@ -10,7 +10,7 @@ use crate::{
         loading,
     },
     client::{Client, ClientError},
-    model,
+    control, model,
     process::{self, Child},
     wire::{ProblemCode, Verb},
 };
@@ -48,10 +48,11 @@ pub async fn perform(context: &Context, ids: &[String]) -> Result<(), Failure> {
 
 /// Starts a Supervisor in a session of its own and follows its boot.
 pub async fn launch(context: &Context, client: &Client) -> Result<(), Failure> {
-    let loaded = loading::load(&context.place)?;
+    let loaded = loading::load_to_run(&context.place)?;
     loaded.tell_warnings(context);
-    let temp = &loaded.registry.config.temp;
-    make_runtime_folder(temp)?;
+    let config = &loaded.registry.config;
+    let temp = &config.temp;
+    make_runtime_folder(temp, config.control_group.as_deref())?;
     let output = temp.join("start.err");
     // What an earlier start left there would be taken for this one's words.
     fs::write(&output, b"")
@@ -95,17 +96,13 @@ fn arguments(context: &Context) -> Vec<OsString> {
     arguments
 }
 
-fn make_runtime_folder(temp: &Path) -> Result<(), Failure> {
-    let mut builder = fs::DirBuilder::new();
-    builder.recursive(true);
-    #[cfg(unix)]
-    std::os::unix::fs::DirBuilderExt::mode(&mut builder, 0o700);
-    builder.create(temp).map_err(|error| {
+fn make_runtime_folder(temp: &Path, group: Option<&str>) -> Result<(), Failure> {
+    control::prepare_folder(temp, group).map_err(|error| {
         let exit = match error.kind() {
             std::io::ErrorKind::PermissionDenied => Exit::NotPermitted,
             _ => Exit::Failed,
         };
-        Failure::new(exit, format!("cannot make the folder {}: {error}", temp.display()))
+        Failure::new(exit, error.to_string())
     })
 }
 

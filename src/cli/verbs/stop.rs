@@ -79,7 +79,8 @@ async fn is_down(client: &Client) -> bool {
 
 /// The processes that must be gone when `stop` says so, held since before it was asked for.
 struct Processes {
-    supervisor: Option<Held>,
+    /// The engine and its guardian.
+    supervisor: Vec<Held>,
     components: Vec<(String, Held)>,
 }
 
@@ -90,13 +91,14 @@ impl Processes {
     fn of(context: &Context, status: &Status) -> Self {
         if context.place.is_elsewhere() {
             // The numbers mean other processes here.
-            return Self { supervisor: None, components: Vec::new() };
+            return Self { supervisor: Vec::new(), components: Vec::new() };
         }
         let hold = |component: &crate::wire::ComponentStatus| {
             Some((component.id.clone(), Held::new(component.pid?)?))
         };
+        let own = [Some(status.supervisor.pid), status.supervisor.guardian_pid];
         Self {
-            supervisor: Held::new(status.supervisor.pid),
+            supervisor: own.into_iter().flatten().filter_map(Held::new).collect(),
             components: status.components.iter().filter_map(hold).take(Self::MOST).collect(),
         }
     }
@@ -123,14 +125,14 @@ impl Processes {
     }
 }
 
-/// Returns when the socket is gone and the Supervisor's process has ended.
+/// Returns when the socket is gone and the Supervisor's processes have ended.
 async fn all_gone(context: &Context, client: &Client, held: &Processes) -> Result<(), Failure> {
     let gone = async {
         while !is_down(client).await {
             tokio::time::sleep(Duration::from_millis(10)).await;
         }
-        if let Some(supervisor) = &held.supervisor {
-            supervisor.ended().await;
+        for process in &held.supervisor {
+            process.ended().await;
         }
     };
     tokio::pin!(gone);

@@ -4,7 +4,7 @@ use std::{
     io,
     mem::MaybeUninit,
     os::{
-        fd::{AsFd, OwnedFd},
+        fd::{AsFd, BorrowedFd, OwnedFd},
         unix::fs::DirBuilderExt,
     },
     path::Path,
@@ -137,6 +137,12 @@ fn identity(stat: &Stat) -> PipeIdentity {
     PipeIdentity { device: stat.st_dev, inode: stat.st_ino }
 }
 
+impl AsFd for Pipe {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.fd.as_fd()
+    }
+}
+
 impl Pipe {
     /// Reads what is there, up to the buffer's size; `None`: nothing is.
     pub fn read(&mut self, buffer: &mut [u8]) -> io::Result<Option<usize>> {
@@ -148,11 +154,6 @@ impl Pipe {
                 Err(error) => return Err(error.into()),
             }
         }
-    }
-
-    /// Another descriptor of our end.
-    pub fn duplicate(&self) -> io::Result<OwnedFd> {
-        self.fd.try_clone()
     }
 
     /// Whether `bytes` are so much of the pipe that the writer may soon have to wait.

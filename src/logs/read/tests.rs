@@ -52,8 +52,10 @@ impl Life {
         let (logs, thread) = Logs::start(options).expect("a log thread");
         let output = Component::new(id(), "/bin/true").output;
         let log = folder.path().join("logs/a.log");
-        let output = Output { log, max_size, timestamps, compress: true, ..output };
-        let streams = logs.open(&id(), &output, &folder.path().join("pipes"), None).expect("pipes");
+        let output = Output { log, max_size, timestamps, compress: true, ..Output::clone(&output) };
+        let streams = logs
+            .open(&id(), &Arc::new(output.clone()), &folder.path().join("pipes"), None)
+            .expect("pipes");
         assert!(logs.sync(LONG));
         let pipes = [streams.stdout, streams.stderr];
         Self { folder: Arc::clone(folder), now: Arc::clone(now), logs, thread, output, pipes }

@@ -26,7 +26,7 @@ fn send(environment: &[(String, String)], datagram: &[u8]) -> std::io::Result<us
 fn notifying() -> Component {
     let mut ps = component("ps");
     let timeout = Duration::from_mins(1);
-    ps.ready = Some(Probe { timeout, ..probe(Check::Notify) });
+    ps.ready = Some(Probe { timeout, ..probe(Check::Notify) }.into());
     ps
 }
 
@@ -48,7 +48,7 @@ async fn health_of_another_kind_follows_ready_by_notify() {
     lab.script(&[(0, 0, "")]);
     let mut ps = notifying();
     let interval = Duration::from_millis(20);
-    ps.health = Some(Probe { interval, ..probe(exec()) });
+    ps.health = Some(Probe { interval, ..probe(exec()) }.into());
     let environment = lab.start(RUN, &ps);
     tokio::time::sleep(Duration::from_millis(100)).await;
     assert!(lab.commands.started.lock().expect("not poisoned").is_empty());
@@ -62,7 +62,7 @@ async fn silence_of_the_watchdog_is_a_failure() {
     let mut lab = Lab::new();
     let mut ps = notifying();
     let interval = Duration::from_millis(200);
-    ps.health = Some(Probe { interval, ..probe(Check::Notify) });
+    ps.health = Some(Probe { interval, ..probe(Check::Notify) }.into());
     let environment = lab.start(RUN, &ps);
     let usec = ("WATCHDOG_USEC".to_owned(), "200000".to_owned());
     assert!(environment.contains(&usec), "{environment:?}");
@@ -79,9 +79,9 @@ async fn the_watchdog_counts_from_readiness_of_another_kind() {
     let mut lab = Lab::new();
     lab.script(&[(0, 0, "")]);
     let mut ps = component("ps");
-    ps.ready = Some(probe(exec()));
+    ps.ready = Some(probe(exec()).into());
     let interval = Duration::from_millis(100);
-    ps.health = Some(Probe { interval, ..probe(Check::Notify) });
+    ps.health = Some(Probe { interval, ..probe(Check::Notify) }.into());
     lab.start(RUN, &ps);
     assert_eq!(lab.next().await, (Ready, passed("ask -q ended with exit 0")));
     assert_eq!(lab.next().await, (Health, failed("watchdog: no WATCHDOG=1 for 0.1 s")));

@@ -14,8 +14,8 @@ async fn health_is_asked_for_once_the_run_is_ready() {
     let mut lab = Lab::new();
     lab.script(&[(0, 1, "starting"), (0, 1, "starting"), (0, 0, "pong"), (0, 0, "fine")]);
     let mut ps = component("ps");
-    ps.ready = Some(probe(exec()));
-    ps.health = Some(Probe { interval: 10 * SECOND, ..probe(exec()) });
+    ps.ready = Some(probe(exec()).into());
+    ps.health = Some(Probe { interval: 10 * SECOND, ..probe(exec()) }.into());
     lab.start(RUN, &ps);
     assert_eq!(lab.next().await, (Ready, answer(false, "ask -q ended with exit 1: starting")));
     assert_eq!(lab.next().await, (Ready, passed("ask -q ended with exit 0: pong")));
@@ -33,7 +33,7 @@ async fn a_failure_of_readiness_says_what_was_answered_and_how_often() {
     let mut lab = Lab::new();
     lab.script(&[(10, 1, "a\nno database\n\n")]);
     let mut ps = component("ps");
-    ps.ready = Some(probe(exec()));
+    ps.ready = Some(probe(exec()).into());
     lab.start(RUN, &ps);
     assert_eq!(lab.next().await.1, answer(false, "ask -q ended with exit 1: no database"));
     let text = "not ready: ask -q ended with exit 1: no database \
@@ -47,7 +47,7 @@ async fn a_component_that_was_unhealthy_can_recover() {
     let mut lab = Lab::new();
     lab.script(&[(0, 0, ""), (0, 1, ""), (0, 1, ""), (0, 1, ""), (0, 1, ""), (0, 0, "")]);
     let mut ps = component("ps");
-    ps.health = Some(probe(exec()));
+    ps.health = Some(probe(exec()).into());
     lab.start(RUN, &ps);
     let found = lab.within(20 * SECOND).await;
     let bad = "ask -q ended with exit 1";
@@ -67,7 +67,7 @@ async fn a_check_that_takes_too_long_is_a_failure_and_is_ended() {
     let mut lab = Lab::new();
     lab.script(&[(3_600_000, 0, "too late")]);
     let mut ps = component("ps");
-    ps.health = Some(Probe { failures: 1, ..probe(exec()) });
+    ps.health = Some(Probe { failures: 1, ..probe(exec()) }.into());
     lab.start(RUN, &ps);
     let text = "unhealthy: ask -q no answer within 2 s (1 failure, the last after 2 s)";
     assert_eq!(lab.next().await, (Health, failed(text)));
@@ -79,7 +79,7 @@ async fn a_check_never_starts_before_the_one_before_it_has_ended() {
     let mut lab = Lab::new();
     lab.script(&[(5_000, 0, "")]);
     let mut ps = component("ps");
-    ps.health = Some(Probe { timeout: 60 * SECOND, ..probe(exec()) });
+    ps.health = Some(Probe { timeout: 60 * SECOND, ..probe(exec()) }.into());
     lab.start(RUN, &ps);
     lab.within(60 * SECOND).await;
     assert_eq!(lab.commands.most_at_once.load(Ordering::SeqCst), 1);
@@ -95,7 +95,7 @@ async fn only_so_many_commands_run_at_once_and_waiting_is_not_held_against_them(
     lab.script(&[(1_500, 0, "")]);
     for n in 0..40 {
         let mut worker = component(&format!("worker-{n}"));
-        worker.health = Some(probe(exec()));
+        worker.health = Some(probe(exec()).into());
         lab.start(RunId(n), &worker);
     }
     let found = lab.within(30 * SECOND).await;
@@ -111,7 +111,7 @@ async fn a_thousand_probes_do_not_beat_together() {
     let began = Instant::now();
     for n in 0..1000 {
         let mut worker = component(&format!("worker-{n}"));
-        worker.health = Some(Probe { interval: 10 * SECOND, ..probe(exec()) });
+        worker.health = Some(Probe { interval: 10 * SECOND, ..probe(exec()) }.into());
         lab.start(RunId(n), &worker);
     }
     lab.within(60 * SECOND).await;
@@ -130,7 +130,7 @@ async fn nothing_is_heard_of_a_forgotten_run() {
     let mut lab = Lab::new();
     lab.script(&[(1_000, 1, "")]);
     let mut ps = component("ps");
-    ps.health = Some(Probe { failures: 1, ..probe(exec()) });
+    ps.health = Some(Probe { failures: 1, ..probe(exec()) }.into());
     lab.start(RUN, &ps);
     while lab.commands.running.load(Ordering::SeqCst) == 0 {
         tokio::time::sleep(Duration::from_millis(10)).await;
@@ -146,7 +146,7 @@ async fn the_end_of_the_room_ends_its_commands() {
     let mut lab = Lab::new();
     lab.script(&[(3_600_000, 0, "")]);
     let mut ps = component("ps");
-    ps.health = Some(Probe { timeout: 7_200 * SECOND, ..probe(exec()) });
+    ps.health = Some(Probe { timeout: 7_200 * SECOND, ..probe(exec()) }.into());
     lab.start(RUN, &ps);
     lab.within(5 * SECOND).await;
     assert_eq!(lab.commands.running.load(Ordering::SeqCst), 1);
@@ -160,8 +160,8 @@ async fn a_run_that_was_taken_over_as_ready_is_only_asked_for_its_health() {
     let mut lab = Lab::new();
     lab.script(&[(0, 0, "fine")]);
     let mut ps = component("ps");
-    ps.ready = Some(probe(Check::Notify));
-    ps.health = Some(probe(exec()));
+    ps.ready = Some(probe(Check::Notify).into());
+    ps.health = Some(probe(exec()).into());
     lab.probes.prepare(RUN, &ps).expect("it can be prepared");
     let process = Watched { pid: 1, age: 100 * SECOND, ready: true };
     lab.probes.watch(RUN, &ps, process);
@@ -174,7 +174,7 @@ async fn the_start_period_counts_from_the_start_of_the_process() {
     lab.script(&[(0, 1, "")]);
     let mut ps = component("ps");
     let start_period = 30 * SECOND;
-    ps.health = Some(Probe { failures: 1, start_period, ..probe(exec()) });
+    ps.health = Some(Probe { failures: 1, start_period, ..probe(exec()) }.into());
     lab.probes.prepare(RUN, &ps).expect("it can be prepared");
     let process = Watched { pid: 1, age: 20 * SECOND, ready: false };
     let began = Instant::now();
@@ -189,7 +189,7 @@ async fn the_start_period_counts_from_the_start_of_the_process() {
 async fn a_line_of_output_makes_ready() {
     let mut lab = Lab::new();
     let mut queue = component("queue");
-    queue.ready = Some(probe(Check::Log { pattern: "Ready to accept".to_owned() }));
+    queue.ready = Some(probe(Check::Log { pattern: "Ready to accept".to_owned() }).into());
     lab.start(RUN, &queue);
     let watches = lab.lines.watches.lock().expect("not poisoned").clone();
     assert_eq!(watches, [(RUN, "Ready to accept".to_owned(), Since::RunStart)]);
@@ -206,7 +206,7 @@ async fn a_line_of_output_makes_ready() {
 async fn a_line_that_does_not_come_is_a_failure_of_readiness() {
     let mut lab = Lab::new();
     let mut queue = component("queue");
-    queue.ready = Some(probe(Check::Log { pattern: "Ready".to_owned() }));
+    queue.ready = Some(probe(Check::Log { pattern: "Ready".to_owned() }).into());
     lab.start(RUN, &queue);
     let began = Instant::now();
     let text = "not ready: no output line matched \"Ready\" within 2 s";
@@ -220,7 +220,8 @@ async fn a_line_that_does_not_come_is_a_failure_of_readiness() {
 async fn lines_of_output_can_be_a_sign_of_life() {
     let mut lab = Lab::new();
     let mut queue = component("queue");
-    queue.health = Some(Probe { failures: 2, ..probe(Check::Log { pattern: "tick".to_owned() }) });
+    queue.health =
+        Some(Probe { failures: 2, ..probe(Check::Log { pattern: "tick".to_owned() }) }.into());
     lab.start(RUN, &queue);
     for _ in 0..5 {
         tokio::time::sleep(SECOND).await;

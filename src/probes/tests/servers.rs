@@ -57,7 +57,7 @@ async fn found(address: SocketAddr, check: Check) -> (bool, String) {
     let mut is = component("is");
     let timeout = Duration::from_millis(500);
     let interval = Duration::from_millis(1);
-    is.ready = Some(Probe { timeout, interval, failures: 1, ..probe(check) });
+    is.ready = Some(Probe { timeout, interval, failures: 1, ..probe(check) }.into());
     lab.start(RUN, &is);
     let (ok, detail) = match lab.next().await.1 {
         Finding::Passed { detail } => (true, detail),

@@ -4,7 +4,7 @@ use super::world::{Seconds, Sim, registry};
 use crate::{
     supervisor::{Answer, Effect, Fact, HoldChange},
     wire::{
-        ComponentState::{Backoff, Running, Starting, Stopped, Waiting},
+        ComponentState::{Backoff, Running, Starting, Stopped, Stopping, Waiting},
         Health, OperationState, Outcome,
     },
 };
@@ -181,4 +181,14 @@ fn a_stop_of_everything_stops_what_is_held_too() {
     sim.hold("is", None).restart_all().advance(5.secs()).shut_down(false).advance(30.secs());
     sim.expect("is", Stopped).expect("ps", Stopped);
     assert_eq!(sim.all_gone, Some(Vec::new()));
+}
+
+#[test]
+fn a_verdict_that_was_put_off_does_not_break_the_order_of_a_stop() {
+    let mut sim = Sim::new("is ps<is");
+    sim.habit("ps", |habit| habit.stop = Some(20.secs()));
+    sim.boot().advance(1.secs()).hold("is", Some(10.secs())).unhealthy("is");
+    sim.stop("all").expect("ps", Stopping).expect("is", Running);
+    sim.advance(15.secs()).expect("ps", Stopping).expect("is", Running);
+    sim.advance(10.secs()).expect_all(Stopped);
 }

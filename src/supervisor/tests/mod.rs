@@ -5,7 +5,6 @@ mod failures;
 mod holds;
 mod operations;
 mod oracle;
-mod random;
 mod reloading;
 mod resuming;
 mod size;

@@ -10,7 +10,7 @@ use crate::{
 
 impl Supervisor {
     /// Compares every index with the entries, after any input.
-    pub(super) fn assert_consistent(&self) {
+    pub(in crate::supervisor) fn assert_consistent(&self) {
         let mut runs = BTreeMap::new();
         let mut deadlines = BTreeSet::new();
         let mut hold_ends = BTreeSet::new();

@@ -3,9 +3,10 @@
 use super::world::{Seconds, Sim, probe};
 use crate::{
     model::Exit,
+    registry::RestartWhen,
     supervisor::Answer,
     wire::{
-        ComponentState::{Backoff, Failed, Running, Starting, Stopped, Stopping, Waiting},
+        ComponentState::{Backoff, Exited, Failed, Running, Starting, Stopped, Stopping, Waiting},
         OperationState, Outcome,
     },
 };
@@ -187,4 +188,18 @@ fn dependents_that_are_released_together_pass_the_governor_one_by_one() {
     assert_eq!(sim.started().len(), 2);
     sim.advance(60.secs());
     assert_eq!(sim.started().len(), 1);
+}
+
+#[test]
+fn a_restart_of_all_waits_for_one_that_had_done_its_work_and_does_it_again() {
+    let mut sim = Sim::with("b:1<a a:1", |registry| {
+        registry.components[1].restart.when = RestartWhen::OnFailure;
+        registry.components[1].start_delay = 5.secs();
+    });
+    sim.boot().advance(10.secs()).exit("a", 0).expect("a", Exited).expect("b", Running);
+    sim.stop("b").advance(1.secs()).started();
+    sim.restart("all").advance(1.secs());
+    assert_eq!(sim.started(), ["a"], "b waits until a has done it");
+    sim.advance(5.secs()).expect_all(Running);
+    sim.expect_operation(sim.operation(), OperationState::Done);
 }

@@ -8,7 +8,7 @@ use std::{
 
 use crate::{
     machine::Process,
-    model::{ComponentId, Exit, Moment, OperationId, Origin, RunId, Via},
+    model::{ComponentId, Exit, Moment, OperationId, Origin, RunId, Shared, Via},
     registry::{Check, Component, Config, Leftovers, Probe, Registry, TraceLevel},
     supervisor::{
         Answer, Command, ComponentView, Effect, Fact, Hold, Inherited, OperationView, Selection,
@@ -94,8 +94,6 @@ pub struct Sim {
     pub answer: Option<Answer>,
     /// Compare the indexes with the entries after each input.
     pub checked: bool,
-    /// Compare them after every so many inputs.
-    pub stride: u64,
     pub inputs: u64,
 }
 
@@ -107,8 +105,8 @@ pub fn operator() -> Origin {
     Origin { via: Via::InProcess, client: Some("cli".into()), ssh: None }
 }
 
-pub fn probe() -> Probe {
-    Probe {
+pub fn probe() -> Shared<Probe> {
+    Shared::from(Probe {
         check: Check::Tcp { host: "localhost".into(), port: 1 },
         interval: Duration::from_secs(1),
         timeout: Duration::from_secs(1),
@@ -116,7 +114,7 @@ pub fn probe() -> Probe {
         successes: 1,
         start_period: Duration::ZERO,
         jitter: Probe::JITTER,
-    }
+    })
 }
 
 pub trait Seconds {
@@ -161,7 +159,7 @@ pub fn registry(line: &str) -> Registry {
             leftovers: Leftovers::Adopt,
             notify: Vec::new(),
         },
-        components: line.split_whitespace().map(component).collect(),
+        components: line.split_whitespace().map(component).map(Shared::from).collect(),
     }
 }
 
@@ -194,7 +192,6 @@ impl Sim {
             killed: false,
             answer: None,
             checked: true,
-            stride: 1,
             inputs: 0,
         }
     }
@@ -384,7 +381,7 @@ impl Sim {
 
     fn turn(&mut self, effects: Vec<Effect>) -> &mut Self {
         self.inputs += 1;
-        if self.checked && self.inputs.is_multiple_of(self.stride) {
+        if self.checked {
             self.supervisor.assert_consistent();
         }
         for effect in &effects {
@@ -531,25 +528,6 @@ impl Sim {
     /// A tree whose end the test tells itself.
     pub fn forget_tree(&mut self, run: RunId) {
         self.trees.remove(&run);
-    }
-
-    /// Every tree behaves from now on.
-    pub fn calm_down(&mut self) {
-        self.habits.clear();
-        let runs: Vec<RunId> = self.trees.keys().copied().collect();
-        for run in runs {
-            let tree = self.trees.get_mut(&run).expect("its key is there");
-            tree.habit = Habit::default();
-            let (made, probed) = (
-                tree.process.is_some(),
-                self.supervisor.config(&tree.id).is_some_and(|config| config.ready.is_some()),
-            );
-            if !made {
-                self.plan(Duration::ZERO, Due::Spawn(run));
-            } else if probed {
-                self.plan(Duration::ZERO, Due::Ready(run));
-            }
-        }
     }
 
     /// Runs whose tree lives, or is being made.

@@ -232,6 +232,7 @@ impl hyper::body::Body for Chunks {
 pub fn snapshot() -> Update {
     let supervisor = SupervisorStatus {
         pid: 812,
+        guardian_pid: None,
         version: env!("CARGO_PKG_VERSION").to_owned(),
         uptime_s: 1.0,
         registry: "/s7/conf/SupervisorRegistry.xml".to_owned(),

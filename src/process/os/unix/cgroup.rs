@@ -51,7 +51,7 @@ pub(super) struct Base {
 /// The cgroup of one run.
 #[derive(Debug)]
 pub(super) struct Leaf {
-    folder: PathBuf,
+    folder: Box<Path>,
     directory: OwnedFd,
 }
 
@@ -160,6 +160,17 @@ impl Base {
         self.leaves().into_iter().filter_map(populated).collect()
     }
 
+    /// Removes the empty cgroups of a component that has left the registry.
+    pub(super) fn forget(&self, component: &ComponentId) {
+        let is_its = |folder: &PathBuf| {
+            let name = folder.file_name().and_then(|name| name.to_str()?.strip_prefix(LEAF_PREFIX));
+            name.and_then(|name| name.split('@').next()) == Some(component.as_str())
+        };
+        for leaf in self.leaves().iter().filter(|leaf| is_its(leaf)) {
+            remove_folders(leaf);
+        }
+    }
+
     /// Removes what is empty.
     pub(super) fn remove(&self) {
         for leaf in self.leaves() {
@@ -182,7 +193,7 @@ impl Leaf {
     fn open(folder: PathBuf) -> io::Result<Self> {
         let flags = OFlags::DIRECTORY | OFlags::RDONLY | OFlags::CLOEXEC;
         let directory = openat(CWD, &folder, flags, Mode::empty())?;
-        Ok(Self { folder, directory })
+        Ok(Self { folder: folder.into_boxed_path(), directory })
     }
 
     fn try_out(&self) -> io::Result<Joining> {

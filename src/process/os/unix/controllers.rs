@@ -15,7 +15,10 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use super::cgroup::{Base, Leaf, plain};
+use super::{
+    cgroup::{Base, Leaf, plain},
+    guard,
+};
 use crate::{process::Unbounded, registry::Limits};
 
 /// The controllers that bounds are made of, by the names of the kernel.
@@ -144,11 +147,14 @@ fn switch_on(folder: &Path, controller: &str) -> io::Result<()> {
     fs::write(file, format!("+{controller}"))
 }
 
-/// Puts this process into a cgroup beside the components', if nobody else stands in the way.
+/// Puts this process (and its guardian) into a cgroup beside the components', if nobody else
+/// stands in the way.
 fn step_aside(own: &Path, base: &Path) -> io::Result<()> {
     let us = std::process::id().to_string();
-    let others = words(&own.join("cgroup.procs"));
-    if let Some(other) = others.iter().find(|pid| **pid != us) {
+    let guardian = guard::guardian().map(|pid| pid.to_string());
+    let there = words(&own.join("cgroup.procs"));
+    let stranger = |pid: &&String| **pid != us && Some(*pid) != guardian.as_ref();
+    if let Some(other) = there.iter().find(stranger) {
         return Err(io::Error::other(format!(
             "process {other} is in our cgroup, too: let the service manager delegate one \
              (Delegate=yes)"
@@ -158,6 +164,10 @@ fn step_aside(own: &Path, base: &Path) -> io::Result<()> {
     match fs::create_dir(&engine) {
         Err(error) if error.kind() != io::ErrorKind::AlreadyExists => return Err(error),
         _ => {}
+    }
+    // The kernel takes one number at a time.
+    if let Some(guardian) = guardian.filter(|pid| there.contains(pid)) {
+        fs::write(engine.join("cgroup.procs"), guardian)?;
     }
     fs::write(engine.join("cgroup.procs"), us)
 }

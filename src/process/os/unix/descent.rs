@@ -19,7 +19,7 @@ use rustix::process::pidfd_send_signal;
 use super::{
     Child, child,
     family::{children_of, every_process, has_in_environment, own_children, own_orphans},
-    leaders,
+    guard, leaders,
     stat::Stat,
 };
 use crate::process::Signal;
@@ -152,6 +152,7 @@ impl Descent {
     /// Takes in processes that lost their parent and are known to be of this tree.
     fn orphans(&mut self, look: Look, buried: &mut HashSet<i32>) -> Orphans {
         let us = std::process::id().cast_signed();
+        let guardian = guard::guardian();
         let earliest = self.leader.map_or(0, |leader| leader.start_time);
         let candidates = match look {
             _ if self.is_adopted => every_process(),
@@ -160,7 +161,7 @@ impl Descent {
         };
         let mut orphans = Orphans::default();
         for pid in leaders::others(candidates) {
-            if pid == us || self.known.contains_key(&pid) {
+            if pid == us || Some(pid) == guardian || self.known.contains_key(&pid) {
                 continue;
             }
             let Some(stat) = living(pid) else {
@@ -170,9 +171,11 @@ impl Descent {
             if stat.start_time < earliest {
                 continue;
             }
-            // A session proves something for children of ours alone: elsewhere its number may
-            // have been given to another's.
-            let by_session = stat.ppid == us && self.sessions.contains(&stat.session);
+            // A session proves something for children of ours (or of our guardian, who gets the
+            // orphans of an engine that died) alone: elsewhere its number may have been given to
+            // another's.
+            let is_child = stat.ppid == us || Some(stat.ppid) == guardian;
+            let by_session = is_child && self.sessions.contains(&stat.session);
             let is_ours =
                 if by_session { Some(true) } else { has_in_environment(pid, &self.marker) };
             match is_ours {

@@ -10,9 +10,11 @@ mod controllers;
 mod descent;
 mod explain;
 mod family;
+mod guard;
 mod in_child;
 mod kernel_log;
 mod leaders;
+mod memory;
 mod own;
 mod pidfd_info;
 mod prepare;
@@ -34,8 +36,13 @@ pub use belonging::belongs_to;
 pub(crate) use cgroup::members_below;
 pub use child::{Child, exit_of_status};
 pub(crate) use family::{children_of, numbers, own_orphans};
+pub use guard::{
+    Fork, Reaped, SignalInbox, become_subreaper, fork, own_group, reap_any, set_guardian, set_name,
+    unblock_signals,
+};
 pub use kernel_log::KernelLog;
 pub use leaders::reap_orphans;
+pub use memory::{give_back, use_one_heap};
 pub use own::{
     Original, boot_id, close_on_exec, executable, execute, execute_self, hygiene,
     ignore_job_control, inherited, leave_open, leave_terminal, memory_file, spawn_detached,

@@ -57,7 +57,7 @@ pub struct Tree {
 #[derive(Debug)]
 enum Members {
     Cgroup(Leaf, Joining),
-    Descent(Descent),
+    Descent(Box<Descent>),
 }
 
 impl Containment {
@@ -195,6 +195,13 @@ impl Containment {
         }
     }
 
+    /// Removes what is kept for a component that has left the registry, and of which nothing runs.
+    pub fn forget(&self, component: &ComponentId) {
+        if let Means::Cgroup(base) = &self.shared.means {
+            base.forget(component);
+        }
+    }
+
     /// Removes our own empty cgroups, at the end.
     pub fn remove(&self) {
         if let Means::Cgroup(base) = &self.shared.means {
@@ -208,7 +215,7 @@ impl Containment {
 
     fn descent(&self, run: RunId, is_adopted: bool) -> Members {
         let marker = format!("{MARKER}={}:{run}", self.shared.name);
-        Members::Descent(Descent::new(marker.into_bytes(), is_adopted))
+        Members::Descent(Box::new(Descent::new(marker.into_bytes(), is_adopted)))
     }
 }
 
