@@ -279,9 +279,8 @@ async fn supervise(
     trace_start(&place, &registry);
 
     let containment = contain(&temp, forced);
-    let boot_id = process::boot_id().map_err(system("read the boot id"))?;
+    let (remembered, journal) = open_journal(&temp)?;
     let folder = |source| EngineError::Folder { path: temp.clone(), source };
-    let (remembered, journal) = Journal::open(&temp, boot_id).map_err(folder)?;
     let (hold_file, holds) = HoldFile::open(&temp).map_err(folder)?;
 
     let (made_sender, made) = mpsc::unbounded_channel();
@@ -427,6 +426,13 @@ async fn hand_over(
     let server = serve(&registry.config, handle.clone(), &mut before, &driver.stores)?;
     driver.upgrade_failed(&upgrade, &why);
     Ok(server)
+}
+
+fn open_journal(temp: &Path) -> Result<(journal::State, Journal), EngineError> {
+    let unknown = |source| EngineError::System { what: "read the boot id", source };
+    let boot_id = process::boot_id().map_err(unknown)?;
+    let folder = |source| EngineError::Folder { path: temp.to_owned(), source };
+    Journal::open(temp, boot_id).map_err(folder)
 }
 
 fn runner(containment: &Containment, configs: &super::driver::Configs) -> Arc<dyn Commands> {
