@@ -4,10 +4,10 @@ use std::{path::Path, time::Duration};
 
 use super::{proc, sheet};
 use crate::{
-    client::{Client, ClientError, Endpoint, TraceQuery},
+    client::{Client, ClientError, Endpoint, EventQuery, TraceQuery},
     control,
     runtime::Lock,
-    wire::{Status, TraceLevel, TraceRecord},
+    wire::{EventKind, Status, TraceLevel, TraceRecord},
 };
 
 /// For one answer.
@@ -35,6 +35,16 @@ pub(super) struct Answers {
     pub metrics: Option<String>,
     /// Errors of its trace log that it still knows.
     pub errors: Vec<TraceRecord>,
+    /// When it last read its registry, as far as its newest events tell: RFC 3339.
+    pub reloaded: Option<String>,
+}
+
+/// What is asked after the status; the default where it does not answer that any more.
+#[derive(Default)]
+struct Details {
+    metrics: Option<String>,
+    errors: Vec<TraceRecord>,
+    reloaded: Option<String>,
 }
 
 /// Asks, without taking anything.
@@ -52,8 +62,8 @@ pub(super) fn ask(temp: &Path) -> Engine {
     match runtime.block_on(client.status()) {
         Ok(status) => {
             let took = since.elapsed();
-            let (metrics, errors) = runtime.block_on(details(&client));
-            Engine::Answers(Box::new(Answers { status, took, metrics, errors }))
+            let Details { metrics, errors, reloaded } = runtime.block_on(details(&client));
+            Engine::Answers(Box::new(Answers { status, took, metrics, errors, reloaded }))
         }
         Err(ClientError::NotRunning { .. }) if holder.is_none() => Engine::Absent,
         Err(ClientError::NotPermitted { why, .. }) => Engine::Forbidden { pid: holder, why },
@@ -61,20 +71,31 @@ pub(super) fn ask(temp: &Path) -> Engine {
     }
 }
 
-async fn details(client: &Client) -> (Option<String>, Vec<TraceRecord>) {
+async fn details(client: &Client) -> Details {
     /// What it remembers of its trace log is bounded, too.
     const NEWEST: u32 = 2_000;
-    let asked = tokio::time::timeout(ANSWER, async {
+    const EVENTS: u32 = 1_000;
+    let mut details = Details::default();
+    // What came until the time is over counts.
+    let _late = tokio::time::timeout(ANSWER, async {
         let metrics = client.raw("/metrics").await.ok().filter(|answer| answer.status == 200);
-        let metrics = metrics.map(|answer| String::from_utf8_lossy(&answer.body).into_owned());
-        let mut errors = Vec::new();
+        details.metrics = metrics.map(|answer| String::from_utf8_lossy(&answer.body).into_owned());
         let query = TraceQuery { tail: Some(NEWEST), ..TraceQuery::default() };
         if let Ok(mut records) = client.supervisor_log(query).await {
             while let Ok(Some(some)) = records.next().await {
-                errors.extend(some.into_iter().filter(|record| record.level == TraceLevel::Error));
+                let errors = some.into_iter().filter(|record| record.level == TraceLevel::Error);
+                details.errors.extend(errors);
             }
         }
-        (metrics, errors)
-    });
-    asked.await.unwrap_or_default()
+        let query = EventQuery { tail: Some(EVENTS), ..EventQuery::default() };
+        if let Ok(mut records) = client.events(&query).await {
+            while let Ok(Some(some)) = records.next().await {
+                let read = some.into_iter().filter(|event| event.kind == EventKind::Reload);
+                details.reloaded =
+                    read.map(|event| event.at).next_back().or(details.reloaded.take());
+            }
+        }
+    })
+    .await;
+    details
 }

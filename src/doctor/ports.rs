@@ -27,21 +27,37 @@ pub(super) fn check(scene: &Scene, sheet: &Sheet) {
         .map(|component| (&**component, ports_of(component)))
         .filter(|(_, ports)| !ports.is_empty())
         .collect();
-    if own.is_none() && theirs.is_empty() {
+    let named: Vec<(&Component, BTreeMap<u16, String>)> = scene
+        .components()
+        .iter()
+        .map(|component| (&**component, ports_in(&component.arguments)))
+        .filter(|(_, ports)| !ports.is_empty())
+        .collect();
+    if own.is_none() && theirs.is_empty() && named.is_empty() {
         sheet.add(Finding::ok("ports", "the registry names none on this machine"));
         return;
     }
     let listeners = listeners();
-    let wanted = own.into_iter().chain(theirs.iter().flat_map(|(_, ports)| ports.iter().copied()));
+    let checked = theirs.iter().flat_map(|(_, ports)| ports.iter().copied());
+    let arguments = named.iter().flat_map(|(_, ports)| ports.keys().copied());
+    let wanted = own.into_iter().chain(checked).chain(arguments);
     let inodes = wanted.filter_map(|port| Some(listeners.get(&port)?.inode)).collect();
     let holders = holders(&inodes);
     let look = Look { scene, listeners, holders };
     if let Some(port) = own {
         sheet.add(look.at_our_own(port));
     }
-    for (component, ports) in theirs {
+    for (component, ports) in &theirs {
         for port in ports {
-            sheet.add(look.at(component, port).of(component.id.as_str()));
+            sheet.add(look.at(component, *port).of(component.id.as_str()));
+        }
+    }
+    for (component, ports) in &named {
+        for (port, argument) in ports {
+            let finding = look.at_argument(component, *port, argument);
+            if let Some(finding) = finding {
+                sheet.add(finding.of(component.id.as_str()));
+            }
         }
     }
 }
@@ -122,6 +138,26 @@ impl Look<'_> {
         }
     }
 
+    /// A port that an argument names: what for, only the component knows. Said where somebody else
+    /// has it.
+    fn at_argument(&self, component: &Component, port: u16, argument: &str) -> Option<Finding> {
+        let listener = self.listeners.get(&port)?;
+        let owners = self.pids(listener).iter();
+        let owner = owners.copied().find_map(|pid| trees::component_of(self.scene, pid));
+        if owner == Some(component.id.as_str()) {
+            return None;
+        }
+        let who = self.who(listener);
+        let seen = match owner {
+            Some(other) => format!("{argument}: {other} listens there, {who}"),
+            None => format!("{argument}: {who} listens there"),
+        };
+        Some(
+            Finding::note("arguments", seen)
+                .why("right if it is to connect there, wrong if it is to listen itself"),
+        )
+    }
+
     fn pids(&self, listener: &Listener) -> &[u32] {
         self.holders.get(&listener.inode).map_or(&[], Vec::as_slice)
     }
@@ -137,6 +173,22 @@ impl Look<'_> {
             [pid, ..] => proc::described(*pid),
         }
     }
+}
+
+/// Ports that arguments name, with the words that do: `-Dx.port=9998`, `--port 80`.
+fn ports_in(arguments: &[String]) -> BTreeMap<u16, String> {
+    let names_port =
+        |name: &str| name.starts_with('-') && name.to_ascii_lowercase().ends_with("port");
+    let joined = arguments.iter().filter_map(|argument| {
+        let (_, value) = argument.split_once('=').filter(|(name, _)| names_port(name))?;
+        Some((value.parse().ok()?, argument.clone()))
+    });
+    let apart = arguments.windows(2).filter_map(|words| {
+        let [name, value] = words else { return None };
+        let port = value.parse().ok().filter(|_| names_port(name))?;
+        Some((port, format!("{name} {value}")))
+    });
+    joined.chain(apart).filter(|(port, _)| *port != 0).collect()
 }
 
 /// Ports of this machine that a component's checks ask.
@@ -217,6 +269,24 @@ mod tests {
         assert_eq!(holders[&found.inode], [std::process::id()]);
         drop(listener);
         assert_eq!(listeners().get(&port), None);
+    }
+
+    #[test]
+    fn ports_are_found_in_arguments() {
+        let words = [
+            "-Dcom.x.port=9998",
+            "--port",
+            "80",
+            "-p",
+            "81",
+            "port=82",
+            "--report",
+            "x",
+            "-port=0",
+        ];
+        let found = ports_in(&words.map(str::to_owned));
+        let expected = [(80, "--port 80".to_owned()), (9998, "-Dcom.x.port=9998".to_owned())];
+        assert_eq!(found.into_iter().collect::<Vec<_>>(), expected);
     }
 
     #[test]

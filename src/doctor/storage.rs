@@ -5,12 +5,14 @@ use std::{
     fs,
     os::unix::fs::MetadataExt as _,
     path::{Path, PathBuf},
+    time::{Duration, SystemTime},
 };
 
 use jiff::{Timestamp, tz::TimeZone};
 use rustix::fs::{StatVfsMountFlags, statfs, statvfs};
 
 use super::{Finding, Scene, Sheet};
+use crate::logs;
 
 /// Less than this share of bytes or inodes is told, and less than this many bytes.
 const LOW_PERCENT: u64 = 5;
@@ -47,6 +49,7 @@ pub(super) fn check(scene: &Scene, sheet: &Sheet) {
         file_system(folders, sheet);
     }
     kind(scene, sheet);
+    uncompressed(scene, sheet);
 }
 
 fn file_system(folders: &[(PathBuf, bool)], sheet: &Sheet) {
@@ -123,6 +126,35 @@ fn of_day(folder: &Path, day: &str) -> u64 {
     let named = |entry: &fs::DirEntry| entry.file_name().to_string_lossy().contains(day);
     let of_day = entries.flatten().take(ENTRIES).filter(named);
     of_day.filter_map(|entry| Some(entry.metadata().ok()?.len())).sum()
+}
+
+/// Files that should have been compressed when they were rotated.
+fn uncompressed(scene: &Scene, sheet: &Sheet) {
+    const PATIENCE: Duration = Duration::from_hours(1);
+    // It is the Supervisor who does it.
+    if scene.status().is_none() {
+        return;
+    }
+    #[expect(clippy::disallowed_methods, reason = "compared with times of files")]
+    let since = SystemTime::now() - PATIENCE;
+    for component in scene.components().iter().filter(|component| component.output.compress) {
+        sheet.look_at(&component.output.log);
+        let (files, bytes) = logs::uncompressed(&component.output.log, since);
+        if files > 0 {
+            let seen = match files {
+                1 => format!("a complete log file, {} MiB, is not compressed", bytes >> 20),
+                _ => format!("{files} complete log files, {} MiB, are not compressed", bytes >> 20),
+            };
+            sheet.add(
+                Finding::note("compression", seen)
+                    .why("compressed they would take about a tenth")
+                    .advice(
+                        "is there room for the compressed ones beside them? The trace log tells",
+                    )
+                    .of(component.id.as_str()),
+            );
+        }
+    }
 }
 
 /// A runtime folder wants locks, sockets and FIFOs of this machine.

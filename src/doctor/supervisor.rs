@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use jiff::Timestamp;
+
 use super::{
     Finding, Scene, Sheet,
     engine::{Answers, Engine},
@@ -30,6 +32,7 @@ pub(super) fn check(scene: &Scene, sheet: &Sheet) {
         Engine::Answers(answers) => {
             answer(answers, sheet);
             version(scene, answers, sheet);
+            registry(scene, answers, sheet);
             components(scene, answers, sheet);
             losses(answers, sheet);
             errors(scene, answers, sheet);
@@ -83,6 +86,34 @@ fn version(scene: &Scene, answers: &Answers, sheet: &Sheet) {
             .advice(scene.command("upgrade")),
         );
     }
+}
+
+/// Whether the registry was edited since it was read.
+fn registry(scene: &Scene, answers: &Answers, sheet: &Sheet) {
+    /// The clock of a file system may lag behind by a tick, and events are told a little later.
+    const SLACK: i64 = 2;
+    let file = &scene.subject.registry_file;
+    sheet.look_at(file);
+    let edited = std::fs::metadata(file).and_then(|metadata| metadata.modified()).ok();
+    let edited = edited.and_then(|time| Timestamp::try_from(time).ok());
+    let started = Timestamp::now() - jiff::Span::new().milliseconds(milliseconds(answers));
+    let reloaded = answers.reloaded.as_deref().and_then(|at| at.parse::<Timestamp>().ok());
+    let read = reloaded.filter(|at| *at > started).unwrap_or(started);
+    let Some(edited) = edited else { return };
+    if edited.as_second() > read.as_second() + SLACK {
+        sheet.add(
+            Finding::note("registry", format!("{} was edited since it was read", file.display()))
+                .why("what runs is as it was before")
+                .advice(format!("{} shows what would change", scene.command("reload --dry-run"))),
+        );
+    } else {
+        sheet.add(Finding::ok("registry", "it was not edited since it was read"));
+    }
+}
+
+fn milliseconds(answers: &Answers) -> i64 {
+    let uptime = Duration::try_from_secs_f64(answers.status.supervisor.uptime_s.max(0.0));
+    i64::try_from(uptime.unwrap_or_default().as_millis()).unwrap_or(0)
 }
 
 fn components(scene: &Scene, answers: &Answers, sheet: &Sheet) {

@@ -62,3 +62,19 @@ pub fn file_of_today(base: &std::path::Path) -> std::path::PathBuf {
     name::Names::new(base)
         .current(jiff::Timestamp::now().to_zoned_datetime(jiff::tz::TimeZone::system()).date())
 }
+
+/// Files and bytes of this base path that were complete before `since` and are not compressed.
+pub fn uncompressed(base: &std::path::Path, since: std::time::SystemTime) -> (usize, u64) {
+    let names = name::Names::new(base);
+    let today = file_of_today(base);
+    let Ok(entries) = std::fs::read_dir(&names.folder) else { return (0, 0) };
+    let sizes = entries.flatten().filter_map(|entry| {
+        let part = names.parse(entry.file_name().to_str()?)?;
+        let metadata = entry.metadata().ok()?;
+        let is_waiting = part.form == name::Form::Plain
+            && entry.path() != today
+            && metadata.modified().is_ok_and(|at| at < since);
+        is_waiting.then_some(metadata.len())
+    });
+    sizes.fold((0, 0), |(files, bytes), size| (files + 1, bytes + size))
+}

@@ -301,6 +301,37 @@ fn ports_in_use_are_told_with_who_has_them() {
 }
 
 #[test]
+fn a_port_that_an_argument_names_is_told_where_somebody_else_has_it() {
+    let port = free_port();
+    let option = format!("-Dcom.sun.management.jmxremote.port={port}");
+    let server = Server::command("jvm", &["/bin/true", &option]).with("<enabled>false</enabled>");
+    let place = Place::new(&Registry::of([server]));
+    assert!(doctor(&place).of("ports", "arguments", "note").is_empty());
+    let stranger = TcpListener::bind(("127.0.0.1", port)).expect("free");
+    doctor(&place).assert("ports", "arguments", "note", &format!("port={port}: pid "));
+    drop(stranger);
+    assert!(doctor(&place).of("ports", "arguments", "note").is_empty());
+}
+
+#[test]
+fn a_registry_that_was_edited_and_not_read_is_told() {
+    let place = sleeper();
+    let _supervisor = place.start();
+    place.running("ps");
+    doctor(&place).assert_well("supervisor", "registry");
+    // As if it had been edited in some minutes: nobody waits for that here.
+    let file = fs::File::options().write(true).open(place.path("conf/SupervisorRegistry.xml"));
+    let file = file.expect("ours");
+    #[expect(clippy::disallowed_methods, reason = "the clock that files are stamped by")]
+    let now = SystemTime::now();
+    file.set_modified(now + Duration::from_mins(1)).expect("ours");
+    doctor(&place).assert("supervisor", "registry", "note", "was edited");
+    file.set_modified(now).expect("ours");
+    place.cli("reload").assert_code(0);
+    doctor(&place).assert_well("supervisor", "registry");
+}
+
+#[test]
 fn a_port_of_a_component_is_told_from_another_ones() {
     let port = free_port();
     let check = format!("<ready><tcp port=\"{port}\"/></ready>");
@@ -462,6 +493,25 @@ fn bounds_that_nobody_keeps_are_told_with_who_asked() {
     place.rewrite_registry(&Registry::of([Server::sleep("ps")]));
     doctor(&place).assert_well("containment", "controllers");
     supervisor.stop();
+}
+
+#[test]
+fn logs_that_should_be_compressed_are_told() {
+    let compress = "<output><compress>true</compress></output>";
+    let place = Place::new(&Registry::of([Server::sleep("ps").with(compress)]));
+    let _supervisor = place.start();
+    place.running("ps");
+    // Nobody looks at this one before the next rotation: it came from elsewhere.
+    place.write("logs/ps-2026-01-01.001.log", "text");
+    let file = fs::File::options().write(true).open(place.path("logs/ps-2026-01-01.001.log"));
+    let file = file.expect("ours");
+    doctor(&place).assert_well("storage", "compression");
+    #[expect(clippy::disallowed_methods, reason = "the clock that files are stamped by")]
+    let now = SystemTime::now();
+    file.set_modified(now - Duration::from_hours(2)).expect("ours");
+    doctor(&place).assert("storage", "compression", "note", "a complete log file, 0 MiB");
+    fs::remove_file(place.path("logs/ps-2026-01-01.001.log")).expect("ours");
+    doctor(&place).assert_well("storage", "compression");
 }
 
 #[test]
