@@ -262,12 +262,9 @@ impl State {
                 let report = ReloadReport { generation: 2, operation, ..ReloadReport::default() };
                 let _ = reply.send(Ok(report));
             }
-            Message::Upgrade { binary, origin: _, reply } => {
-                let _ = reply.send(Ok(upgraded(binary)));
-            }
+            Message::Upgrade { binary, reply, .. } => drop(reply.send(Ok(upgraded(binary)))),
             Message::Shutdown { restart, origin, reply } => {
-                let origin = origin.to_string();
-                let _ = self.seen.send(Seen::Shutdown { restart, origin });
+                let _ = self.seen.send(Seen::Shutdown { restart, origin: origin.to_string() });
                 let _ = reply.send(Ok(Acceptance::Applied { operation: self.new_operation() }));
             }
             Message::Hold { id, until, reason, origin, reply } => {
