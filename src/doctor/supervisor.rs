@@ -32,6 +32,7 @@ pub(super) fn check(scene: &Scene, sheet: &Sheet) {
         Engine::Answers(answers) => {
             answer(answers, sheet);
             version(scene, answers, sheet);
+            guardian(answers, sheet);
             registry(scene, answers, sheet);
             components(scene, answers, sheet);
             losses(answers, sheet);
@@ -86,6 +87,19 @@ fn version(scene: &Scene, answers: &Answers, sheet: &Sheet) {
             .advice(scene.command("upgrade")),
         );
     }
+}
+
+/// Who starts the engine again should it die.
+fn guardian(answers: &Answers, sheet: &Sheet) {
+    const WHY: &str = "should the Supervisor be killed, nobody starts it again at once: components \
+        that end then stay down until the next start";
+    sheet.add(match answers.status.supervisor.guardian_pid {
+        Some(pid) if proc::lives(pid) => Finding::ok("guardian", format!("pid {pid}")),
+        Some(pid) => Finding::warning("guardian", format!("its guardian (pid {pid}) is gone"))
+            .why(WHY)
+            .advice("a restart of the Supervisor brings a new one"),
+        None => Finding::note("guardian", "it runs without one").why(WHY),
+    });
 }
 
 /// Whether the registry was edited since it was read.

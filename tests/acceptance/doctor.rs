@@ -432,6 +432,17 @@ fn a_supervisor_that_does_not_answer_is_told_from_one_that_is_not_there() {
 }
 
 #[test]
+fn a_supervisor_without_a_guardian_is_told_and_one_with_it_by_its_pid() {
+    let place = sleeper();
+    let guarded = place.start();
+    let pid = place.status()["supervisor"]["guardian_pid"].as_u64().expect("it has a guardian");
+    doctor(&place).assert("supervisor", "guardian", "ok", &pid.to_string());
+    guarded.stop();
+    let _alone = place.start_with(&["--no-guardian"]);
+    doctor(&place).assert("supervisor", "guardian", "note", "without one");
+}
+
+#[test]
 fn a_lock_that_was_removed_is_told() {
     let place = sleeper();
     let supervisor = place.start();

@@ -35,6 +35,16 @@ pub fn registry(variant: u64) -> Registry {
     Registry::of(servers).config("<startsPerMinute>100000</startsPerMinute>")
 }
 
+/// A shell that first, once, writes more than the Supervisor keeps in memory of a component:
+/// otherwise that would fill up over hours, and look like a leak.
+fn shell(id: &str, script: &str) -> Server {
+    let fill = format!(
+        "test -e {id}.filled || {{ : >{id}.filled; head -c 300000 /dev/zero | tr '\\0' x | \
+         fold -w 100; }}; {script}"
+    );
+    Server::shell(id, &fill)
+}
+
 fn server(id: &str, variant: u64) -> Server {
     let server = match id.trim_end_matches(|c: char| c.is_ascii_digit()) {
         // Some 20 kB every second, in files of 256 kB.
@@ -43,19 +53,19 @@ fn server(id: &str, variant: u64) -> Server {
             "while :; do head -c 20000 /dev/zero | tr '\\0' x | fold -w 100; sleep 1; done",
         )
         .with("<output><maxSize>256K</maxSize><keepFiles>4</keepFiles><compress>true</compress></output>"),
-        "crasher" => Server::shell(id, "echo it begins; sleep $(( $$ % 5 + 2 )); echo it ends >&2; exit 3"),
-        "slow" => Server::shell(id, "trap '' TERM; while :; do sleep 1; done").stop_timeout(2.0),
+        "crasher" => shell(id, "echo it begins; sleep $(( $$ % 5 + 2 )); echo it ends >&2; exit 3"),
+        "slow" => shell(id, "trap '' TERM; while :; do sleep 1; done").stop_timeout(2.0),
         // A shell with children and grandchildren, one of them in a session of its own.
-        "family" => Server::shell(
+        "family" => shell(
             id,
             "sleep infinity & (sleep infinity & wait) & setsid sleep infinity & wait",
         ),
-        "checked" => Server::shell(id, "echo ready; exec sleep infinity").with(
+        "checked" => shell(id, "echo ready; exec sleep infinity").with(
             "<ready><log match=\"ready\"/></ready>\
              <health interval=\"2\"><exec><argument>/bin/true</argument></exec></health>",
         ),
-        "quiet" => Server::sleep(id).with("<limits><memory>100M</memory></limits>"),
-        _ => Server::sleep(id),
+        "quiet" => shell(id, "exec sleep infinity").with("<limits><memory>100M</memory></limits>"),
+        _ => shell(id, "exec sleep infinity"),
     };
     // Of a changed one the environment differs.
     let server = server.with("<restart delay=\"0.2\" maxDelay=\"2\" maxRestarts=\"0\"/>");
