@@ -2,6 +2,11 @@
 //!
 //! The new version is a copy of the binary under test that calls itself otherwise (`BINARY.wish`).
 
+#![expect(
+    clippy::disallowed_methods,
+    reason = "a test starts programs, and looks how long somebody waited"
+)]
+
 use std::{
     fs,
     os::unix::fs::PermissionsExt,
