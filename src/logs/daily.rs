@@ -202,6 +202,11 @@ impl Daily {
         close
     }
 
+    /// A file of another day is still open, for the rest of a line.
+    pub fn is_of_another_day(&self, today: Date) -> bool {
+        self.file.as_ref().is_some_and(|file| file.date != today)
+    }
+
     /// The outage that the next write will try to end, when it is time to.
     pub fn outage_to_end(&self, now: Instant) -> Option<&Outage> {
         self.outage.as_deref().filter(|outage| now >= outage.retry_at)

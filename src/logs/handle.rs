@@ -115,6 +115,8 @@ struct Inner {
     supervisor: Arc<Shared>,
     changes: Arc<watch::Sender<u64>>,
     stores: Stores,
+    /// There are commands that it was not woken for.
+    is_to_wake: AtomicBool,
 }
 
 /// One component, as callers see it.
@@ -212,7 +214,8 @@ impl Logs {
         })?;
         let thread = LogThread { mailbox: mailbox.clone(), ended, join: Some(join) };
         let entries = Mutex::default();
-        let inner = Inner { mailbox, entries, supervisor, changes, stores };
+        let is_to_wake = AtomicBool::new(false);
+        let inner = Inner { mailbox, entries, supervisor, changes, stores, is_to_wake };
         Ok((Self { inner: Arc::new(inner) }, thread))
     }
 
@@ -320,9 +323,24 @@ impl Logs {
     }
 
     /// The process of a run has ended: what is left in the pipes is read, unfinished lines are
-    /// given out, and the ring gets its remark. Nothing waits for it.
+    /// given out, and the ring gets its remark. Nothing waits for it: the log thread is told by
+    /// [`wake`](Self::wake), or by what is asked of it next.
     pub fn exited(&self, id: &ComponentId, run: RunId, exit: Exit, expected: bool) {
-        self.send(Command::Exited { id: id.clone(), run, exit, expected });
+        let _logs_are_closed = self.inner.mailbox.commands.send(Command::Exited {
+            id: id.clone(),
+            run,
+            exit,
+            expected,
+        });
+        self.inner.is_to_wake.store(true, Ordering::Release);
+    }
+
+    /// Has the log thread look at what it was left without being woken: a turn of the engine has
+    /// ended, and what was more urgent is on its way.
+    pub fn wake(&self) {
+        if self.inner.is_to_wake.swap(false, Ordering::AcqRel) {
+            self.inner.mailbox.waker.wake();
+        }
     }
 
     /// Reports the first line of this run that matches, as [`Notice::Matched`].

@@ -6,7 +6,7 @@
 //! no rest, and short ones follow: its writer would have to wait.
 
 use std::{
-    collections::HashMap,
+    collections::{BTreeSet, HashMap},
     panic::{AssertUnwindSafe, catch_unwind},
     path::PathBuf,
     sync::{
@@ -16,6 +16,7 @@ use std::{
     time::{Duration, Instant},
 };
 
+use jiff::civil::Date;
 use regex::bytes::Regex;
 use tokio::sync::watch;
 
@@ -147,6 +148,8 @@ pub(super) struct Worker {
     ring_bytes: usize,
     rings_bytes: usize,
     numbers: Numbers,
+    /// All files that are open are of this day.
+    day: Date,
     /// Components begin with this number, or with the time.
     first_number: u64,
     /// The highest number of those that have left.
@@ -161,6 +164,8 @@ pub(super) struct Worker {
 struct Intakes {
     slots: Vec<Option<Box<Intake>>>,
     by_id: HashMap<ComponentId, usize>,
+    /// Slots that may have an unfinished line to be given out: never too few.
+    unfinished: BTreeSet<usize>,
     /// Bytes of memory for each ring.
     share: usize,
 }
@@ -209,6 +214,7 @@ impl Worker {
             ring_bytes,
             rings_bytes,
             numbers,
+            day: Date::default(),
             first_number,
             left_number: 0,
             open_lines,
@@ -255,7 +261,8 @@ impl Worker {
     fn timeout(&mut self) -> Duration {
         let now = monotonic();
         let offer = (!self.tools.notices.is_empty()).then(|| now + OFFER_AGAIN);
-        let unfinished = self.intakes.iter().filter_map(Intake::deadline).min();
+        let unfinished = self.intakes.unfinished.iter();
+        let unfinished = unfinished.filter_map(|&slot| self.intakes.deadline(slot)).min();
         let wall = self.tools.calendar.now();
         // A moment late rather than early: at midnight sharp the date has just changed.
         let midnight = self.tools.calendar.until_tomorrow(wall) + Duration::from_millis(5);
@@ -274,6 +281,9 @@ impl Worker {
                 continue;
             };
             crowded |= read_some(intake, stream, &mut self.tools, &mut self.buffer);
+            if intake.deadline().is_some() {
+                self.intakes.unfinished.insert(slot);
+            }
         }
         crowded
     }
@@ -407,6 +417,7 @@ impl Worker {
             intake.take_up(line, monotonic());
         }
         self.intakes.slots[slot] = Some(intake);
+        self.intakes.unfinished.insert(slot);
         self.intakes.by_id.insert(id, slot);
         self.tools.upkeep = true;
         self.share_memory();
@@ -439,8 +450,10 @@ impl Worker {
     }
 
     fn drain_all(&mut self) {
-        for intake in self.intakes.slots.iter_mut().flatten() {
+        for (slot, intake) in self.intakes.slots.iter_mut().enumerate() {
+            let Some(intake) = intake else { continue };
             drain(intake, &mut self.tools, &mut self.buffer);
+            self.intakes.unfinished.insert(slot);
         }
     }
 
@@ -485,7 +498,9 @@ impl Worker {
     /// Does what is due by time.
     fn keep_time(&mut self) {
         let now = monotonic();
-        for intake in self.intakes.slots.iter_mut().flatten() {
+        let Intakes { slots, unfinished, .. } = &mut self.intakes;
+        unfinished.retain(|&slot| {
+            let Some(intake) = &mut slots[slot] else { return false };
             if intake.deadline().is_some_and(|deadline| now >= deadline) {
                 // The newline may be there by now: then this thread is late, not the component.
                 for stream in Stream::BOTH {
@@ -493,7 +508,8 @@ impl Worker {
                 }
                 intake.give_out_overdue(&mut self.tools, now);
             }
-        }
+            intake.deadline().is_some()
+        });
         self.offer_notices();
         self.look_after_files(now);
     }
@@ -511,8 +527,15 @@ impl Worker {
     fn look_after_files(&mut self, now: Instant) {
         let wall = self.tools.calendar.now();
         let today = self.tools.calendar.today(wall);
-        for intake in self.intakes.iter_mut().chain([&mut self.supervisor]) {
-            self.tools.upkeep |= intake.daily().close_old(today);
+        if today != self.day {
+            let mut all = true;
+            for intake in self.intakes.iter_mut().chain([&mut self.supervisor]) {
+                self.tools.upkeep |= intake.daily().close_old(today);
+                all &= !intake.daily().is_of_another_day(today);
+            }
+            if all {
+                self.day = today;
+            }
         }
         if std::mem::take(&mut self.tools.upkeep) && self.upkeep_at.is_none() {
             self.upkeep_at = Some(now + self.upkeep_delay);
@@ -550,6 +573,10 @@ impl Intakes {
     fn get(&mut self, id: &ComponentId) -> Option<&mut Intake> {
         let slot = *self.by_id.get(id)?;
         self.slots[slot].as_deref_mut()
+    }
+
+    fn deadline(&self, slot: usize) -> Option<Instant> {
+        self.slots.get(slot)?.as_ref()?.deadline()
     }
 
     fn iter(&self) -> impl Iterator<Item = &Intake> {

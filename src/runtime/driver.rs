@@ -243,6 +243,7 @@ impl Driver {
     /// Whatever is due by now.
     fn tick(&mut self) {
         let now = clock::now();
+        self.logs.wake();
         self.tallies.observe_delay(now);
         if self.supervisor.next_deadline().is_some_and(|at| at <= now) {
             let mut effects = Vec::new();
@@ -379,7 +380,8 @@ impl Driver {
     pub fn leader_ended(&mut self, run: RunId) {
         let Some(running) = self.running.get(&run).filter(|one| !one.leader_ended) else { return };
         // What a cgroup counts is exact; this much is known of the others.
-        let used = running.child.used_with_descendants();
+        let is_counted = running.tree.folder().is_some();
+        let used = if is_counted { Duration::ZERO } else { running.child.used_with_descendants() };
         let Some(exit) = self.exit_of(run) else { return };
         let Some(running) = self.running.get_mut(&run) else { return };
         running.leader_ended = true;

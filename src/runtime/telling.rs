@@ -13,6 +13,9 @@ use crate::{
     wire::{ComponentState, EventKind, EventRecord, Update, Verb},
 };
 
+/// What happens together is written together, and not while a start is under way.
+const COLLECT: Duration = Duration::from_millis(10);
+
 /// After the disk took nothing.
 const RETRY: Duration = Duration::from_secs(1);
 
@@ -21,6 +24,7 @@ pub(super) struct Telling {
     pub log: EventLog,
     writing: bool,
     retry_at: Option<Moment>,
+    due: Option<Moment>,
 }
 
 /// What is told of.
@@ -41,11 +45,11 @@ pub(super) struct Told {
 
 impl Telling {
     pub fn new(log: EventLog) -> Self {
-        Self { log, writing: false, retry_at: None }
+        Self { log, writing: false, retry_at: None, due: None }
     }
 
     pub fn next_deadline(&self) -> Option<Moment> {
-        self.retry_at
+        [self.retry_at, self.due].into_iter().flatten().min()
     }
 }
 
@@ -80,6 +84,10 @@ impl Driver {
         {
             return;
         }
+        if *self.telling.due.get_or_insert(now.after(COLLECT)) > now {
+            return;
+        }
+        self.telling.due = None;
         self.telling.retry_at = None;
         self.telling.writing = true;
         let (log, internal) = (self.telling.log.clone(), self.internal.clone());

@@ -9,6 +9,7 @@
 #![expect(unsafe_code, reason = "system calls without a safe wrapper")]
 
 use std::{
+    cell::Cell,
     ffi::c_void,
     io,
     os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd},
@@ -61,7 +62,9 @@ struct CloneArgs {
 
 const CLONE_INTO_CGROUP: u64 = 0x2_0000_0000;
 
-/// Runs `entry(argument)` in a new process, born in `cgroup` where [`Way::Clone3`] is taken; returns when that has executed a program or ended.
+/// Runs `entry(argument)` in a new process, born in `cgroup` where [`Way::Clone3`] is taken; returns
+/// when that has executed a program or ended. With `shares_descriptors` (by that way alone) what
+/// it opens and closes is opened and closed here, until it leaves our table.
 ///
 /// # Safety
 /// `entry` runs in our memory on a stack of [`Stack::SIZE`] bytes while this thread is
@@ -72,16 +75,18 @@ pub(super) unsafe fn vfork_into(
     entry: Entry,
     argument: *mut c_void,
     cgroup: Option<BorrowedFd<'_>>,
+    shares_descriptors: bool,
     way: Way,
 ) -> io::Result<Cloned> {
-    let stack = Stack::new()?;
+    let stack = Stack::take()?;
     // SAFETY: passed on from our caller; the stack lives until the child has left it.
     let answer = unsafe {
         match way {
-            Way::Clone3 => clone3(entry, argument, &stack, cgroup),
+            Way::Clone3 => clone3(entry, argument, &stack, cgroup, shares_descriptors),
             Way::Legacy => legacy_clone(entry, argument, &stack),
         }
     };
+    stack.keep();
     if let Err(error) = &answer
         && error.raw_os_error() == Some(libc::ENOSYS)
     {
@@ -104,9 +109,13 @@ unsafe fn clone3(
     argument: *mut c_void,
     stack: &Stack,
     cgroup: Option<BorrowedFd<'_>>,
+    shares_descriptors: bool,
 ) -> io::Result<Cloned> {
     let mut pidfd: i32 = -1;
-    let flags = libc::CLONE_VM | libc::CLONE_VFORK | libc::CLONE_PIDFD;
+    let mut flags = libc::CLONE_VM | libc::CLONE_VFORK | libc::CLONE_PIDFD;
+    if shares_descriptors {
+        flags |= libc::CLONE_FILES;
+    }
     let mut arguments = CloneArgs {
         flags: u64::from(flags.cast_unsigned()),
         pidfd: (&raw mut pidfd).addr() as u64,
@@ -219,15 +228,28 @@ unsafe fn legacy_clone(entry: Entry, argument: *mut c_void, stack: &Stack) -> io
     Ok(Cloned { pid, pidfd })
 }
 
-/// The child's stack, with a guard page below it.
+/// The child's stack, with a guard page below it. Each thread keeps one for its next child.
 struct Stack {
     base: *mut c_void,
+}
+
+thread_local! {
+    static KEPT: Cell<Option<Stack>> = const { Cell::new(None) };
 }
 
 impl Stack {
     const SIZE: usize = 64 * 1024;
     /// As large as the largest page size in use (arm64 with 64 KiB pages).
     const GUARD: usize = 64 * 1024;
+
+    fn take() -> io::Result<Self> {
+        KEPT.take().map_or_else(Self::new, Ok)
+    }
+
+    /// The child has left it.
+    fn keep(self) {
+        KEPT.set(Some(self));
+    }
 
     fn new() -> io::Result<Self> {
         let length = Self::GUARD + Self::SIZE;

@@ -30,6 +30,9 @@ impl Report {
 
 pub(super) struct Context<'a> {
     pub prepared: &'a Prepared,
+    /// The parent's table of descriptors is shared; it is to be left, and of the copy nothing is
+    /// needed from here on.
+    pub shared_from: Option<u32>,
     pub report: &'a Report,
 }
 
@@ -37,12 +40,24 @@ pub(super) struct Context<'a> {
 pub(super) extern "C" fn run(argument: *mut c_void) -> ! {
     // SAFETY: `spawn.rs` passes a context that outlives this process's use of our memory.
     let context = unsafe { &*argument.cast::<Context<'_>>() };
-    let failure = prepare_and_execute(context.prepared);
+    let failure = match context.shared_from.map_or(Ok(()), leave_table) {
+        Ok(()) => prepare_and_execute(context.prepared),
+        Err(errno) => Some((SpawnStage::Clone, errno)),
+    };
     if let Some(failure) = failure {
         context.report.failure.set(Some(failure));
     }
     // SAFETY: ends this process without running anything of the parent's.
     unsafe { libc::_exit(NOT_EXECUTED) }
+}
+
+/// Before anything is changed in it.
+fn leave_table(unneeded: u32) -> Result<(), i32> {
+    // SAFETY: takes numbers.
+    let answer = unsafe {
+        libc::syscall(libc::SYS_close_range, unneeded, u32::MAX, libc::CLOSE_RANGE_UNSHARE)
+    };
+    check(answer == 0).ok_or_else(errno)
 }
 
 /// Returns only when something failed, or when there is no program to execute.

@@ -17,6 +17,7 @@ mod leaders;
 mod memory;
 mod own;
 mod pidfd_info;
+mod places;
 mod prepare;
 mod prospects;
 mod readiness;

@@ -5,16 +5,14 @@ use std::{
     ffi::{CString, OsStr, OsString},
     io, iter,
     os::{
-        fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd, RawFd},
+        fd::{AsFd, BorrowedFd, OwnedFd, RawFd},
         unix::ffi::OsStrExt,
     },
     path::Path,
     ptr,
 };
 
-use rustix::fs::{Mode, OFlags};
-
-use super::{Tree, account::Credentials, own};
+use super::{Tree, account::Credentials, own, places::Places};
 use crate::process::{Launch, SpawnError, SpawnStage};
 
 /// How a process comes into its cgroup.
@@ -47,8 +45,10 @@ pub(super) struct Prepared {
     pub cgroup_procs: Option<OwnedFd>,
     pub cgroup: Option<OwnedFd>,
     pub joining: Joining,
+    /// Descriptors from this one on are of no use to the new process.
+    pub unneeded: Option<u32>,
     _texts: Vec<CString>,
-    _streams: Vec<OwnedFd>,
+    _places: Option<Places>,
 }
 
 impl Prepared {
@@ -71,7 +71,7 @@ impl Prepared {
             .map_err(unfit)?;
         let credentials = Credentials::resolve(launch.user.as_deref(), launch.group.as_deref())?;
 
-        let streams = own_streams(launch)
+        let places = Places::fill(launch.stdout.as_fd(), launch.stderr.as_fd())
             .map_err(|error| SpawnError::new(SpawnStage::Streams, program.to_string(), error))?;
         let cgroup = tree
             .and_then(Tree::cgroup)
@@ -84,7 +84,7 @@ impl Prepared {
             argv: pointers(&arguments),
             envp: pointers(&environment),
             working_directory: c_string(launch.working_directory.as_os_str()).map_err(unfit)?,
-            streams: [streams[0].as_raw_fd(), streams[1].as_raw_fd(), streams[2].as_raw_fd()],
+            streams: places.numbers(),
             open_files: limits.open_files.map(both).or_else(own::original_open_files),
             core: limits.core.map(both),
             nice: limits.nice,
@@ -98,8 +98,9 @@ impl Prepared {
             cgroup_procs: None,
             cgroup,
             joining: tree.map_or(Joining::AtBirth, Tree::joining),
+            unneeded: Some(places.end()),
             _texts: arguments.into_iter().chain(environment).collect(),
-            _streams: streams.into(),
+            _places: Some(places),
         })
     }
 
@@ -120,8 +121,9 @@ impl Prepared {
             cgroup_procs: None,
             cgroup: Some(cgroup.try_clone_to_owned()?),
             joining,
+            unneeded: None,
             _texts: Vec::new(),
-            _streams: Vec::new(),
+            _places: None,
         })
     }
 }
@@ -144,14 +146,6 @@ fn candidates(launch: &Launch) -> io::Result<Vec<CString>> {
 pub(super) fn search_path(launch: &Launch) -> &OsStr {
     let path = launch.environment.iter().find(|(name, _)| name == "PATH");
     path.map_or(OsStr::new("/usr/local/bin:/usr/bin:/bin"), |(_, value)| value.as_os_str())
-}
-
-/// The null device and the launch's two ends, all above 2 so that none is overwritten before it
-/// is copied into place.
-fn own_streams(launch: &Launch) -> io::Result<[OwnedFd; 3]> {
-    let null = rustix::fs::open("/dev/null", OFlags::RDWR | OFlags::CLOEXEC, Mode::empty())?;
-    let above = |stream: BorrowedFd<'_>| rustix::io::fcntl_dupfd_cloexec(stream, 3);
-    Ok([above(null.as_fd())?, above(launch.stdout.as_fd())?, above(launch.stderr.as_fd())?])
 }
 
 fn c_string(text: impl AsRef<OsStr>) -> io::Result<CString> {

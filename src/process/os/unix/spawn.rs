@@ -104,14 +104,18 @@ impl Prepared {
             self.open_cgroup_procs()?;
         }
         let report = Report::default();
-        let context = in_child::Context { prepared: self, report: &report };
+        // Only what is done at once in one go may be shared: see `places.rs`.
+        let shared_from = self.unneeded.filter(|_| at_birth);
+        let context = in_child::Context { prepared: self, shared_from, report: &report };
         let argument: *const in_child::Context<'_> = &raw const context;
         let cgroup = self.cgroup.as_ref().map(AsFd::as_fd).filter(|_| at_birth);
         let mask = block_all_signals();
         // SAFETY: signals are blocked; `in_child::run` keeps the promises that `vfork_into`
         // asks for, and its argument outlives it, because this thread is suspended meanwhile.
         let answer = unsafe {
-            clone::vfork_into(in_child::run, argument.cast_mut().cast::<c_void>(), cgroup, way)
+            let entry = in_child::run;
+            let argument = argument.cast_mut().cast::<c_void>();
+            clone::vfork_into(entry, argument, cgroup, shared_from.is_some(), way)
         };
         restore_signals(mask);
         match answer {
