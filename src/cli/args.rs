@@ -8,8 +8,8 @@ use clap::{
 };
 
 use super::verbs::{
-    check, completions, console, demo, doctor, events, explain, hold, logs, reload, run, status,
-    takeover_check, upgrade,
+    check, completions, console, demo, doctor, events, explain, hold, logs, reload, replay, run,
+    status, takeover_check, upgrade,
 };
 use crate::demo::component;
 
@@ -156,6 +156,9 @@ pub enum Command {
     /// Whether this version can take over from the one that asks
     #[command(hide = true)]
     TakeoverCheck(With<takeover_check::Arguments>),
+    /// A record of `run --record` once more: does it come to the same decisions?
+    #[command(hide = true)]
+    Replay(replay::Arguments),
     /// Joins standard input and output to the control socket (ssh:// runs it)
     #[command(hide = true)]
     DialStdio,
@@ -226,9 +229,11 @@ impl Command {
             Self::Check(with) => with.lists.clone(),
             Self::Doctor(with) => with.lists.clone(),
             Self::Demo(with) => with.lists.clone(),
-            Self::Completions(_) | Self::Man | Self::DialStdio | Self::DemoComponent(_) => {
-                Lists::default()
-            }
+            Self::Completions(_)
+            | Self::Man
+            | Self::Replay(_)
+            | Self::DialStdio
+            | Self::DemoComponent(_) => Lists::default(),
         }
     }
 }

@@ -1,6 +1,6 @@
 //! The engine in this process: the one place of the command line that names it.
 
-use std::ffi::OsString;
+use std::{ffi::OsString, path::PathBuf};
 
 use super::{
     exit::{Exit, Failure},
@@ -20,6 +20,8 @@ pub struct Start<'a> {
     pub log_to_stderr: bool,
     /// No other means of holding process trees than this one.
     pub containment: Option<Level>,
+    /// Every input is written down here.
+    pub record: Option<PathBuf>,
     /// The command line of a restart in place.
     pub arguments: Box<dyn FnMut() -> Vec<OsString>>,
     pub embedding: Option<Embedding>,
@@ -40,6 +42,7 @@ pub fn run(start: Start<'_>) -> Result<(), Failure> {
         foreground_log: start.log_to_stderr,
         containment: start.containment,
         arguments: start.arguments,
+        record: start.record,
         embedding: start.embedding,
         inheritance: inheritance.unwrap_or_default(),
         stores: Stores::default(),

@@ -85,6 +85,7 @@ fn perform(context: &Context, command: Command) -> Result<(), Failure> {
             Ok(())
         }
         Command::Man => verbs::man::perform(context),
+        Command::Replay(arguments) => verbs::replay::perform(context, &arguments),
         Command::DialStdio => verbs::dial_stdio::perform(context),
         Command::DemoComponent(arguments) => component::run(&arguments).map_err(Failure::failed),
         Command::Start(with) => block_on(verbs::start::perform(context, &with.own.ids)),

@@ -16,7 +16,7 @@ use crate::{
 };
 
 /// A run of an earlier Supervisor.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Adoption {
     pub run: RunId,
     pub process: Process,
@@ -37,7 +37,7 @@ pub struct StopUnderWay {
     pub phase: StopPhase,
 }
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct EndedMeanwhile {
     pub exit: Exit,
     pub oom: bool,

@@ -56,7 +56,7 @@ pub struct Live {
 }
 
 /// The leader of a run's process tree.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Process {
     pub pid: u32,
     pub started: Moment,

@@ -6,10 +6,12 @@
 
 use std::{collections::BTreeMap, path::PathBuf, time::Duration};
 
+use serde::{Deserialize, Serialize};
+
 use crate::model::{ComponentId, Shared};
 
 /// A whole registry.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Registry {
     /// The file that it was read from.
     pub file: PathBuf,
@@ -21,7 +23,7 @@ pub struct Registry {
 }
 
 /// `<config>`: the Supervisor's own settings.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Config {
     /// Control port on 127.0.0.1; `None` (0 in the file, or no element): no TCP.
     pub tcp_port: Option<u16>,
@@ -43,11 +45,11 @@ pub struct Config {
 }
 
 /// `SV::tracelevel`: 1 errors, 2 what happens (default), 3 and 4 debugging.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct TraceLevel(pub u8);
 
 /// What to do at start with processes that an earlier Supervisor of this registry left.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Leftovers {
     /// Take them over where they are certain to be ours and the registry still has them.
     #[default]
@@ -59,7 +61,7 @@ pub enum Leftovers {
 }
 
 /// `<notify>`: whom to tell about what.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Notify {
     /// Words of the `event` attribute: `failed`, `unhealthy`, `recovered`, `restarts`.
     pub events: Vec<String>,
@@ -71,7 +73,7 @@ pub struct Notify {
     pub targets: Vec<NotifyTarget>,
 }
 
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub enum NotifyTarget {
     Webhook {
         /// `http://` or `https://`; it may hold a secret in any of its parts.
@@ -80,7 +82,7 @@ pub enum NotifyTarget {
     Mail(MailTarget),
 }
 
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct MailTarget {
     pub host: String,
     pub port: u16,
@@ -95,7 +97,7 @@ pub struct MailTarget {
 }
 
 /// How the way to a mail server is kept private.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub enum MailTls {
     /// By STARTTLS where the server offers it, whoever it is; with `user` as `Starttls`, on port
     /// 465 as `Implicit`.
@@ -109,7 +111,7 @@ pub enum MailTls {
 }
 
 /// One `<server>`: a component to supervise.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Component {
     pub id: ComponentId,
     pub description: String,
@@ -144,7 +146,7 @@ pub struct Component {
 }
 
 /// How a component is stopped.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct StopPolicy {
     /// From the polite request to the kill of the whole tree.
     pub timeout: Duration,
@@ -153,7 +155,7 @@ pub struct StopPolicy {
     pub command: Option<Vec<String>>,
 }
 
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub enum StopSignal {
     #[default]
     Term,
@@ -165,7 +167,7 @@ pub enum StopSignal {
 }
 
 /// What an end without request leads to.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct RestartPolicy {
     pub when: RestartWhen,
     /// First delay of the exponential back-off; zero: no delay ever.
@@ -180,7 +182,7 @@ pub struct RestartPolicy {
     pub success_codes: Vec<i32>,
 }
 
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub enum RestartWhen {
     #[default]
     Always,
@@ -189,7 +191,7 @@ pub enum RestartWhen {
 }
 
 /// `<ready>` or `<health>`.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Probe {
     pub check: Check,
     /// From the end of one check to the start of the next.
@@ -212,13 +214,13 @@ impl Probe {
 }
 
 /// A header by name, and a regular expression that its value must match.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct HeaderMatch {
     pub name: String,
     pub pattern: String,
 }
 
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub enum Check {
     Tcp {
         host: String,
@@ -243,7 +245,7 @@ pub enum Check {
     Notify,
 }
 
-#[derive(Debug, Clone, Default, PartialEq)]
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 pub struct Limits {
     /// Resident bytes of the whole tree; above it the component is restarted.
     pub memory: Option<u64>,
@@ -264,7 +266,7 @@ pub struct Limits {
 }
 
 /// Where a component's output goes.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Output {
     /// Base path: `logs/ID.log` is written as `logs/ID-2026-11-22.log`.
     pub log: PathBuf,
@@ -282,7 +284,7 @@ pub struct Output {
 }
 
 /// A log daemon of the system.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Forward {
     /// `/dev/log`
     Syslog,
@@ -291,7 +293,7 @@ pub enum Forward {
 }
 
 /// What is put before each line in the file.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Timestamps {
     /// Nothing: the file holds the component's bytes as they are.
     #[default]

@@ -34,6 +34,7 @@ use super::{
     notify::ServiceManager,
     passing::Passing,
     publish::Publisher,
+    recording::Recorded,
     samples::Samples,
     signals::{SentTo, SignalKind, Signals, Wishes},
     spawner::{Made, Newborn, Spawner},
@@ -51,7 +52,7 @@ use crate::{
     process::{self, Child, Containment, Notice, Tree, Watcher},
     registry::Component,
     sampler::Source,
-    supervisor::{Effect, Fact, Supervisor},
+    supervisor::{Effect, Fact},
     wire::{EventKind, Health, Operation, Problem},
 };
 
@@ -64,7 +65,7 @@ const START_EXTENSION: Duration = Duration::from_mins(2);
 
 pub(super) struct Driver {
     pub place: Place,
-    pub supervisor: Supervisor,
+    pub supervisor: Recorded,
     pub running: HashMap<RunId, Box<Running>>,
     pub watcher: Watcher,
     pub spawner: Spawner,

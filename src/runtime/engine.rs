@@ -34,6 +34,7 @@ use super::{
     notify::ServiceManager,
     passing::Passing,
     publish::Publisher,
+    recording::Recorded,
     samples::Samples,
     signals::{Signals, Wishes},
     spawner::Spawner,
@@ -54,7 +55,6 @@ use crate::{
     probes::{Commands, Probes, Runner, Services},
     process::{self, Containment, Level, Watcher},
     registry::{self, LoadError, Registry, Sources},
-    supervisor::Supervisor,
     wire::EventKind,
 };
 
@@ -74,6 +74,8 @@ pub struct EngineOptions {
     /// The arguments to execute ourselves with at a restart in place. Asked for when everything has
     /// ended, just before: whoever else is in this process ends then.
     pub arguments: Box<dyn FnMut() -> Vec<std::ffi::OsString>>,
+    /// Every input is written down here, for a replay.
+    pub record: Option<PathBuf>,
     /// Where the engine is not alone in its process.
     pub embedding: Option<Embedding>,
     /// What engines before this one left: taken up before anything is started.
@@ -233,8 +235,8 @@ pub fn run(options: EngineOptions) -> Result<(), EngineError> {
         .map_err(|source| EngineError::System { what: "make the event loop", source })?;
     let mut arguments = options.arguments;
     let legacy = Legacy { inheritance, stores, passed, passing, guardian: guardian.clone() };
-    let forced = options.containment;
-    let engine = supervise(place, registry, trace, forced, embedding, legacy, &mut *arguments);
+    let how = How { containment: options.containment, record: options.record };
+    let engine = supervise(place, registry, trace, how, embedding, legacy, &mut *arguments);
     let end = runtime.block_on(engine);
     runtime.shutdown_timeout(Duration::from_secs(1));
     let end = end?;
@@ -246,6 +248,12 @@ pub fn run(options: EngineOptions) -> Result<(), EngineError> {
         return Err(EngineError::Restart(process::execute_self(&arguments())));
     }
     if end.left.is_empty() { Ok(()) } else { Err(EngineError::Left(end.left)) }
+}
+
+/// What was asked for beside the place.
+struct How {
+    containment: Option<Level>,
+    record: Option<PathBuf>,
 }
 
 /// What comes from the engine before, and the way to the one after.
@@ -261,7 +269,7 @@ async fn supervise(
     place: Place,
     registry: Arc<Registry>,
     trace: Trace,
-    forced: Option<Level>,
+    how: How,
     embedding: Option<Embedding>,
     mut legacy: Legacy,
     arguments: &mut dyn FnMut() -> Vec<std::ffi::OsString>,
@@ -278,7 +286,7 @@ async fn supervise(
     trace.attach(&logs, &registry.config.log, registry.config.keep_days);
     trace_start(&place, &registry);
 
-    let containment = contain(&temp, forced);
+    let containment = contain(&temp, how.containment);
     let (remembered, journal) = open_journal(&temp)?;
     let folder = |source| EngineError::Folder { path: temp.clone(), source };
     let (hold_file, holds) = HoldFile::open(&temp).map_err(folder)?;
@@ -296,7 +304,7 @@ async fn supervise(
 
     let (handle, messages) = Handle::channel_above(Left::last_update(legacy.passed.as_ref()) + 1);
     let (internal, internal_inbox) = mpsc::unbounded_channel();
-    let supervisor = Supervisor::new(&registry, remembered.next_run, fastrand::u64(..));
+    let supervisor = begin(&registry, &remembered, how.record.as_deref())?;
     let manager = ServiceManager::from_environment(legacy.guardian.clone());
     let now = clock::now();
     let mut driver = Driver {
@@ -444,6 +452,16 @@ fn watch() -> io::Result<(Watcher, AsyncFd<OwnedFd>)> {
     let watcher = Watcher::new()?;
     let ended = process::readable(watcher.as_fd().try_clone_to_owned()?)?;
     Ok((watcher, ended))
+}
+
+/// The pure supervisor, with a record of its inputs where one was asked for.
+fn begin(
+    registry: &Arc<Registry>,
+    remembered: &journal::State,
+    record: Option<&Path>,
+) -> Result<Recorded, EngineError> {
+    Recorded::begin(registry, remembered.next_run, fastrand::u64(..), record)
+        .map_err(|source| EngineError::System { what: "begin the record of inputs", source })
 }
 
 fn services(commands: &Arc<dyn Commands>, logs: &Logs, temp: &Path) -> Services {
@@ -596,6 +614,7 @@ fn boot(driver: &mut Driver, remembered: &journal::State) {
 /// Leaves nothing behind that is not of use to the next Supervisor.
 async fn finish(mut driver: Driver, log_thread: logs::LogThread, temp: &Path) {
     driver.send_last_alerts().await;
+    driver.supervisor.end_record();
     let ids: Vec<ComponentId> = driver.supervisor.ids().cloned().collect();
     let Driver { containment, history, journal, logs, running, telling, .. } = driver;
     journal.close();

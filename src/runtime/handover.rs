@@ -161,6 +161,8 @@ impl Driver {
         upgrade: &Upgrade,
         begun: Moment,
     ) -> Result<Prepared, String> {
+        // The program that follows begins one of its own.
+        self.supervisor.end_record();
         self.history.flush();
         self.manager.alive();
         let (log, logs) = (self.telling.log.clone(), self.logs.clone());

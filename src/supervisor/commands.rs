@@ -2,6 +2,8 @@
 
 use std::{collections::BTreeSet, sync::Arc};
 
+use serde::{Deserialize, Serialize};
+
 use super::{Effect, Hold, Shutdown, Slot, Supervisor, operations::Goal};
 use crate::{
     machine::{DenyReason, Event, Response, State, StopCause},
@@ -10,7 +12,7 @@ use crate::{
 };
 
 /// A request about components.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Command {
     /// `Start`, `Stop`, `Restart` or `Kill`.
     pub verb: Verb,
@@ -20,7 +22,7 @@ pub struct Command {
     pub origin: Origin,
 }
 
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub enum Selection {
     All,
     Ids(Vec<String>),

@@ -8,6 +8,8 @@
 
 use std::fmt;
 
+use serde::{Deserialize, Serialize};
+
 use super::{Denial, Effect, Slot, Supervisor};
 use crate::{
     machine::{Event, State, StopCause},
@@ -16,7 +18,7 @@ use crate::{
 };
 
 /// A hold in force.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Hold {
     /// Who asked for it, in words.
     pub by: String,
@@ -28,7 +30,7 @@ pub struct Hold {
 }
 
 /// When a hold expires: the moment decides, the time is shown.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Until {
     pub at: Moment,
     /// RFC 3339, UTC.

@@ -23,6 +23,7 @@ mod facts;
 mod gates;
 mod holds;
 mod hopes;
+mod input;
 mod operations;
 mod reload;
 #[cfg(test)]
@@ -38,6 +39,8 @@ use std::{
     time::Duration,
 };
 
+use serde::{Deserialize, Serialize};
+
 use crate::{
     machine::{self, Adoption, Ended, Process, Record, Resting},
     model::{ComponentId, Exit, Moment, OperationId, RunId},
@@ -48,6 +51,7 @@ use crate::{
 pub use commands::{Answer, Command, Denial, Selection};
 pub use explain::Explain;
 pub use holds::{Hold, HoldChange, Until};
+pub use input::Input;
 pub use operations::{OperationView, TargetView};
 pub use reload::ReloadPlan;
 pub use snapshot::ComponentView;
@@ -57,7 +61,7 @@ use gates::Group;
 use operations::Operations;
 
 /// What the world reports. Facts about runs that have ended are ignored.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub enum Fact {
     Spawned {
         run: RunId,
@@ -202,7 +206,7 @@ pub struct Transition {
 struct Slot(u32);
 
 /// A component of an earlier Supervisor, to be continued.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Inherited {
     pub id: ComponentId,
     pub record: Record,
@@ -210,7 +214,7 @@ pub struct Inherited {
 }
 
 /// How an earlier Supervisor left a component.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub enum Left {
     /// With a run: it lives, or its end was not acted on.
     Run(Adoption),

@@ -35,6 +35,7 @@ mod output;
 mod ownership;
 mod probing;
 mod random;
+mod recording;
 mod registry;
 mod reload;
 mod resuming;

@@ -108,6 +108,7 @@ pub fn run(context: &Context, screen: &Screen, session: &Session) -> Result<(), 
         Box::new(move || restart(&beside, &mut front, &session))
     };
     let outcome = engine::run(engine::Start {
+        record: None,
         place,
         log_to_stderr: false,
         containment: None,

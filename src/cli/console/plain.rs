@@ -85,6 +85,7 @@ pub fn embedded(context: &Context, screen: &Screen, session: &Session) -> Result
     let handover = engine::handover(screen.handover)?;
     let headless = session.headless.clone();
     let outcome = engine::run(engine::Start {
+        record: None,
         place: &session.place,
         log_to_stderr: false,
         containment: None,

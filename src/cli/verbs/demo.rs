@@ -72,6 +72,7 @@ fn run_headless(
     process::hygiene();
     let headless = session.headless;
     engine::run(engine::Start {
+        record: None,
         place: &session.place,
         log_to_stderr: false,
         containment: None,

@@ -14,6 +14,7 @@ pub mod logs;
 pub mod man;
 pub mod reload;
 pub mod reopen;
+pub mod replay;
 pub mod restart;
 pub mod run;
 pub mod start;

@@ -1,7 +1,7 @@
 //! `run`: the Supervisor in the foreground, headless: this process becomes the guardian, and the
 //! engine its child.
 
-use std::sync::Arc;
+use std::{path::PathBuf, sync::Arc};
 
 use clap::{Args, ValueEnum};
 
@@ -16,6 +16,10 @@ pub struct Arguments {
     /// How process trees are held together [default: the surest that this machine offers]
     #[arg(long, value_name = "HOW", value_enum, env = "S7_CONTAINMENT")]
     containment: Option<Containment>,
+    /// Write every input and decision to FILE, for `s7supervisor replay FILE`: to find faults of
+    /// the Supervisor itself. The registry's values stand in it; 64 MiB at most
+    #[arg(long, value_name = "FILE", env = "S7_RECORD")]
+    record: Option<PathBuf>,
     /// Started by `start`: nobody watches, so events go to the log alone
     #[arg(long, hide = true)]
     detached: bool,
@@ -53,12 +57,18 @@ pub fn perform(context: &Context, arguments: &Arguments) -> Result<(), Failure> 
     });
     let handover = engine::handover(arguments.handover)?;
     let log_to_stderr = !arguments.detached;
-    let again = engine::arguments(&context.place, log_to_stderr, containment);
+    let record = arguments.record.as_ref().map(std::path::absolute).transpose();
+    let record = record.map_err(|error| Failure::failed(format!("cannot record: {error}")))?;
+    let mut again = engine::arguments(&context.place, log_to_stderr, containment);
+    if let Some(path) = &record {
+        again.extend(["--record".into(), path.clone().into()]);
+    }
     let link = guarded.as_ref().map(|guarded| Arc::clone(&guarded.link));
     engine::run(engine::Start {
         place: &context.place,
         log_to_stderr,
         containment,
+        record,
         arguments: Box::new(move || {
             let mut arguments = again.clone();
             arguments.push(match link.as_ref().map(|link| Arc::clone(link).leave_open()) {
