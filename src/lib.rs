@@ -14,6 +14,9 @@ pub mod demo;
 pub mod doctor;
 pub mod dossier;
 pub mod events;
+#[cfg(any(test, feature = "fuzzing"))]
+#[doc(hidden)]
+pub mod fuzzing;
 pub mod guardian;
 pub mod history;
 pub mod logs;

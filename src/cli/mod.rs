@@ -10,6 +10,8 @@ mod engine;
 mod exit;
 mod findings;
 mod follow;
+#[cfg(any(test, feature = "fuzzing"))]
+pub(crate) mod fuzz;
 mod gone;
 mod hosts;
 mod loading;

@@ -50,6 +50,10 @@ impl Lines {
         match memchr::memchr2(b'\r', b'\n', &self.buffer[self.searched..]) {
             Some(at) => {
                 let (begin, end) = (self.start, self.searched + at);
+                // As it would be, had its end not come along with it.
+                if end - begin > self.longest {
+                    return Some(Err(TooLong));
+                }
                 self.after_cr = self.buffer[end] == b'\r';
                 self.start = end + 1;
                 self.searched = self.start;
@@ -129,5 +133,8 @@ mod tests {
         assert_eq!(lines.next(), None);
         lines.push(b"9");
         assert_eq!(lines.next(), Some(Err(TooLong)));
+        let mut lines = Lines::new(8);
+        lines.push(b"123456789\n");
+        assert_eq!(lines.next(), Some(Err(TooLong)), "nor where it comes at once");
     }
 }

@@ -13,6 +13,8 @@ mod answer;
 mod call;
 mod endpoint;
 mod error;
+#[cfg(any(test, feature = "fuzzing"))]
+pub(crate) mod fuzz;
 mod lines;
 mod queries;
 mod sse;

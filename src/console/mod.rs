@@ -22,6 +22,8 @@ pub mod action;
 mod ending;
 pub mod feed;
 pub mod format;
+#[cfg(any(test, feature = "fuzzing"))]
+pub(crate) mod fuzz;
 pub mod key;
 pub mod keymap;
 pub mod layout;

@@ -15,6 +15,8 @@
 mod access;
 #[cfg(unix)]
 mod folder;
+#[cfg(any(test, feature = "fuzzing"))]
+pub(crate) mod fuzz;
 mod guard;
 #[cfg(unix)]
 mod names;

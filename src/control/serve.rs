@@ -384,7 +384,7 @@ fn is_about_one_client(error: &io::Error) -> bool {
 }
 
 /// Serves one connection: `mark` is put on each of its requests.
-async fn converse<S, P>(
+pub(super) async fn converse<S, P>(
     stream: S,
     mark: P,
     router: Router,

@@ -82,8 +82,11 @@ fn journal(scene: &Scene, remains: &runtime::Remains, sheet: &Sheet) {
     match &remains.journal {
         Ok(None) => {}
         Ok(Some(journal)) => {
-            let count = journal.processes.len();
-            sheet.add(Finding::ok("journal", format!("it names {count} processes of this boot")));
+            let seen = match journal.processes.len() {
+                1 => "it names one process of this boot".to_owned(),
+                count => format!("it names {count} processes of this boot"),
+            };
+            sheet.add(Finding::ok("journal", seen));
         }
         Err(why) => sheet.add(
             Finding::problem("journal", format!("the journal {why}"))

@@ -20,6 +20,9 @@ const FILLED: u32 = 7;
 /// The end of a file that is read at the start: more than [`RECENT`] events.
 const TAIL: u64 = 256 << 10;
 
+/// Up to here numbers are exact in JSON, whoever reads it.
+const HIGHEST: u64 = 1 << 53;
+
 #[derive(Debug)]
 pub(super) struct Files {
     /// `logs/Supervisor-events`, without suffix.
@@ -161,6 +164,13 @@ fn ends_with_newline(path: &Path) -> io::Result<bool> {
     Ok(last == *b"\n")
 }
 
+/// The event of a line, if it is one. A number that no log comes to is damage: numbers could not go
+/// on from there.
+pub(super) fn event(line: &[u8]) -> Option<EventRecord> {
+    let event: EventRecord = serde_json::from_slice(line).ok()?;
+    (event.seq <= HIGHEST).then_some(event)
+}
+
 /// The events at the end of a file; lines that are none (torn, or of a newer version) are passed
 /// over.
 fn tail(path: &Path) -> io::Result<Vec<EventRecord>> {
@@ -177,5 +187,5 @@ fn tail(path: &Path) -> io::Result<Vec<EventRecord>> {
     if from > 0 {
         let _begins_within = lines.next();
     }
-    Ok(lines.filter_map(|line| serde_json::from_slice(line).ok()).collect())
+    Ok(lines.filter_map(event).collect())
 }

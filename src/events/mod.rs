@@ -10,6 +10,8 @@
 //! This room knows files and lines. What an event says is decided by those who make it.
 
 mod files;
+#[cfg(any(test, feature = "fuzzing"))]
+pub(crate) mod fuzz;
 mod read;
 #[cfg(test)]
 mod tests;
@@ -81,7 +83,8 @@ impl EventLog {
             Ok((files, recent)) => (files, recent, None),
             Err(error) => (Files::closed(base), Vec::new(), Some(error)),
         };
-        let last = recent.last().map_or(0, |event| event.seq);
+        // The highest, not the last: behind a higher one readers would see no new ones.
+        let last = recent.iter().map(|event| event.seq).max().unwrap_or(0);
         let recent = recent.into_iter().map(Arc::new).collect();
         let memory = Memory { last, written: last, recent, lost: 0 };
         let shared = Shared {

@@ -8,7 +8,10 @@ use std::{
 
 use jiff::Timestamp;
 
-use super::{EventLog, files::Files};
+use super::{
+    EventLog,
+    files::{Files, event},
+};
 use crate::wire::EventRecord;
 
 /// Which events are wanted.
@@ -92,7 +95,7 @@ fn read_files(
             if line.len() > LONGEST_LINE {
                 continue;
             }
-            let Ok(event) = serde_json::from_slice::<EventRecord>(&line) else { continue };
+            let Some(event) = event(&line) else { continue };
             // A file that was turned over while it was read would be read twice.
             if event.seq <= newest {
                 continue;

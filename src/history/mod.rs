@@ -17,6 +17,8 @@
 //! for a disk: it is for the blocking pool.
 
 mod codec;
+#[cfg(any(test, feature = "fuzzing"))]
+pub(crate) mod fuzz;
 mod query;
 mod recorder;
 mod tier;

@@ -30,6 +30,8 @@ mod assemble;
 mod clock;
 mod daily;
 mod forward;
+#[cfg(any(test, feature = "fuzzing"))]
+pub(crate) mod fuzz;
 mod gzip;
 mod handle;
 mod index;

@@ -17,6 +17,8 @@
 //! run in virtual time; whether an answer changes the verdict is decided by the pure [`Judge`].
 
 mod check;
+#[cfg(any(test, feature = "fuzzing"))]
+pub(crate) mod fuzz;
 mod judge;
 mod lines;
 mod notify;

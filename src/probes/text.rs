@@ -10,7 +10,8 @@ pub(super) const LONGEST: usize = 256;
 pub(super) fn one_line(bytes: &[u8]) -> String {
     // A character has at most four bytes: no more of them can be needed.
     let bytes = &bytes[..bytes.len().min(4 * (LONGEST + 1))];
-    clip(String::from_utf8_lossy(bytes).trim())
+    // What was hidden at an end is a blank now.
+    clip(String::from_utf8_lossy(bytes).trim_matches(|c: char| c.is_whitespace() || is_hidden(c)))
 }
 
 /// The same for text that is composed here and may quote others.

@@ -129,8 +129,11 @@ fn is_unsafe(character: char) -> bool {
 fn presentable(bytes: &[u8]) -> String {
     let mut text = String::with_capacity(bytes.len());
     for chunk in bytes.utf8_chunks() {
-        for character in chunk.valid().chars() {
-            if is_unsafe(character) && !matches!(character, '\n' | '\r' | '\t') {
+        let mut characters = chunk.valid().chars().peekable();
+        while let Some(character) = characters.next() {
+            // Alone it would have the terminal write over what stands before it.
+            let ends_line = character == '\r' && characters.peek() == Some(&'\n');
+            if is_unsafe(character) && !ends_line && !matches!(character, '\n' | '\t') {
                 text.extend(std::iter::repeat_n('?', character.len_utf8()));
             } else {
                 text.push(character);

@@ -247,7 +247,7 @@ impl Driver {
         self.journal.append(&Entry::Forgotten { id: id.clone() });
         self.hold_file.is_behind = true;
         self.desk.forget(id);
-        self.containment.forget(id);
+        self.containment.forget(&|other| other != id.as_str());
     }
 
     fn configs(

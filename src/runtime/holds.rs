@@ -31,7 +31,7 @@ const VERSION: u32 = 1;
 type Reply = oneshot::Sender<Result<HoldReport, Problem>>;
 
 #[derive(Debug, Default, Serialize, Deserialize)]
-struct Content {
+pub(super) struct Content {
     version: u32,
     holds: Vec<Kept>,
 }
@@ -102,7 +102,7 @@ pub(super) fn kept(bytes: &[u8]) -> Result<Vec<(ComponentId, wire::Hold)>, Strin
     Ok(read(bytes)?.holds.into_iter().map(|kept| (kept.id, kept.hold)).collect())
 }
 
-fn read(bytes: &[u8]) -> Result<Content, String> {
+pub(super) fn read(bytes: &[u8]) -> Result<Content, String> {
     #[derive(Deserialize)]
     struct Head {
         version: u32,

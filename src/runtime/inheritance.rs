@@ -12,6 +12,7 @@ use super::{
     journal::{self, Entry, Remembered, RememberedProcess},
     launch,
     telling::About,
+    unclaimed,
 };
 use crate::{
     guardian::{self, Inheritance},
@@ -50,6 +51,7 @@ pub(super) async fn take_over(
 ) -> Result<(), String> {
     let policy = driver.supervisor.registry().config.leftovers;
     tell_damage(driver, remembered.damaged);
+    let kept: Vec<String> = inheritance.kept.iter().map(|kept| kept.name.clone()).collect();
     let found = find(driver, remembered, &mut inheritance);
     if policy == Leftovers::Refuse {
         refuse(driver, &found)?;
@@ -114,6 +116,8 @@ pub(super) async fn take_over(
             end(driver, id, tree, pid).await?;
         }
     }
+    // As long as nothing is started.
+    unclaimed::tidy(driver);
     for (id, one) in &remembered.components {
         if with_run.contains(id) {
             continue;
@@ -146,6 +150,8 @@ pub(super) async fn take_over(
     }
     driver.settle(effects);
     restart_outdated(driver, outdated);
+    // What became of all of them is in the journal now.
+    unclaimed::let_go(driver, &kept);
     Ok(())
 }
 

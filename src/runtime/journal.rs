@@ -169,7 +169,7 @@ impl State {
         match entry {
             Entry::Header { next_run, .. } => self.next_run = self.next_run.max(next_run),
             Entry::Starting { id, run, record } => {
-                self.next_run = self.next_run.max(RunId(run.0 + 1));
+                self.next_run = self.next_run.max(RunId(run.0.saturating_add(1)));
                 let one = self.components.entry(id).or_default();
                 one.end_run();
                 one.run = Some(run);
@@ -179,9 +179,11 @@ impl State {
                 }
             }
             Entry::Started { id, run, pid, start_time, at, restarts, fingerprint } => {
-                self.next_run = self.next_run.max(RunId(run.0 + 1));
+                self.next_run = self.next_run.max(RunId(run.0.saturating_add(1)));
                 let one = self.components.entry(id).or_default();
                 one.run = Some(run);
+                // What has a process does not rest, though the line in between be damaged.
+                one.resting = None;
                 one.process = Some(RememberedProcess { pid, start_time, at, fingerprint });
                 one.record.last_run = Some(run);
                 one.record.restarts = one.record.restarts.max(restarts);
@@ -238,7 +240,7 @@ impl State {
     }
 
     /// The shortest lines that add up to this state.
-    fn entries(&self, boot: &str) -> Vec<Entry> {
+    pub(super) fn entries(&self, boot: &str) -> Vec<Entry> {
         let header =
             Entry::Header { version: VERSION, boot: boot.to_owned(), next_run: self.next_run };
         let mut entries = vec![header];
@@ -353,7 +355,7 @@ impl Journal {
     }
 }
 
-fn line(entry: &Entry) -> io::Result<Vec<u8>> {
+pub(super) fn line(entry: &Entry) -> io::Result<Vec<u8>> {
     let mut line = serde_json::to_vec(entry)?;
     line.push(b'\n');
     Ok(line)

@@ -3,10 +3,13 @@
 use std::{
     collections::BTreeMap,
     ffi::OsString,
-    fs, io,
-    os::fd::OwnedFd,
+    fs::OpenOptions,
+    io::{self, Read as _},
+    os::{fd::OwnedFd, unix::fs::OpenOptionsExt as _},
     path::{Path, PathBuf},
 };
+
+use rustix::fs::OFlags;
 
 use crate::{
     model::RunId,
@@ -40,7 +43,8 @@ pub fn launch(
         environment.remove(&OsString::from(name));
     }
     if let Some(file) = &component.environment_file {
-        environment.extend(environment_file(file)?);
+        let set = environment_file(file)?;
+        environment.extend(set.into_iter().map(|(name, value)| (name.into(), value.into())));
     }
     let own = component.environment.iter().map(|(name, value)| (name.into(), value.into()));
     environment.extend(own);
@@ -79,28 +83,43 @@ pub fn pipes_folder(temp: &Path) -> PathBuf {
 
 /// `NAME=value` lines, read at every start. `#` begins a comment line; a value may stand in
 /// quotes.
-fn environment_file(file: &Path) -> Result<Vec<(OsString, OsString)>, String> {
+fn environment_file(file: &Path) -> Result<Vec<(String, String)>, String> {
     let cannot = |why: &dyn std::fmt::Display| {
         format!("cannot read the environment file {}: {why}", file.display())
     };
-    let size = fs::metadata(file).map_err(|error| cannot(&error))?.len();
-    if size > ENVIRONMENT_FILE_MAX {
-        return Err(cannot(&format!(
-            "it has {size} bytes, and {ENVIRONMENT_FILE_MAX} are allowed"
-        )));
+    // What is no file (a FIFO, a device) could keep us waiting, or never end.
+    let opened = OpenOptions::new()
+        .read(true)
+        .custom_flags(OFlags::NONBLOCK.bits().cast_signed())
+        .open(file)
+        .map_err(|error| cannot(&error))?;
+    let metadata = opened.metadata().map_err(|error| cannot(&error))?;
+    if !metadata.is_file() {
+        return Err(cannot(&"it is no regular file"));
     }
-    let text = fs::read_to_string(file).map_err(|error| cannot(&error))?;
+    let mut text = String::new();
+    let read = opened.take(ENVIRONMENT_FILE_MAX + 1).read_to_string(&mut text);
+    if read.map_err(|error| cannot(&error))? as u64 > ENVIRONMENT_FILE_MAX {
+        return Err(cannot(&format!("more than {ENVIRONMENT_FILE_MAX} bytes are not allowed")));
+    }
+    variables(&text).map_err(|why| cannot(&why))
+}
+
+/// What the text of an environment file sets.
+pub(super) fn variables(text: &str) -> Result<Vec<(String, String)>, String> {
     let mut variables = Vec::new();
-    for (number, line) in text.lines().enumerate() {
+    for (number, line) in (1..).zip(text.lines()) {
         let line = line.trim();
         if line.is_empty() || line.starts_with('#') {
             continue;
         }
         let line = line.strip_prefix("export ").unwrap_or(line);
-        let Some((name, value)) = line.split_once('=') else {
-            return Err(cannot(&format!("line {} is not NAME=value", number + 1)));
-        };
-        variables.push((name.trim_end().into(), unquoted(value.trim_start()).into()));
+        match line.split_once('=').map(|(name, value)| (name.trim(), value.trim_start())) {
+            Some((name, value)) if !name.is_empty() && !line.contains('\0') => {
+                variables.push((name.to_owned(), unquoted(value).to_owned()));
+            }
+            _ => return Err(format!("line {number} is not NAME=value")),
+        }
     }
     Ok(variables)
 }
@@ -142,6 +161,8 @@ pub fn fingerprint(component: &Component) -> u32 {
 
 #[cfg(test)]
 mod tests {
+    use std::fs;
+
     use super::*;
 
     #[test]
@@ -152,9 +173,26 @@ mod tests {
             .expect("written");
         let variables = environment_file(&file).expect("readable");
         let expected = [("A", "1"), ("B", "two words"), ("C", "x=y")]
-            .map(|(name, value)| (OsString::from(name), OsString::from(value)));
+            .map(|(name, value)| (name.to_owned(), value.to_owned()));
         assert_eq!(variables, expected);
         fs::write(&file, "nonsense\n").expect("written");
         assert!(environment_file(&file).expect_err("refused").contains("line 1"));
+        for wrong in ["=1\n", "export =1", "A=1\0"] {
+            assert!(super::variables(wrong).expect_err(wrong).contains("line 1"));
+        }
+    }
+
+    #[test]
+    fn what_is_no_file_keeps_nobody_waiting() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let fifo = folder.path().join("fifo");
+        rustix::fs::mkfifoat(rustix::fs::CWD, &fifo, rustix::fs::Mode::RWXU).expect("made");
+        for path in [fifo.as_path(), Path::new("/dev/zero"), folder.path()] {
+            let error = environment_file(path).expect_err("refused");
+            assert!(error.ends_with("it is no regular file"), "{error}");
+        }
+        let long = folder.path().join("long");
+        fs::write(&long, "A=1\n".repeat(1 << 20)).expect("written");
+        assert!(environment_file(&long).expect_err("refused").contains("not allowed"));
     }
 }

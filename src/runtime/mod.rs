@@ -22,6 +22,8 @@ mod driver;
 mod effects;
 mod engine;
 mod evidence;
+#[cfg(any(test, feature = "fuzzing"))]
+pub(crate) mod fuzz;
 mod guarding;
 mod handle;
 mod handover;
@@ -50,6 +52,7 @@ mod tallies;
 mod telling;
 mod tidy;
 mod trace_feed;
+mod unclaimed;
 mod upgrade;
 
 pub use candidate::{Candidate, VERB as TAKEOVER_VERB};

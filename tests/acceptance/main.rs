@@ -42,5 +42,6 @@ mod resuming;
 mod signals;
 mod systemd;
 mod trace;
+mod unclaimed;
 mod upgrade;
 mod watching;

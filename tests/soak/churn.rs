@@ -36,6 +36,7 @@ struct Counts {
     stalled: AtomicU64,
     programs: AtomicU64,
     questions: AtomicU64,
+    engines: AtomicU64,
 }
 
 /// What was done.
@@ -47,7 +48,7 @@ impl fmt::Display for Did {
         write!(
             f,
             "{} commands, {} kills of processes, {} reloads, {} readers ({} stalled), {} consoles and \
-             commands, {} questions",
+             commands, {} questions, {} engines killed",
             of(&self.0.commands),
             of(&self.0.kills),
             of(&self.0.reloads),
@@ -55,6 +56,7 @@ impl fmt::Display for Did {
             of(&self.0.stalled),
             of(&self.0.programs),
             of(&self.0.questions),
+            of(&self.0.engines),
         )
     }
 }
@@ -65,10 +67,13 @@ struct Doer {
     random: fastrand::Rng,
     stop: Arc<AtomicBool>,
     counts: Arc<Counts>,
+    /// The engine is killed now and then: a question may have no answer.
+    has_gaps: bool,
 }
 
 impl Churn {
-    pub fn start(place: &Place, program: &Path, seed: u64) -> Self {
+    /// With `kill_every` the engine is killed about so often, too.
+    pub fn start(place: &Place, program: &Path, seed: u64, kill_every: Option<Duration>) -> Self {
         let (stop, counts) = (Arc::<AtomicBool>::default(), Arc::<Counts>::default());
         let mut threads = Vec::new();
         let doer = |number: u64| Doer {
@@ -76,11 +81,16 @@ impl Churn {
             random: fastrand::Rng::with_seed(seed ^ number << 32),
             stop: Arc::clone(&stop),
             counts: Arc::clone(&counts),
+            has_gaps: kill_every.is_some(),
         };
         let mut spawn = |work: Box<dyn FnOnce() + Send>| threads.push(thread::spawn(work));
         for number in 0..2 {
             let mut doer = doer(number);
             spawn(Box::new(move || doer.commands()));
+        }
+        if let Some(every) = kill_every {
+            let mut crash = doer(9);
+            spawn(Box::new(move || crash.engines(every)));
         }
         let mut killer = doer(10);
         spawn(Box::new(move || killer.kills()));
@@ -144,9 +154,24 @@ impl Doer {
         ids[self.random.usize(0..ids.len())].clone()
     }
 
-    fn post(&self, path: &str) -> http::Answer {
-        http::unix(&self.socket, "POST", path, &[])
-            .unwrap_or_else(|error| panic!("{path}: {error}"))
+    /// None where the engine died over it.
+    fn ask(&self, method: &str, path: &str) -> Option<http::Answer> {
+        match http::unix(&self.socket, method, path, &[]) {
+            Ok(answer) => Some(answer),
+            Err(_) if self.has_gaps => None,
+            Err(error) => panic!("{method} {path}: {error}"),
+        }
+    }
+
+    /// As a fault of ours, or the kernel short of memory, would end it.
+    fn engines(&mut self, every: Duration) {
+        let milliseconds = u64::try_from(every.as_millis()).expect("a time of some seconds");
+        while self.pause(milliseconds) {
+            let Some(status) = self.ask("GET", "/v1/status") else { continue };
+            let pid = status.json()["supervisor"]["pid"].as_u64().expect("a pid");
+            processes::signal(u32::try_from(pid).expect("a pid"), Signal::KILL);
+            self.counts.engines.fetch_add(1, Ordering::Relaxed);
+        }
     }
 
     fn commands(&mut self) {
@@ -161,7 +186,7 @@ impl Doer {
                 18 => format!("/v1/components/{id}/release"),
                 _ => "/v1/reopen".to_owned(),
             };
-            let answer = self.post(&path);
+            let Some(answer) = self.ask("POST", &path) else { continue };
             // 404: this registry lacks it; 409: it is held, or was not running.
             assert!(matches!(answer.status, 200 | 202 | 204 | 404 | 409), "{path}: {answer:?}");
             self.counts.commands.fetch_add(1, Ordering::Relaxed);
@@ -171,7 +196,7 @@ impl Doer {
     /// What the kernel, or a colleague, does to a component.
     fn kills(&mut self) {
         while self.pause(700) {
-            let Ok(answer) = http::unix(&self.socket, "GET", "/v1/status", &[]) else { continue };
+            let Some(answer) = self.ask("GET", "/v1/status") else { continue };
             let status = answer.json();
             let components = status["components"].as_array().expect("a list");
             let one = &components[self.random.usize(0..components.len())];
@@ -180,8 +205,8 @@ impl Doer {
             };
             // Asked again: it may have ended, and the pid be another's by now.
             let path = format!("/v1/components/{}", one["id"].as_str().expect("an id"));
-            let again = http::unix(&self.socket, "GET", &path, &[]).map(|answer| answer.json());
-            if again.is_ok_and(|again: Value| again["pid"] == one["pid"]) {
+            let again = self.ask("GET", &path).map(|answer| answer.json());
+            if again.is_some_and(|again: Value| again["pid"] == one["pid"]) {
                 let signal = if self.random.bool() { Signal::KILL } else { Signal::TERM };
                 processes::signal(pid, signal);
                 self.counts.kills.fetch_add(1, Ordering::Relaxed);
@@ -197,7 +222,7 @@ impl Doer {
             std::fs::write(&beside, text)
                 .and_then(|()| std::fs::rename(&beside, registry))
                 .expect("our folder");
-            let answer = self.post("/v1/reload");
+            let Some(answer) = self.ask("POST", "/v1/reload") else { continue };
             assert!(matches!(answer.status, 200 | 202), "{answer:?}");
             self.counts.reloads.fetch_add(1, Ordering::Relaxed);
         }
@@ -236,6 +261,7 @@ impl Doer {
                     Ok(0) => break,
                     Ok(_) => {}
                     Err(error) if error.kind() == std::io::ErrorKind::WouldBlock => {}
+                    Err(_) if self.has_gaps => break,
                     Err(error) => panic!("{path}: {error}"),
                 }
             }
@@ -254,8 +280,7 @@ impl Doer {
                 5 => "/v1/events?tail=100".to_owned(),
                 _ => "/v1/no/such/path".to_owned(),
             };
-            let answer = http::unix(&self.socket, "GET", &path, &[]);
-            let answer = answer.unwrap_or_else(|error| panic!("{path}: {error}"));
+            let Some(answer) = self.ask("GET", &path) else { continue };
             assert!(matches!(answer.status, 200 | 404), "{path}: {answer:?}");
             self.counts.questions.fetch_add(1, Ordering::Relaxed);
         }

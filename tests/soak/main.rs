@@ -10,6 +10,8 @@
 //! S7_SOAK_PROGRAM=$PWD/target/release/s7supervisor S7_SOAK_SECONDS=3600 \
 //!     cargo test --test soak -- --ignored --nocapture
 //! ```
+//!
+//! With `S7_SOAK_KILL_EVERY=30` the engine is killed about every 30 s, too.
 
 #[expect(dead_code, reason = "the harness is shared: the acceptance tests use all of it")]
 #[path = "../support/mod.rs"]
@@ -38,6 +40,8 @@ const TOLD_EVERY: Duration = Duration::from_mins(2);
 /// What may be resident more than before: an allocator keeps some of what it once had.
 const TOLERANCE_BYTES: u64 = 4 << 20;
 const TOLERANCE_PERCENT: u64 = 15;
+/// It allocates nothing once it has started; pages that it had not touched before may come in.
+const GUARDIAN_BYTES: u64 = 512 << 10;
 /// The most threads that wait for files and samples at a time.
 const POOL: usize = 8;
 
@@ -48,6 +52,14 @@ fn seconds() -> u64 {
     std::env::var("S7_SOAK_SECONDS").ok().map_or(3_600, |text| {
         text.parse().unwrap_or_else(|error| panic!("S7_SOAK_SECONDS={text}: {error}"))
     })
+}
+
+/// How often the engine is killed, if at all.
+fn kill_every() -> Option<Duration> {
+    let text = std::env::var("S7_SOAK_KILL_EVERY").ok()?;
+    let seconds: u64 =
+        text.parse().unwrap_or_else(|error| panic!("S7_SOAK_KILL_EVERY={text}: {error}"));
+    (seconds > 0).then(|| Duration::from_secs(seconds))
 }
 
 /// The program under test: another build of it is named in the environment.
@@ -82,7 +94,7 @@ fn what_it_costs_after_an_hour_of_churn_is_what_it_cost_before() {
     let supervisor = start(&place);
     place.running("plain0");
     let cgroups = cgroup_folder(&place);
-    let sample = || Sample::take(&place, supervisor.pid(), cgroups.as_deref());
+    let sample = || Sample::take(&place, &supervisor, cgroups.as_deref());
 
     let (_, did) = churned(&place, &sample, seed, warm_up);
     report(&format!("warm-up: {did}"));
@@ -95,8 +107,9 @@ fn what_it_costs_after_an_hour_of_churn_is_what_it_cost_before() {
 
     report(&table(&before, &after, &points));
     assert_eq!(after.zombies, 0, "ended children that nobody reaped");
-    let lists: [(&str, List); 5] = [
+    let lists: [(&str, List); 6] = [
         ("open files", |sample| &sample.descriptors),
+        ("open files of the guardian", |sample| &sample.guardian.1),
         ("threads", |sample| &sample.threads),
         ("processes of the components", |sample| &sample.commands),
         ("files of the runtime folder", |sample| &sample.runtime_files),
@@ -107,6 +120,8 @@ fn what_it_costs_after_an_hour_of_churn_is_what_it_cost_before() {
         .filter_map(|(what, of)| Some(format!("{what}: {}", difference(of(&before), of(&after))?)))
         .collect();
     assert!(changed.is_empty(), "not as before: {}", changed.join("\n"));
+    let grown = after.guardian.0.saturating_sub(before.guardian.0);
+    assert!(grown <= GUARDIAN_BYTES, "the guardian grew by {} KiB", grown >> 10);
     assert!(after.helpers <= POOL, "{} threads of the pool", after.helpers);
     let allowed = TOLERANCE_BYTES.max(before.resident * TOLERANCE_PERCENT / 100);
     assert!(
@@ -133,13 +148,13 @@ fn what_it_costs_after_an_hour_of_churn_is_what_it_cost_before() {
 /// Churn for this long, with samples.
 fn churned(
     place: &Place,
-    sample: &dyn Fn() -> Sample,
+    sample: &dyn Fn() -> Option<Sample>,
     seed: u64,
     time: Duration,
 ) -> (Vec<Point>, churn::Did) {
     let mut points = Vec::new();
     let begin = now();
-    let churn = Churn::start(place, &program(), seed);
+    let churn = Churn::start(place, &program(), seed, kill_every());
     let mut next = EVERY;
     let mut told = Duration::ZERO;
     while since(begin) < time {
@@ -147,7 +162,8 @@ fn churned(
             (since(begin) >= next.min(time)).then_some(())
         });
         next += EVERY;
-        let point = Point { at: since(begin), sample: sample() };
+        let Some(sample) = sample() else { continue };
+        let point = Point { at: since(begin), sample };
         if point.at >= told {
             told += TOLD_EVERY;
             report(&point.to_string());
@@ -158,8 +174,9 @@ fn churned(
 }
 
 /// Brings the same components into the same states and waits until nothing moves any more.
-fn at_rest(place: &Place, sample: &dyn Fn() -> Sample) -> Sample {
+fn at_rest(place: &Place, sample: &dyn Fn() -> Option<Sample>) -> Sample {
     const PATIENCE: Duration = Duration::from_mins(3);
+    within(PATIENCE, "the Supervisor answers", || place.try_get("/v1/status"));
     place.rewrite_registry(&fleet::registry(0));
     let reloaded = place.post("/v1/reload");
     assert!(matches!(reloaded.status, 200 | 202), "{reloaded:?}");
@@ -198,13 +215,13 @@ fn at_rest(place: &Place, sample: &dyn Fn() -> Sample) -> Sample {
     // Which files are open depends on who wrote since: from here on none.
     let reopened = place.post("/v1/reopen");
     assert_eq!(reopened.status, 204, "{reopened:?}");
-    let mut last = sample();
+    let mut last = sample().expect("the engine lives");
     let mut same = 0;
     // Threads that wait for work end after some seconds; connections close as they are noticed.
     within(PATIENCE, "nothing moves any more", || {
         let begin = now();
         until("a second has passed", || (since(begin) > Duration::from_secs(1)).then_some(()));
-        let next = sample();
+        let next = sample().expect("the engine lives");
         same = if next.is_like(&last) { same + 1 } else { 0 };
         last = next;
         (same >= 8).then_some(())
@@ -236,6 +253,10 @@ fn table(before: &Sample, after: &Sample, points: &[Point]) -> String {
         count.to_string()
     });
     row("cgroups", |sample| sample.cgroups.len() as u64, &|count| count.to_string());
+    row("guardian: resident memory", |sample| sample.guardian.0, &kilobytes);
+    row("guardian: open files", |sample| sample.guardian.1.len() as u64, &|count| {
+        count.to_string()
+    });
     row("files of the log folder", |sample| sample.log_files as u64, &|count| count.to_string());
     let per_hour = slope(points, |sample| sample.anonymous) * 3_600.0 / 1024.0;
     let second_half = points.get(points.len() / 2..).unwrap_or_default();

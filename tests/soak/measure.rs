@@ -6,7 +6,7 @@ use std::{
     time::Duration,
 };
 
-use crate::support::{Place, processes};
+use crate::support::{Place, Supervisor, processes};
 
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Sample {
@@ -25,6 +25,8 @@ pub struct Sample {
     pub runtime_files: Vec<String>,
     pub cgroups: Vec<String>,
     pub log_files: usize,
+    /// Resident bytes and open files of the guardian; nothing where there is none.
+    pub guardian: (u64, Vec<String>),
 }
 
 #[derive(Debug)]
@@ -50,8 +52,20 @@ impl fmt::Display for Point {
 
 impl Sample {
     /// Asks the kernel alone: a Supervisor that is asked does not rest.
-    pub fn take(place: &Place, pid: u32, cgroup_folder: Option<&Path>) -> Self {
-        let rollup = fs::read_to_string(format!("/proc/{pid}/smaps_rollup")).unwrap_or_default();
+    ///
+    /// None where the engine is just being replaced.
+    pub fn take(
+        place: &Place,
+        supervisor: &Supervisor<'_>,
+        cgroup_folder: Option<&Path>,
+    ) -> Option<Self> {
+        let (pid, guardian) = (supervisor.pid(), supervisor.guardian());
+        let rollup = fs::read_to_string(format!("/proc/{pid}/smaps_rollup")).ok()?;
+        let of_guardian =
+            (guardian != pid).then(|| (processes::resident(guardian), descriptors(guardian)));
+        if !rollup.contains("Rss") {
+            return None;
+        }
         let of = |name: &str| kilobytes(&rollup, name) << 10;
         let processes = place.processes();
         let mut commands: Vec<String> = processes
@@ -67,7 +81,7 @@ impl Sample {
         runtime_files.retain(|path| Path::new(path).extension().is_none_or(|end| end != "new"));
         let (helpers, threads) =
             threads(pid).into_iter().partition::<Vec<_>, _>(|name| name.starts_with("tokio-"));
-        Self {
+        Some(Self {
             resident: of("Rss"),
             proportional: of("Pss"),
             anonymous: of("Anonymous"),
@@ -79,7 +93,8 @@ impl Sample {
             runtime_files,
             cgroups,
             log_files: below(&place.path("logs")).len(),
-        }
+            guardian: of_guardian.unwrap_or_default(),
+        })
     }
 
     /// The same in all but memory.
@@ -222,6 +237,7 @@ fn a_trend_is_found() {
         runtime_files: Vec::new(),
         cgroups: Vec::new(),
         log_files: 0,
+        guardian: (0, Vec::new()),
     };
     let point = |second: u64, bytes: u64| Point {
         at: Duration::from_secs(second),

@@ -136,11 +136,15 @@ fn read(
                 now.cursor.finish(bounds, emit);
                 return Ok(shelf.after(&now.cursor.book).map(Next::Book));
             }
-            Step::End => match shelf.after(&now.cursor.book) {
-                // What was written before the newer file began is still to be read.
-                Some(_newer) => now.sealed = true,
-                None => return Ok(None),
-            },
+            // What was written before the newer file began is still to be read.
+            Step::End if shelf.after(&now.cursor.book).is_some() => now.sealed = true,
+            Step::End => {
+                // Nothing is in memory that would go on with it: no Supervisor runs.
+                if bounds.upto == u64::MAX {
+                    now.cursor.finish(bounds, emit);
+                }
+                return Ok(None);
+            }
         }
     }
     Ok(Some(Next::More))
@@ -290,7 +294,7 @@ impl Search {
                 }
             }
         };
-        let complete = self.index + 1 < self.books.len();
+        let complete = self.index + 1 < self.books.len() || self.bounds.upto == u64::MAX;
         loop {
             if cursor.offset() >= self.end && self.end != u64::MAX {
                 break;

@@ -259,6 +259,20 @@ fn a_time_is_found_to_about_a_second_in_files_without_times() {
 }
 
 #[test]
+fn a_begun_line_is_read_where_no_supervisor_runs() {
+    let folder = folder();
+    // As a kill leaves it: there is no index yet, and no newline.
+    std::fs::write(folder.path().join("a-2026-11-22.log"), "one\nlast words").expect("written");
+    let read = |tail| {
+        let log = folder.path().join("a.log");
+        told(&all(&mut Reader::of_files(id(), &log, Query { tail, ..Query::default() })))
+    };
+    assert_eq!(read(None), ["0 Out one", "0 Out last words"]);
+    assert_eq!(read(Some(1)), ["0 Out last words"]);
+    assert_eq!(read(Some(9)), ["0 Out one", "0 Out last words"]);
+}
+
+#[test]
 fn files_without_an_index_are_read_as_far_as_they_say() {
     let life = Life::begin(&folder(), &noon(), 500, Timestamps::None);
     for number in 0..100 {

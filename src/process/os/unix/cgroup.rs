@@ -160,14 +160,14 @@ impl Base {
         self.leaves().into_iter().filter_map(populated).collect()
     }
 
-    /// Removes the empty cgroups of a component that has left the registry.
-    pub(super) fn forget(&self, component: &ComponentId) {
-        let is_its = |folder: &PathBuf| {
-            let name = folder.file_name().and_then(|name| name.to_str()?.strip_prefix(LEAF_PREFIX));
-            name.and_then(|name| name.split('@').next()) == Some(component.as_str())
-        };
-        for leaf in self.leaves().iter().filter(|leaf| is_its(leaf)) {
-            remove_folders(leaf);
+    /// Removes the empty cgroups of components (and of commands of checks) that are not known.
+    pub(super) fn forget(&self, is_known: &dyn Fn(&str) -> bool) {
+        for leaf in self.leaves() {
+            let name = leaf.file_name().and_then(|name| name.to_str()?.strip_prefix(LEAF_PREFIX));
+            let id = name.and_then(|name| name.split('@').next());
+            if id.is_some_and(|id| !is_known(id)) {
+                remove_folders(&leaf);
+            }
         }
     }
 

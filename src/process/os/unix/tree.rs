@@ -195,10 +195,11 @@ impl Containment {
         }
     }
 
-    /// Removes what is kept for a component that has left the registry, and of which nothing runs.
-    pub fn forget(&self, component: &ComponentId) {
+    /// Removes what is kept for components that are not known and of which nothing runs. Not to be
+    /// called while something may be starting in a tree that is not known.
+    pub fn forget(&self, is_known: &dyn Fn(&str) -> bool) {
         if let Means::Cgroup(base) = &self.shared.means {
-            base.forget(component);
+            base.forget(is_known);
         }
     }
 
