@@ -13,6 +13,8 @@ use crate::{
     runtime::{self, Embedding, EngineError, EngineOptions, Handover},
 };
 
+pub use crate::runtime::Successor;
+
 /// What the engine is started with.
 pub struct Start<'a> {
     pub place: &'a Place,
@@ -29,6 +31,8 @@ pub struct Start<'a> {
     pub handover: Option<Handover>,
     /// What it is given by its guardian; none where it has no guardian.
     pub guarded: Option<Guarded>,
+    /// How a guardian is made where there is none, or no more.
+    pub successor: Option<Successor>,
 }
 
 /// Runs the engine until the Supervisor has ended. Does not return from a restart in place.
@@ -48,6 +52,7 @@ pub fn run(start: Start<'_>) -> Result<(), Failure> {
         stores: Stores::default(),
         handover: start.handover,
         guardian,
+        successor: start.successor,
     };
     runtime::run(options).map_err(|error| match &error {
         EngineError::Registry(error) => loading::refusal(error, false, 100),
@@ -90,4 +95,11 @@ pub fn handover(number: Option<i32>) -> Result<Option<Handover>, Failure> {
         Failure::failed(format!("cannot read what the version before handed over: {error}"))
             .and("start the Supervisor again: it takes over what runs")
     })
+}
+
+/// The command line of a guardian for an engine there that runs already.
+pub fn guardian(place: &Place, log_to_stderr: bool, containment: Option<Level>) -> Vec<OsString> {
+    let mut arguments = arguments(place, log_to_stderr, containment);
+    arguments.push("--guard=beside".into());
+    arguments
 }

@@ -398,6 +398,11 @@ impl Logs {
         self.inner.supervisor.counters()
     }
 
+    /// Has whoever keeps our ends of the pipes keep all of them: it knows of none yet.
+    pub fn keep_pipes(&self) {
+        self.send(Command::KeepPipes { stores: self.inner.stores.clone() });
+    }
+
     /// Closes all files, so that the next output goes to new ones: for outside rotators.
     pub fn reopen(&self) {
         self.send(Command::Reopen);
@@ -537,7 +542,7 @@ impl Shared {
     }
 }
 
-fn kept_name(id: &ComponentId, stream: Stream) -> String {
+pub(super) fn kept_name(id: &ComponentId, stream: Stream) -> String {
     format!("{}.{id}", stream.name())
 }
 

@@ -7,6 +7,7 @@
 
 use std::{
     collections::{BTreeSet, HashMap},
+    os::fd::AsFd as _,
     panic::{AssertUnwindSafe, catch_unwind},
     path::PathBuf,
     sync::{
@@ -22,7 +23,7 @@ use tokio::sync::watch;
 
 use super::{
     clock::{Calendar, monotonic},
-    handle::{NoticeSink, Options, Shared},
+    handle::{NoticeSink, Options, Shared, kept_name},
     intake::{Intake, OpenLine, Tools},
     janitor::{Janitor, Keep},
     line::Stream,
@@ -31,6 +32,7 @@ use super::{
     trace::Queue,
 };
 use crate::{
+    guardian::{DescriptorStore as _, Stores},
     model::{ComponentId, Exit, RunId},
     registry::{Output, Timestamps},
 };
@@ -106,6 +108,9 @@ pub(super) enum Command {
         log: PathBuf,
         keep_days: u32,
         queue: Arc<Queue>,
+    },
+    KeepPipes {
+        stores: Stores,
     },
     Reopen,
     Sync {
@@ -340,6 +345,16 @@ impl Worker {
                 self.supervisor.configure(&mut self.tools, output, now);
                 self.trace = Some(queue);
                 self.take_trace();
+            }
+            Command::KeepPipes { stores } => {
+                for intake in self.intakes.iter() {
+                    let Some((id, pipes)) = intake.id.as_ref().zip(intake.pipes.as_ref()) else {
+                        continue;
+                    };
+                    for (stream, pipe) in Stream::BOTH.into_iter().zip(pipes) {
+                        stores.keep(&kept_name(id, stream), pipe.as_fd());
+                    }
+                }
             }
             Command::Reopen => {
                 for intake in self.intakes.iter_mut().chain([&mut self.supervisor]) {

@@ -170,7 +170,6 @@ pub(super) struct Inputs {
     pub internal: mpsc::UnboundedReceiver<Internal>,
     pub ended: AsyncFd<OwnedFd>,
     pub signals: Signals,
-    pub guardian: Option<AsyncFd<OwnedFd>>,
 }
 
 impl Driver {
@@ -190,7 +189,7 @@ impl Driver {
             tokio::select! {
                 biased;
                 signal = inputs.signals.recv() => self.signalled(signal, SentTo::Own),
-                () = readable(inputs.guardian.as_ref()) => self.hear_guardian(),
+                () = readable(self.guarding.news.as_ref()) => self.hear_guardian(),
                 ready = inputs.ended.readable() => {
                     // Cleared first: what ends from now on makes it ready again.
                     if let Ok(mut ready) = ready {

@@ -19,7 +19,7 @@ use super::{
     clock,
     dossiers::Desk,
     driver::{Driver, End, Inputs, Turn},
-    guarding::{self, Guarding},
+    guarding::{Guarding, Successor},
     handle::Handle,
     handover::{Handover, Left},
     history::Chronicle,
@@ -86,6 +86,8 @@ pub struct EngineOptions {
     pub handover: Option<Handover>,
     /// Who starts the next engine should this one die.
     pub guardian: Option<Arc<Link>>,
+    /// How such a one is made where there is none, or no more.
+    pub successor: Option<Successor>,
 }
 
 /// A program that has the engine in it, beside something of its own (the console).
@@ -209,7 +211,7 @@ pub fn run(options: EngineOptions) -> Result<(), EngineError> {
         handover.left
     });
     let passing = Arc::new(Passing::default());
-    let mut stores = options.stores;
+    let stores = options.stores;
     stores.add(Arc::clone(&passing) as _);
     let lock = match inheritance.take(guardian::name::LOCK) {
         Some(lock) => Lock::inherit(&temp, lock),
@@ -219,10 +221,7 @@ pub fn run(options: EngineOptions) -> Result<(), EngineError> {
         LockError::Held { pid } => EngineError::AlreadyRunning { pid, folder: temp.clone() },
         LockError::Io(source) => EngineError::Folder { path: temp.clone(), source },
     })?;
-    let guardian = options.guardian;
-    if let Some(link) = &guardian {
-        stores.add(Arc::clone(link) as _);
-    }
+    stores.set_guardian(options.guardian);
     stores.keep(guardian::name::LOCK, lock.as_fd());
     // Nothing of the folder that we happen to be in is to be kept from being unmounted.
     let _stays_where_it_is = std::env::set_current_dir(&place.install_folder);
@@ -234,18 +233,33 @@ pub fn run(options: EngineOptions) -> Result<(), EngineError> {
         .build()
         .map_err(|source| EngineError::System { what: "make the event loop", source })?;
     let mut arguments = options.arguments;
-    let legacy = Legacy { inheritance, stores, passed, passing, guardian: guardian.clone() };
+    let is_handed_over = options.successor.as_ref().is_none_or(|one| one.is_handed_over);
+    let legacy = Legacy {
+        inheritance,
+        stores: stores.clone(),
+        successor: options.successor,
+        lock: lock.as_fd().try_clone_to_owned().ok(),
+        passed,
+        passing,
+    };
     let how = How { containment: options.containment, record: options.record };
     let engine = supervise(place, registry, trace, how, embedding, legacy, &mut *arguments);
     let end = runtime.block_on(engine);
     runtime.shutdown_timeout(Duration::from_secs(1));
-    let end = end?;
-    if let Some(link) = guardian.filter(|_| !end.restart) {
+    let restarts = end.as_ref().is_ok_and(|end| end.restart);
+    let guardian = stores.guardian().filter(|link| !link.is_broken());
+    let handed_over = guardian.as_ref().filter(|_| restarts && is_handed_over).map(Arc::clone);
+    if let Some(link) = guardian.filter(|_| handed_over.is_none()) {
         link.farewell();
     }
     drop(lock);
+    let end = end?;
     if end.restart {
-        return Err(EngineError::Restart(process::execute_self(&arguments())));
+        let mut arguments = arguments();
+        if let Some(Ok(number)) = handed_over.map(Link::leave_open) {
+            arguments.push(format!("--guarded={number}").into());
+        }
+        return Err(EngineError::Restart(process::execute_self(&arguments)));
     }
     if end.left.is_empty() { Ok(()) } else { Err(EngineError::Left(end.left)) }
 }
@@ -262,7 +276,16 @@ struct Legacy {
     stores: Stores,
     passed: Option<Left>,
     passing: Arc<Passing>,
-    guardian: Option<Arc<Link>>,
+    successor: Option<Successor>,
+    lock: Option<OwnedFd>,
+}
+
+impl Legacy {
+    fn guarding(&mut self) -> io::Result<Guarding> {
+        let mut guarding = Guarding::new(self.stores.guardian(), self.successor.take())?;
+        guarding.held.extend(self.lock.take().map(|lock| (guardian::name::LOCK, lock)));
+        Ok(guarding)
+    }
 }
 
 async fn supervise(
@@ -305,7 +328,8 @@ async fn supervise(
     let (handle, messages) = Handle::channel_above(Left::last_update(legacy.passed.as_ref()) + 1);
     let (internal, internal_inbox) = mpsc::unbounded_channel();
     let supervisor = begin(&registry, &remembered, how.record.as_deref())?;
-    let manager = ServiceManager::from_environment(legacy.guardian.clone());
+    let manager = ServiceManager::from_environment(legacy.stores.guardian());
+    let guarding = legacy.guarding().map_err(system("listen to the guardian"))?;
     let now = clock::now();
     let mut driver = Driver {
         place,
@@ -328,7 +352,7 @@ async fn supervise(
         tallies: Tallies::default(),
         told_cpu: ToldCpu::default(),
         publisher: Publisher::new(handle.updates().clone()),
-        telling: Telling::new(open_events(&registry)),
+        telling: Telling::new(open_events(&registry), remembered.next_run),
         alerting: Alerting::new(&registry),
         next_watchdog: manager.watchdog.map(|_| now),
         manager,
@@ -338,7 +362,7 @@ async fn supervise(
         lingering: BTreeSet::new(),
         ends: legacy.inheritance.ends.iter().copied().collect(),
         stores: legacy.stores,
-        guarding: Guarding::new(legacy.guardian),
+        guarding,
         wishes: Wishes::default(),
         facts: Vec::new(),
         gone: Vec::new(),
@@ -356,13 +380,11 @@ async fn supervise(
     // Before anything is started: nothing runs that could not be asked about. Questions wait
     // until the loop begins.
     let (config, again) = (&registry.config, handle.clone());
-    let server = serve(config, handle, &mut legacy.inheritance, &driver.stores)?;
+    let server = serve(config, handle, &mut legacy.inheritance, &mut driver)?;
     if let Some(on_ready) = on_ready {
         on_ready(&server);
     }
     driver.restore_holds(holds);
-    let guardian = guarding::news_of(driver.guarding.link.as_ref());
-    let guardian = guardian.map_err(system("listen to the guardian"))?;
     take_up(&mut driver, &remembered, legacy.inheritance, legacy.passed).await?;
     let inputs = Inputs {
         messages,
@@ -372,10 +394,9 @@ async fn supervise(
         internal: internal_inbox,
         ended,
         signals,
-        guardian,
     };
     let (server, end) = work(&mut driver, inputs, server, &again, arguments).await?;
-    tell_end(&driver, &end);
+    tell_end(&mut driver, &end);
     server.shutdown().await;
     finish(driver, log_thread, &temp).await;
     Ok(end)
@@ -422,7 +443,24 @@ async fn hand_over(
         }
     }
     driver.publisher.updates.fall_silent();
-    let why = driver.replace_program(inputs, &upgrade, begun, arguments).await;
+    let guardian = driver.stores.guardian().filter(|link| !link.is_broken());
+    let successor = driver.guarding.successor.as_ref();
+    let is_handed_over = successor.is_none_or(|one| one.is_handed_over);
+    let with_guardian = || {
+        let mut arguments = arguments();
+        match guardian {
+            Some(link) if is_handed_over => {
+                if let Ok(number) = link.leave_open() {
+                    arguments.push(format!("--guarded={number}").into());
+                }
+            }
+            // The program that follows makes one of its own.
+            Some(link) => link.farewell(),
+            None => {}
+        }
+        arguments
+    };
+    let why = driver.replace_program(inputs, &upgrade, begun, with_guardian).await;
     driver.publisher.updates.reopen();
     let mut before = Inheritance::default();
     for name in [guardian::name::CONTROL, guardian::name::TCP] {
@@ -431,7 +469,7 @@ async fn hand_over(
         before.kept.extend(kept);
     }
     let registry = Arc::clone(driver.supervisor.registry());
-    let server = serve(&registry.config, handle.clone(), &mut before, &driver.stores)?;
+    let server = serve(&registry.config, handle.clone(), &mut before, driver)?;
     driver.upgrade_failed(&upgrade, &why);
     Ok(server)
 }
@@ -479,7 +517,7 @@ fn serve(
     config: &registry::Config,
     handle: Handle,
     inheritance: &mut Inheritance,
-    stores: &Stores,
+    driver: &mut Driver,
 ) -> Result<control::Server, EngineError> {
     use guardian::name::{CONTROL, TCP};
     let before =
@@ -489,8 +527,11 @@ fn serve(
     let control::Listeners { socket, tcp } = server.take_listeners();
     for (name, listener) in [(CONTROL, socket), (TCP, tcp)] {
         match listener {
-            Some(listener) => stores.keep(name, listener.as_fd()),
-            None => stores.forget(name),
+            Some(listener) => {
+                driver.stores.keep(name, listener.as_fd());
+                driver.guarding.held.push((name, listener));
+            }
+            None => driver.stores.forget(name),
         }
     }
     Ok(server)
@@ -532,10 +573,11 @@ fn tell_start(driver: &Driver) {
     driver.tell(None, EventKind::Supervisor, text, None);
 }
 
-fn tell_end(driver: &Driver, end: &End) {
+fn tell_end(driver: &mut Driver, end: &End) {
     // Whoever comes from now on is to hear that nobody serves.
     driver.stores.forget(guardian::name::CONTROL);
     driver.stores.forget(guardian::name::TCP);
+    driver.guarding.held.clear();
     tracing::info!(restart = end.restart, "every component has ended; the Supervisor ends");
     let what = if end.restart { "restarts in place" } else { "ends" };
     let text = format!("every component has ended; the Supervisor {what}");
@@ -595,6 +637,7 @@ async fn take_up(
     if let Some(link) = driver.guarding.alive() {
         link.serving();
     }
+    driver.want_guardian();
     Ok(())
 }
 
@@ -656,6 +699,10 @@ fn open_events(registry: &Registry) -> EventLog {
     let (log, error) = EventLog::open(&registry.config.log);
     if let Some(error) = error {
         tracing::error!(%error, "the log of events cannot be used; tried again with each event");
+    }
+    let pending = registry.config.temp.join("events.pending");
+    if let Err(error) = log.note_in(&pending) {
+        tracing::warn!(%error, path = %pending.display(), "events that a kill would take are not noted");
     }
     log
 }

@@ -9,6 +9,7 @@ use super::{
     alerting::Delivered,
     clock,
     driver::Driver,
+    guarding::NewGuardian,
     handle::{Message, Request, Targets},
     samples::Sample,
     status,
@@ -49,6 +50,7 @@ pub(super) enum Internal {
         run: RunId,
         result: Result<CommandEnd, CommandError>,
     },
+    GuardianMade(Result<Box<NewGuardian>, String>),
     /// Resident bytes of the trees that have a limit.
     MemoryLookedAt {
         used: Vec<(RunId, u64)>,
@@ -169,6 +171,7 @@ impl Driver {
         match internal {
             Internal::EvidenceGathered { run, evidence } => self.evidence_gathered(run, *evidence),
             Internal::StopCommandEnded { run, result } => self.stop_command_ended(run, result),
+            Internal::GuardianMade(made) => self.guardian_made(made),
             Internal::MemoryLookedAt { used } => self.memory_looked_at(used),
             Internal::CandidateAsked { result, asked } => self.candidate_asked(result, asked),
             Internal::Sampled(sample) => self.sampled(&sample),

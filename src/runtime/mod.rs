@@ -57,6 +57,7 @@ mod upgrade;
 
 pub use candidate::{Candidate, VERB as TAKEOVER_VERB};
 pub use engine::{Embedding, EngineError, EngineOptions, run, tree_name};
+pub use guarding::Successor;
 pub use handle::{Handle, Message, Request, Targets};
 pub use handover::Handover;
 pub use history::HistoryRange;

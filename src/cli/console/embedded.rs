@@ -3,6 +3,7 @@
 use std::{
     ffi::OsString,
     os::{fd::AsRawFd, unix::net::UnixStream},
+    path::Path,
     sync::{Arc, Mutex, PoisonError},
     thread::JoinHandle,
 };
@@ -32,17 +33,29 @@ pub struct Session {
     /// The command line of a restart in place, with a console and without.
     pub with_console: Vec<OsString>,
     pub headless: Vec<OsString>,
+    /// The command line of the guardian.
+    pub guardian: Vec<OsString>,
 }
 
 impl Session {
     /// The operator's own installation.
     pub fn of_place(place: &Place) -> Self {
+        let mut headless = engine::arguments(place, false, None);
+        headless.push("--guard=below".into());
         Self {
             place: place.clone(),
             comeback: format!("{} console attaches to it", place.command()),
             with_console: same_command(),
-            headless: engine::arguments(place, false, None),
+            headless,
+            guardian: engine::guardian(place, false, None),
         }
+    }
+
+    /// A guardian below the process that the engine shares with the console: should that be
+    /// killed, the next engine is headless.
+    pub fn successor(&self, output: &Path) -> engine::Successor {
+        let (guardian, output) = (self.guardian.clone(), Some(output.to_owned()));
+        engine::Successor { guardian, output, is_handed_over: false }
     }
 }
 
@@ -69,6 +82,7 @@ pub fn run(context: &Context, screen: &Screen, session: &Session) -> Result<(), 
     let loaded = loading::load_to_run(place)?;
     loaded.tell_warnings(context);
     let output = loaded.registry.config.temp.join("start.err");
+    let start_err = output.clone();
     let known = loaded.registry.components.len();
     let mut options = screen.options(&context.ui, &place.registry)?;
     options.embedded = true;
@@ -116,6 +130,7 @@ pub fn run(context: &Context, screen: &Screen, session: &Session) -> Result<(), 
         embedding: Some(embedding),
         handover,
         guarded: None,
+        successor: Some(session.successor(&start_err)),
     });
     let report = beside.finish();
     outcome?;

@@ -23,7 +23,7 @@ mod screen;
 mod stopping;
 
 pub use embedded::{Session, same_command};
-pub use front::run as front;
+pub use front::{Successor, run as front};
 pub use screen::{OnHangup, Screen};
 
 use super::{
@@ -44,7 +44,7 @@ pub fn open(context: &Context, screen: &Screen) -> Result<(), Failure> {
         return attached::run(context, screen);
     }
     if needs_front(context, screen) {
-        return front::run(context);
+        return front::run(context, Successor::GoesOn);
     }
     start(context, screen, &Session::of_place(&context.place))
 }

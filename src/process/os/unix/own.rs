@@ -154,6 +154,35 @@ pub fn spawn_detached(arguments: &[OsString], output: Option<&Path>) -> Result<C
     spawn(&launch, None)
 }
 
+/// Starts this same binary as a process of its own session, with `socket` as its standard output:
+/// it finds it there by [`socket_of_output`].
+pub fn spawn_beside(
+    arguments: &[OsString],
+    socket: OwnedFd,
+    stderr: OwnedFd,
+) -> Result<Child, SpawnError> {
+    let launch = Launch {
+        executable: executable(),
+        arguments: arguments.to_vec(),
+        environment: std::env::vars_os().collect(),
+        working_directory: PathBuf::from("."),
+        user: None,
+        group: None,
+        umask: None,
+        limits: Limits::default(),
+        stdout: socket,
+        stderr,
+    };
+    spawn(&launch, None)
+}
+
+/// What was given to us as our standard output, which is our standard error from now on.
+pub fn socket_of_output() -> io::Result<OwnedFd> {
+    let socket = rustix::io::fcntl_dupfd_cloexec(rustix::stdio::stdout(), 3)?;
+    rustix::stdio::dup2_stdout(rustix::stdio::stderr())?;
+    Ok(socket)
+}
+
 /// Replaces this program by the binary that now is where ours was: same pid, same children.
 /// Returns only on failure.
 pub fn execute_self(arguments: &[OsString]) -> io::Error {
