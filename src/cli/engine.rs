@@ -10,7 +10,7 @@ use super::{
 use crate::{
     guardian::{Guarded, Stores},
     process::Level,
-    runtime::{self, Embedding, EngineError, EngineOptions},
+    runtime::{self, Embedding, EngineError, EngineOptions, Handover},
 };
 
 pub use crate::runtime::Successor;
@@ -25,8 +25,10 @@ pub struct Start<'a> {
     /// Every input is written down here.
     pub record: Option<PathBuf>,
     /// The command line of a restart in place.
-    pub arguments: Box<dyn FnOnce() -> Vec<OsString>>,
+    pub arguments: Box<dyn FnMut() -> Vec<OsString>>,
     pub embedding: Option<Embedding>,
+    /// What another program left that was in this process before.
+    pub handover: Option<Handover>,
     /// What it is given by its guardian; none where it has no guardian.
     pub guarded: Option<Guarded>,
     /// How a guardian is made where there is none, or no more.
@@ -48,6 +50,7 @@ pub fn run(start: Start<'_>) -> Result<(), Failure> {
         embedding: start.embedding,
         inheritance: inheritance.unwrap_or_default(),
         stores: Stores::default(),
+        handover: start.handover,
         guardian,
         successor: start.successor,
     };
@@ -83,6 +86,15 @@ pub fn arguments(place: &Place, log_to_stderr: bool, containment: Option<Level>)
         arguments.push("--detached".into());
     }
     arguments
+}
+
+/// What the program before us left at this descriptor, where it left anything.
+pub fn handover(number: Option<i32>) -> Result<Option<Handover>, Failure> {
+    let received = number.map(Handover::receive).transpose();
+    received.map_err(|error| {
+        Failure::failed(format!("cannot read what the version before handed over: {error}"))
+            .and("start the Supervisor again: it takes over what runs")
+    })
 }
 
 /// The command line of a guardian for an engine there that runs already.

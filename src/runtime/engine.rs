@@ -9,15 +9,19 @@ use std::{
     time::Duration,
 };
 
-use tokio::sync::{mpsc, oneshot};
+use tokio::{
+    io::unix::AsyncFd,
+    sync::{mpsc, oneshot},
+};
 
 use super::{
     alerting::Alerting,
     clock,
     dossiers::Desk,
-    driver::{Driver, End, Inputs},
+    driver::{Driver, End, Inputs, Turn},
     guarding::{Guarding, Successor},
     handle::Handle,
+    handover::{Handover, Left},
     history::Chronicle,
     holds::HoldFile,
     inheritance,
@@ -28,6 +32,7 @@ use super::{
     lock::{Lock, LockError},
     metrics::ToldCpu,
     notify::ServiceManager,
+    passing::Passing,
     publish::Publisher,
     recording::Recorded,
     samples::Samples,
@@ -35,11 +40,12 @@ use super::{
     spawner::Spawner,
     tallies::Tallies,
     telling::Telling,
+    upgrade::{Progress, Upgrade, text_number},
 };
 use crate::{
     control,
     events::{self, EventLog},
-    guardian::{self, DescriptorStore as _, Inheritance, Link, Stores},
+    guardian::{self, DescriptorStore as _, Inheritance, Kept, Link, Stores},
     logs::{
         self, Logs,
         trace::{Beside, Trace},
@@ -67,7 +73,7 @@ pub struct EngineOptions {
     pub containment: Option<Level>,
     /// The arguments to execute ourselves with at a restart in place. Asked for when everything has
     /// ended, just before: whoever else is in this process ends then.
-    pub arguments: Box<dyn FnOnce() -> Vec<std::ffi::OsString>>,
+    pub arguments: Box<dyn FnMut() -> Vec<std::ffi::OsString>>,
     /// Every input is written down here, for a replay.
     pub record: Option<PathBuf>,
     /// Where the engine is not alone in its process.
@@ -76,6 +82,8 @@ pub struct EngineOptions {
     pub inheritance: Inheritance,
     /// Who keeps descriptors for the one after this, beside the guardian.
     pub stores: Stores,
+    /// What another program left that was in this process before.
+    pub handover: Option<Handover>,
     /// Who starts the next engine should this one die.
     pub guardian: Option<Arc<Link>>,
     /// How such a one is made where there is none, or no more.
@@ -198,6 +206,13 @@ pub fn run(options: EngineOptions) -> Result<(), EngineError> {
     control::prepare_folder(&temp, registry.config.control_group.as_deref()).map_err(folder)?;
     tests_wish("start");
     let mut inheritance = options.inheritance;
+    let passed = options.handover.map(|handover| {
+        inheritance.kept.extend(handover.kept);
+        handover.left
+    });
+    let passing = Arc::new(Passing::default());
+    let stores = options.stores;
+    stores.add(Arc::clone(&passing) as _);
     let lock = match inheritance.take(guardian::name::LOCK) {
         Some(lock) => Lock::inherit(&temp, lock),
         None => Lock::take(&temp),
@@ -206,7 +221,6 @@ pub fn run(options: EngineOptions) -> Result<(), EngineError> {
         LockError::Held { pid } => EngineError::AlreadyRunning { pid, folder: temp.clone() },
         LockError::Io(source) => EngineError::Folder { path: temp.clone(), source },
     })?;
-    let stores = options.stores;
     stores.set_guardian(options.guardian);
     stores.keep(guardian::name::LOCK, lock.as_fd());
     // Nothing of the folder that we happen to be in is to be kept from being unmounted.
@@ -218,15 +232,18 @@ pub fn run(options: EngineOptions) -> Result<(), EngineError> {
         .thread_keep_alive(Duration::from_secs(2))
         .build()
         .map_err(|source| EngineError::System { what: "make the event loop", source })?;
+    let mut arguments = options.arguments;
     let is_handed_over = options.successor.as_ref().is_none_or(|one| one.is_handed_over);
     let legacy = Legacy {
         inheritance,
         stores: stores.clone(),
         successor: options.successor,
         lock: lock.as_fd().try_clone_to_owned().ok(),
+        passed,
+        passing,
     };
     let how = How { containment: options.containment, record: options.record };
-    let engine = supervise(place, registry, trace, how, embedding, legacy);
+    let engine = supervise(place, registry, trace, how, embedding, legacy, &mut *arguments);
     let end = runtime.block_on(engine);
     runtime.shutdown_timeout(Duration::from_secs(1));
     let restarts = end.as_ref().is_ok_and(|end| end.restart);
@@ -238,7 +255,7 @@ pub fn run(options: EngineOptions) -> Result<(), EngineError> {
     drop(lock);
     let end = end?;
     if end.restart {
-        let mut arguments = (options.arguments)();
+        let mut arguments = arguments();
         if let Some(Ok(number)) = handed_over.map(Link::leave_open) {
             arguments.push(format!("--guarded={number}").into());
         }
@@ -257,6 +274,8 @@ struct How {
 struct Legacy {
     inheritance: Inheritance,
     stores: Stores,
+    passed: Option<Left>,
+    passing: Arc<Passing>,
     successor: Option<Successor>,
     lock: Option<OwnedFd>,
 }
@@ -276,6 +295,7 @@ async fn supervise(
     how: How,
     embedding: Option<Embedding>,
     mut legacy: Legacy,
+    arguments: &mut dyn FnMut() -> Vec<std::ffi::OsString>,
 ) -> Result<End, EngineError> {
     let system = |what| move |source| EngineError::System { what, source };
     let temp = registry.config.temp.clone();
@@ -283,32 +303,29 @@ async fn supervise(
         embedding.map(|embedding| (embedding.on_ready, embedding.owns_hangup)).unzip();
     let signals = Signals::listen(owns_hangup).map_err(system("listen to signals"))?;
 
+    let left = legacy.passed.as_mut();
     let (logs, log_thread, logs_inbox) =
-        start_logs(&temp, legacy.stores.clone()).map_err(system("start the log thread"))?;
+        start_logs(&temp, left, legacy.stores.clone()).map_err(system("start the log thread"))?;
     trace.attach(&logs, &registry.config.log, registry.config.keep_days);
     trace_start(&place, &registry);
 
     let containment = contain(&temp, how.containment);
-    let boot_id = process::boot_id().map_err(system("read the boot id"))?;
+    let (remembered, journal) = open_journal(&temp)?;
     let folder = |source| EngineError::Folder { path: temp.clone(), source };
-    let (remembered, journal) = Journal::open(&temp, boot_id).map_err(folder)?;
     let (hold_file, holds) = HoldFile::open(&temp).map_err(folder)?;
 
     let (made_sender, made) = mpsc::unbounded_channel();
     let spawner =
         Spawner::start(logs.clone(), containment.clone(), pipes_folder(&temp), made_sender)
             .map_err(system("start the spawner thread"))?;
-    let watcher = Watcher::new().map_err(system("watch processes"))?;
-    let descriptor = watcher.as_fd().try_clone_to_owned().map_err(system("watch processes"))?;
-    let ended = process::readable(descriptor).map_err(system("watch processes"))?;
+    let (watcher, ended) = watch().map_err(system("watch processes"))?;
 
     let configs = initial_configs(&registry);
-    let commands: Arc<dyn Commands> =
-        Arc::new(Runner::new(containment.clone(), links::launch_beside(Arc::clone(&configs))));
+    let commands = runner(&containment, &configs);
     let (probe_notices, probes_inbox) = mpsc::channel(1024);
     let probes = Probes::new(probe_notices, services(&commands, &logs, &temp));
 
-    let (handle, messages) = Handle::channel();
+    let (handle, messages) = Handle::channel_above(Left::last_update(legacy.passed.as_ref()) + 1);
     let (internal, internal_inbox) = mpsc::unbounded_channel();
     let supervisor = begin(&registry, &remembered, how.record.as_deref())?;
     let manager = ServiceManager::from_environment(legacy.stores.guardian());
@@ -355,16 +372,20 @@ async fn supervise(
         end: None,
         tidy: super::tidy::Tidy::default(),
         next_statistics: registry.config.trace_stats_interval.map(|every| now.after(every)),
+        progress: Progress::default(),
+        passing: legacy.passing,
+        upgrades: 0,
+        checks_made: 0,
     };
     // Before anything is started: nothing runs that could not be asked about. Questions wait
     // until the loop begins.
-    let server = serve(&registry.config, handle, &mut legacy.inheritance, &mut driver)?;
+    let (config, again) = (&registry.config, handle.clone());
+    let server = serve(config, handle, &mut legacy.inheritance, &mut driver)?;
     if let Some(on_ready) = on_ready {
         on_ready(&server);
     }
     driver.restore_holds(holds);
-    tell_start(&driver);
-    take_up(&mut driver, &remembered, legacy.inheritance).await.map_err(EngineError::Leftovers)?;
+    take_up(&mut driver, &remembered, legacy.inheritance, legacy.passed).await?;
     let inputs = Inputs {
         messages,
         made,
@@ -374,11 +395,101 @@ async fn supervise(
         ended,
         signals,
     };
-    let (mut driver, end) = driver.run(inputs).await;
+    let (server, end) = work(&mut driver, inputs, server, &again, arguments).await?;
     tell_end(&mut driver, &end);
     server.shutdown().await;
     finish(driver, log_thread, &temp).await;
     Ok(end)
+}
+
+/// Until everything has ended; or this program has, and another goes on in its place.
+async fn work(
+    driver: &mut Driver,
+    mut inputs: Inputs,
+    mut server: control::Server,
+    handle: &Handle,
+    arguments: &mut dyn FnMut() -> Vec<std::ffi::OsString>,
+) -> Result<(control::Server, End), EngineError> {
+    loop {
+        match driver.run(&mut inputs).await {
+            Turn::End(end) => return Ok((server, end)),
+            Turn::Upgrade(upgrade) => {
+                server = hand_over(driver, &mut inputs, server, upgrade, handle, arguments).await?;
+            }
+        }
+    }
+}
+
+/// Another program goes on from here. Returns only if that did not come off.
+async fn hand_over(
+    driver: &mut Driver,
+    inputs: &mut Inputs,
+    server: control::Server,
+    mut upgrade: Box<Upgrade>,
+    handle: &Handle,
+    arguments: &mut dyn FnMut() -> Vec<std::ffi::OsString>,
+) -> Result<control::Server, EngineError> {
+    driver.announce_upgrade(&mut upgrade);
+    driver.publish(clock::now());
+    let begun = clock::now();
+    // Streams end, and their readers come back.
+    driver.publisher.updates.hand_over();
+    let mut suspended = std::pin::pin!(server.suspend());
+    loop {
+        tokio::select! {
+            () = &mut suspended => break,
+            Some(message) = inputs.messages.recv() => driver.handle_message(message),
+            Some(internal) = inputs.internal.recv() => driver.handle_internal(internal),
+        }
+    }
+    driver.publisher.updates.fall_silent();
+    let guardian = driver.stores.guardian().filter(|link| !link.is_broken());
+    let successor = driver.guarding.successor.as_ref();
+    let is_handed_over = successor.is_none_or(|one| one.is_handed_over);
+    let with_guardian = || {
+        let mut arguments = arguments();
+        match guardian {
+            Some(link) if is_handed_over => {
+                if let Ok(number) = link.leave_open() {
+                    arguments.push(format!("--guarded={number}").into());
+                }
+            }
+            // The program that follows makes one of its own.
+            Some(link) => link.farewell(),
+            None => {}
+        }
+        arguments
+    };
+    let why = driver.replace_program(inputs, &upgrade, begun, with_guardian).await;
+    driver.publisher.updates.reopen();
+    let mut before = Inheritance::default();
+    for name in [guardian::name::CONTROL, guardian::name::TCP] {
+        let descriptor = driver.passing.copy(name);
+        let kept = descriptor.map(|descriptor| Kept { name: name.to_owned(), descriptor });
+        before.kept.extend(kept);
+    }
+    let registry = Arc::clone(driver.supervisor.registry());
+    let server = serve(&registry.config, handle.clone(), &mut before, driver)?;
+    driver.upgrade_failed(&upgrade, &why);
+    Ok(server)
+}
+
+fn open_journal(temp: &Path) -> Result<(journal::State, Journal), EngineError> {
+    let unknown = |source| EngineError::System { what: "read the boot id", source };
+    let boot_id = process::boot_id().map_err(unknown)?;
+    let folder = |source| EngineError::Folder { path: temp.to_owned(), source };
+    Journal::open(temp, boot_id).map_err(folder)
+}
+
+fn runner(containment: &Containment, configs: &super::driver::Configs) -> Arc<dyn Commands> {
+    Arc::new(Runner::new(containment.clone(), links::launch_beside(Arc::clone(configs))))
+}
+
+/// What tells that processes ended, and what becomes readable then.
+fn watch() -> io::Result<(Watcher, AsyncFd<OwnedFd>)> {
+    let watcher = Watcher::new()?;
+    let ended = process::readable(watcher.as_fd().try_clone_to_owned()?)?;
+    Ok((watcher, ended))
 }
 
 /// The pure supervisor, with a record of its inputs where one was asked for.
@@ -446,7 +557,7 @@ fn contain(temp: &Path, forced: Option<Level>) -> Containment {
 
 fn trace_start(place: &Place, registry: &Registry) {
     tracing::info!(
-        version = env!("CARGO_PKG_VERSION"), pid = std::process::id(),
+        version = process::version(), pid = std::process::id(),
         registry = %place.registry_file.display(), components = registry.components.len(),
         "the Supervisor starts"
     );
@@ -455,7 +566,7 @@ fn trace_start(place: &Place, registry: &Registry) {
 fn tell_start(driver: &Driver) {
     let text = format!(
         "s7supervisor {} starts as pid {} with {} components",
-        env!("CARGO_PKG_VERSION"),
+        process::version(),
         std::process::id(),
         driver.supervisor.registry().components.len()
     );
@@ -478,6 +589,7 @@ fn tell_end(driver: &mut Driver, end: &End) {
 /// The log thread, and what it will tell.
 fn start_logs(
     temp: &Path,
+    passed: Option<&mut Left>,
     stores: Stores,
 ) -> io::Result<(Logs, logs::LogThread, mpsc::Receiver<logs::Notice>)> {
     let (notices, inbox) = mpsc::channel(1024);
@@ -485,6 +597,8 @@ fn start_logs(
         move |notice| notices.try_send(notice).map_err(mpsc::error::TrySendError::into_inner);
     let mut options = logs::Options::new(Box::new(sink));
     options.numbers = Some(temp.join("log-numbers"));
+    options.open_lines =
+        passed.map(|left| std::mem::take(&mut left.open_lines)).unwrap_or_default();
     options.stores = stores;
     let (logs, thread) = Logs::start(options)?;
     Ok((logs, thread, inbox))
@@ -495,16 +609,27 @@ async fn take_up(
     driver: &mut Driver,
     remembered: &journal::State,
     inheritance: Inheritance,
-) -> Result<(), String> {
+    passed: Option<Left>,
+) -> Result<(), EngineError> {
+    if let Some(left) = &passed {
+        driver.count_on(left);
+        driver.tell_upgrade(left);
+    } else {
+        tell_start(driver);
+    }
+    // The same text, read by another program: whatever that makes of it is no change.
+    let same = |left: &Left| left.registry == text_number(&driver.place.registry_file);
+    let outdated = !passed.as_ref().is_some_and(same);
     let (death, stopping) = (inheritance.death, inheritance.stopping);
     driver.hear_ends();
-    inheritance::take_over(driver, remembered, inheritance).await?;
+    let taken = inheritance::take_over(driver, remembered, inheritance, outdated).await;
+    taken.map_err(EngineError::Leftovers)?;
     if let Some(death) = death {
         driver.tell_death(death);
     }
     if stopping {
         driver.shut_down(false, false, &Origin::default());
-    } else {
+    } else if driver.upgrades == 0 {
         boot(driver, remembered);
     }
     // What was said before there was a loop.

@@ -59,10 +59,13 @@ impl Session {
     }
 }
 
-/// The arguments of this process, without the front's descriptor.
+/// The arguments of this process, without the descriptors that only it was given.
 pub fn same_command() -> Vec<OsString> {
-    let is_front = |argument: &OsString| argument.as_encoded_bytes().starts_with(b"--front=");
-    std::env::args_os().skip(1).filter(|argument| !is_front(argument)).collect()
+    let is_ours = |argument: &OsString| {
+        let bytes = argument.as_encoded_bytes();
+        bytes.starts_with(b"--front=") || bytes.starts_with(b"--handover=")
+    };
+    std::env::args_os().skip(1).filter(|argument| !is_ours(argument)).collect()
 }
 
 /// Runs the engine on this thread, and the console beside it.
@@ -73,6 +76,7 @@ pub fn run(context: &Context, screen: &Screen, session: &Session) -> Result<(), 
     let front = process::inherited(number)
         .map(|front| Arc::new(UnixStream::from(front)))
         .map_err(|error| Failure::failed(format!("cannot reach the front: {error}")))?;
+    let handover = engine::handover(screen.handover)?;
     let place = &session.place;
     // Refused before the screen is taken: the diagnostics need room.
     let loaded = loading::load_to_run(place)?;
@@ -114,8 +118,8 @@ pub fn run(context: &Context, screen: &Screen, session: &Session) -> Result<(), 
         events: Some(Box::new(layer)),
     };
     let arguments = {
-        let (beside, session) = (Arc::clone(&beside), session.clone());
-        Box::new(move || restart(&beside, front, session))
+        let (beside, session, mut front) = (Arc::clone(&beside), session.clone(), Some(front));
+        Box::new(move || restart(&beside, &mut front, &session))
     };
     let outcome = engine::run(engine::Start {
         record: None,
@@ -124,6 +128,7 @@ pub fn run(context: &Context, screen: &Screen, session: &Session) -> Result<(), 
         containment: None,
         arguments,
         embedding: Some(embedding),
+        handover,
         guarded: None,
         successor: Some(session.successor(&start_err)),
     });
@@ -142,12 +147,18 @@ pub fn run(context: &Context, screen: &Screen, session: &Session) -> Result<(), 
 }
 
 /// The screen is given back, and comes again with the new program where it was open.
-fn restart(beside: &Beside, front: Arc<UnixStream>, session: Session) -> Vec<OsString> {
+fn restart(
+    beside: &Beside,
+    front: &mut Option<Arc<UnixStream>>,
+    session: &Session,
+) -> Vec<OsString> {
     if matches!(beside.finish(), Some(Report::Detached) | None) {
-        return session.headless;
+        return session.headless.clone();
     }
-    let mut arguments = session.with_console;
-    if rustix::io::fcntl_setfd(&*front, FdFlags::empty()).is_ok() {
+    let mut arguments = session.with_console.clone();
+    if let Some(front) = front.take()
+        && rustix::io::fcntl_setfd(&*front, FdFlags::empty()).is_ok()
+    {
         arguments.push(format!("--front={}", front.as_raw_fd()).into());
         // Left open for the new program, which takes it over.
         std::mem::forget(front);

@@ -34,8 +34,9 @@ use crate::client::ClientError;
 
 /// Opens the console on this registry's Supervisor: one that runs, else one in this process.
 pub fn open(context: &Context, screen: &Screen) -> Result<(), Failure> {
-    // Behind a front it has been looked for already.
-    let attaches = screen.front.is_none() && (context.place.is_elsewhere() || runs(context)?);
+    // Behind a front it has been looked for already; and one that was here is continued.
+    let begins = screen.front.is_none() && screen.handover.is_none();
+    let attaches = begins && (context.place.is_elsewhere() || runs(context)?);
     if attaches && screen.is_plain(&context.ui) {
         return plain::attached(context);
     }

@@ -83,14 +83,16 @@ pub fn embedded(context: &Context, screen: &Screen, session: &Session) -> Result
         owns_hangup,
         events: None,
     };
+    let handover = engine::handover(screen.handover)?;
     let headless = session.headless.clone();
     let outcome = engine::run(engine::Start {
         record: None,
         place: &session.place,
         log_to_stderr: false,
         containment: None,
-        arguments: Box::new(|| headless),
+        arguments: Box::new(move || headless.clone()),
         embedding: Some(embedding),
+        handover,
         guarded: None,
         successor: Some(successor),
     });

@@ -56,7 +56,7 @@ pub fn perform(context: &Context, arguments: &Arguments) -> Result<(), Failure> 
         place,
     };
     let outcome = if *headless {
-        run_headless(session, ends)
+        run_headless(session, engine::handover(screen.handover)?, ends)
     } else {
         if screen.is_plain(&context.ui) && folder.is_none() {
             for component in demo.components() {
@@ -72,7 +72,11 @@ pub fn perform(context: &Context, arguments: &Arguments) -> Result<(), Failure> 
     outcome.and(removed)
 }
 
-fn run_headless(session: Session, ends: Option<Guarded>) -> Result<(), Failure> {
+fn run_headless(
+    session: Session,
+    handover: Option<crate::runtime::Handover>,
+    ends: Option<Guarded>,
+) -> Result<(), Failure> {
     process::hygiene();
     let output = session.place.temp().join("start.err");
     let successor = Some(session.successor(&output));
@@ -82,8 +86,9 @@ fn run_headless(session: Session, ends: Option<Guarded>) -> Result<(), Failure> 
         place: &session.place,
         log_to_stderr: false,
         containment: None,
-        arguments: Box::new(|| headless),
+        arguments: Box::new(move || headless.clone()),
         embedding: None,
+        handover,
         guarded: ends,
         successor,
     })

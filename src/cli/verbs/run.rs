@@ -23,6 +23,9 @@ pub struct Arguments {
     /// Started by `start`: nobody watches, so events go to the log alone
     #[arg(long, hide = true)]
     detached: bool,
+    /// Another version was in this process before: the descriptor of what it left
+    #[arg(long, hide = true, value_name = "FD")]
+    handover: Option<i32>,
     /// Without a guardian, the process that starts the Supervisor again within milliseconds should
     /// it be killed
     #[arg(long)]
@@ -64,6 +67,7 @@ pub fn perform(context: &Context, arguments: &Arguments) -> Result<(), Failure> 
         Containment::Cgroup => Level::Cgroup,
         Containment::Subreaper => Level::Subreaper,
     });
+    let handover = engine::handover(arguments.handover)?;
     let log_to_stderr = !arguments.detached;
     let record = arguments.record.as_ref().map(std::path::absolute).transpose();
     let record = record.map_err(|error| Failure::failed(format!("cannot record: {error}")))?;
@@ -83,9 +87,10 @@ pub fn perform(context: &Context, arguments: &Arguments) -> Result<(), Failure> 
         log_to_stderr,
         containment,
         record,
-        arguments: Box::new(move || again),
+        arguments: Box::new(move || again.clone()),
         embedding: None,
         guarded,
+        handover,
         successor,
     })
 }
