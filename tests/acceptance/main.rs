@@ -43,4 +43,5 @@ mod signals;
 mod systemd;
 mod trace;
 mod unclaimed;
+mod upgrade;
 mod watching;

@@ -64,6 +64,8 @@ pub struct Tree {
     /// How the leader ended.
     pub leader: Option<(Exit, bool)>,
     others: bool,
+    /// A Supervisor has had it killed.
+    pub killed: bool,
     fate: Fate,
 }
 
@@ -225,7 +227,7 @@ impl Kernel {
         self.plan(now.after(fate.birth), Due::Birth(run));
         let others = fate.others.is_some();
         let config = Arc::clone(config);
-        let tree = Tree { id, config, process: None, leader: None, others, fate };
+        let tree = Tree { id, config, process: None, leader: None, others, killed: false, fate };
         self.trees.insert(run, tree);
     }
 
@@ -241,7 +243,9 @@ impl Kernel {
     }
 
     pub fn kill(&mut self, now: Moment, run: RunId) {
-        let after = self.trees.get(&run).and_then(|tree| tree.fate.kill);
+        let Some(tree) = self.trees.get_mut(&run) else { return };
+        tree.killed = true;
+        let after = tree.fate.kill;
         self.plan_if(now, after, Due::Killed(run));
     }
 

@@ -353,6 +353,11 @@ impl Oracle {
                         kernel.trees.iter().find(|(_, tree)| tree.id == one.id && tree.lives());
                     assert!(living.is_none(), "{} is {}, and lives: {living:?}", one.id, one.to);
                 }
+                if one.to == ComponentState::Unkillable {
+                    let tree = one.run.and_then(|run| kernel.trees.get(&run));
+                    let killed = tree.is_none_or(|tree| tree.killed);
+                    assert!(killed, "{} is called unkillable, and was never killed", one.id);
+                }
                 let entry = entry(supervisor, &one.id);
                 let past = self.past.entry(one.id.clone()).or_default();
                 past.moves(one, entry, now, self.limit);

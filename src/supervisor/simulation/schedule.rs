@@ -66,7 +66,8 @@ fn perform(life: &mut Life, rng: &mut Rng) {
         50..51 => life.stall(Duration::from_millis(rng.u64(..20_000))),
         51..52 => life.busy = !life.busy,
         52..54 => trouble(life, rng),
-        54..55 => end_all(life, rng),
+        54 => end_all(life, rng),
+        55 if rng.u8(..4) == 0 => restart_under_holds(life, rng),
         55..57 => life.dies_in = Some(rng.u64(..12)),
         57..66 => life.pass(Duration::from_millis(rng.u64(..100_000))),
         _ => life.pass(Duration::from_millis(rng.u64(..6000))),
@@ -213,6 +214,28 @@ fn end_all(life: &mut Life, rng: &mut Rng) {
     // Not too often, since little happens from then on.
     if rng.bool() {
         life.shut_down(rng.bool(), rng.u8(..4) == 0);
+    }
+}
+
+/// Everything restarts but what is held, and what is held does not stay as it is meanwhile.
+fn restart_under_holds(life: &mut Life, rng: &mut Rng) {
+    let ids: Vec<ComponentId> = life.supervisor.ids().cloned().collect();
+    let (by, since) = (operator().to_string(), "2026-11-27T12:00:00Z".to_owned());
+    for id in &ids {
+        if rng.bool() && !life.is_dead() {
+            let hold = Hold { by: by.clone(), reason: None, since: since.clone(), until: None };
+            let _one_that_leaves = life.hold(id, hold);
+        }
+    }
+    if !life.is_dead() {
+        life.shut_down(true, false);
+    }
+    crash(life, rng);
+    life.pass(Duration::from_millis(rng.u64(..3000)));
+    for id in &ids {
+        if rng.bool() && !life.is_dead() {
+            let _nobody_to_release = life.release(id);
+        }
     }
 }
 
