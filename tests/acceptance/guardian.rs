@@ -85,7 +85,7 @@ impl Drop for Gap<'_> {
 fn lines_and_losses(place: &Place, id: &str) -> (usize, usize) {
     let text = place.log_text(id);
     let count = text.lines().count();
-    let (mut last, mut lost) = (0, 0);
+    let (mut newest, mut lost) = (0, 0);
     for (n, line) in text.lines().enumerate() {
         let number = line.strip_prefix("line ").and_then(|rest| rest.split(' ').next());
         let Some(number) = number.and_then(|number| number.parse::<usize>().ok()) else {
@@ -94,9 +94,9 @@ fn lines_and_losses(place: &Place, id: &str) -> (usize, usize) {
             continue;
         };
         let is_cut = !line.ends_with(id);
-        assert!(number > last || is_cut, "{id}: {line:?} after line {last}");
-        lost += number.saturating_sub(last + 1);
-        last = last.max(number);
+        assert!(number > newest || is_cut, "{id}: {line:?} after line {newest}");
+        lost += number.saturating_sub(newest + 1);
+        newest = newest.max(number);
     }
     (count, lost)
 }
