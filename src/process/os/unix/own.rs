@@ -81,7 +81,7 @@ fn raise_open_files() -> Option<Rlimit> {
         }
     }
     let wanted = before.maximum.unwrap_or(HIGHEST).min(HIGHEST);
-    let raised = Rlimit { current: Some(wanted), ..before.clone() };
+    let raised = Rlimit { current: Some(wanted), ..before };
     (soft < wanted && setrlimit(Resource::Nofile, raised).is_ok()).then_some(before)
 }
 
@@ -211,7 +211,7 @@ pub fn execute(executable: &Path, arguments: &[OsString]) -> io::Error {
         command.arg0(name);
     }
     let raised = getrlimit(Resource::Nofile);
-    if let Some(before) = ORIGINAL.get().and_then(|original| original.open_files.clone()) {
+    if let Some(before) = ORIGINAL.get().and_then(|original| original.open_files) {
         let _stays_raised = setrlimit(Resource::Nofile, before);
     }
     let error = command.args(arguments).exec();
