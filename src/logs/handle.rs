@@ -4,6 +4,7 @@ use std::{
     collections::{HashMap, HashSet},
     fmt, io,
     os::fd::AsFd as _,
+    os::fd::OwnedFd,
     path::{Path, PathBuf},
     sync::{
         Arc, Mutex, MutexGuard, PoisonError, TryLockError,
@@ -53,6 +54,8 @@ pub struct Options {
     /// Who keeps our ends of the pipes for the next Supervisor: what is in a pipe is lost with its
     /// last holder.
     pub stores: Stores,
+    /// What the engine before this one left under [`IN_HAND`](crate::guardian::name::IN_HAND).
+    pub in_hand: Option<OwnedFd>,
     pub(super) clock: Clock,
     pub(super) store: Arc<dyn Store>,
     /// From the first reason for it until retention runs: reasons come in crowds.
@@ -183,6 +186,7 @@ impl Options {
             numbers: None,
             open_lines: Vec::new(),
             stores: Stores::default(),
+            in_hand: None,
             clock: Clock::system(),
             store: Arc::new(Disk),
             upkeep_delay: Duration::from_secs(2),

@@ -19,6 +19,7 @@ use super::{
     daily::{Chunk, Daily, Outage, When, Written},
     forward::Forwarder,
     handle::{AtomicCounters, Notice, Shared},
+    in_hand::Leftover,
     index::Entry,
     line::{Mark, Piece, Source, Stream},
     merge::Merge,
@@ -182,6 +183,21 @@ impl Intake {
         let counters = &self.shared.counters;
         counters.bytes.fetch_add(chunk.len() as u64, Ordering::Release);
         counters.lines.fetch_add(newlines, Ordering::Release);
+    }
+
+    /// Stores what an engine before us had read, as far as it had not.
+    pub fn take_leftover(&mut self, tools: &mut Tools, leftover: &Leftover, now: Instant) {
+        let rest = if self.output.timestamps == Timestamps::None {
+            &leftover.bytes[leftover.stored.min(leftover.bytes.len())..]
+        } else if leftover.stored == 0 {
+            &leftover.bytes[..]
+        } else {
+            // Stamps were written between them: it is stored in one call, or not at all.
+            &[]
+        };
+        if !rest.is_empty() {
+            self.take(tools, leftover.stream, rest, now);
+        }
     }
 
     /// Writes bytes as they are, and makes lines of them.

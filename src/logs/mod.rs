@@ -34,6 +34,7 @@ mod forward;
 pub(crate) mod fuzz;
 mod gzip;
 mod handle;
+mod in_hand;
 mod index;
 mod intake;
 mod janitor;
