@@ -53,9 +53,6 @@ pub mod name {
     /// The listener of the TCP port.
     pub const TCP: &str = "tcp";
 
-    /// The memory that output is read into: what a kill finds there is not lost.
-    pub const IN_HAND: &str = "in-hand";
-
     /// The pidfd of a run's leader.
     pub fn pid(id: &ComponentId, run: RunId) -> String {
         format!("pid.{id}.{run}")

@@ -4,7 +4,6 @@ use std::{
     collections::{HashMap, HashSet},
     fmt, io,
     os::fd::AsFd as _,
-    os::fd::OwnedFd,
     path::{Path, PathBuf},
     sync::{
         Arc, Mutex, MutexGuard, PoisonError, TryLockError,
@@ -54,8 +53,9 @@ pub struct Options {
     /// Who keeps our ends of the pipes for the next Supervisor: what is in a pipe is lost with its
     /// last holder.
     pub stores: Stores,
-    /// What the engine before this one left under [`IN_HAND`](crate::guardian::name::IN_HAND).
-    pub in_hand: Option<OwnedFd>,
+    /// A folder of the runtime folder for what is read and not stored yet, so that a kill takes none
+    /// of it; without it a kill does.
+    pub in_hand: Option<PathBuf>,
     pub(super) clock: Clock,
     pub(super) store: Arc<dyn Store>,
     /// From the first reason for it until retention runs: reasons come in crowds.

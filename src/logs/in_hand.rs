@@ -1,8 +1,10 @@
 //! What was read from a pipe and is not in a file yet, so that a kill in between takes nothing.
 //!
-//! A chunk is read into memory that others keep beyond our end, beside a few words that say how
-//! far it has come. The next engine finds it there, learns from the file how much of it was
-//! stored, and stores the rest. No call is made for it, and nothing is copied.
+//! A chunk is read into the pages of a small file of the runtime folder, beside a few words that say
+//! how far it has come. The next engine finds it there, learns from the log's size how much of it
+//! was stored, and stores the rest. No call is made for it, and nothing is copied. Each engine has a
+//! file of its own and removes those before it when what they hold is in its own: a chunk that is
+//! in two has the same number in both.
 //!
 //! ```text
 //!  begin(id, stream) ──► read() ──► taken(length) ──► write() … ──► done()
@@ -14,9 +16,10 @@
 //! begun is not a part of this.
 
 use std::{
-    fs, io,
+    fs::{self, OpenOptions},
+    io,
     ops::Range,
-    os::fd::OwnedFd,
+    os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _},
     path::{Path, PathBuf},
     sync::{
         Arc,
@@ -40,10 +43,15 @@ const LENGTH: usize = 2;
 const STORED: usize = 3;
 /// Where in the file that write begins.
 const OFFSET: usize = 4;
+/// The chunk's number.
+const NUMBER: usize = 5;
 /// The component: its length, and its name.
 const ID: Range<usize> = 8..24;
 /// The file: its length, and its path.
 const PATH: Range<usize> = 32..512;
+
+/// More were never stored, for whatever reason: the oldest go.
+const MOST_FILES: usize = 32;
 
 const NOTHING: u64 = 0;
 const READING: u64 = 1;
@@ -57,6 +65,8 @@ pub(super) struct InHand {
     words: Option<SharedWords>,
     /// So many bytes may not be zero.
     used: usize,
+    number: u64,
+    file: PathBuf,
 }
 
 enum Bytes {
@@ -67,6 +77,8 @@ enum Bytes {
 /// What an engine before this one had in hand.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct Leftover {
+    file: PathBuf,
+    number: u64,
     pub id: ComponentId,
     pub stream: Stream,
     pub bytes: Vec<u8>,
@@ -75,15 +87,32 @@ pub(super) struct Leftover {
 }
 
 impl InHand {
-    /// A buffer of so many bytes, and the descriptor to be kept.
-    pub fn new(bytes: usize) -> io::Result<(Self, OwnedFd)> {
-        let SharedMemory { words, bytes, descriptor } = SharedMemory::new(bytes)?;
-        Ok((Self { bytes: Bytes::Shared(bytes), words: Some(words), used: 0 }, descriptor))
+    /// A buffer of so many bytes, in a new file of this folder; `now` counts upwards from one engine
+    /// to the next.
+    pub fn new(folder: &Path, now: u64, bytes: usize) -> io::Result<Self> {
+        fs::DirBuilder::new().recursive(true).mode(0o700).create(folder)?;
+        let path = folder.join(format!("{now:020}"));
+        let mut options = OpenOptions::new();
+        let file = options.read(true).write(true).create_new(true).mode(0o600).open(&path)?;
+        match SharedMemory::of(&file, bytes) {
+            Ok(SharedMemory { words, bytes }) => Ok(Self {
+                bytes: Bytes::Shared(bytes),
+                words: Some(words),
+                used: 0,
+                number: now,
+                file: path,
+            }),
+            Err(error) => {
+                let _removed = fs::remove_file(&path);
+                Err(error)
+            }
+        }
     }
 
     /// A buffer that a kill takes.
     pub fn unshared(bytes: usize) -> Self {
-        Self { bytes: Bytes::Own(vec![0; bytes]), words: None, used: 0 }
+        let file = PathBuf::new();
+        Self { bytes: Bytes::Own(vec![0; bytes]), words: None, used: 0, number: 0, file }
     }
 
     /// A store that notes what is stored of the chunk in hand.
@@ -104,16 +133,30 @@ impl InHand {
 
     /// A stream of this component is about to be read.
     pub fn begin(&mut self, id: Option<&ComponentId>, stream: Stream) {
+        self.number += 1;
+        self.begin_as(self.number, id, stream);
+    }
+
+    fn begin_as(&mut self, number: u64, id: Option<&ComponentId>, stream: Stream) {
         let used = std::mem::take(&mut self.used);
         let Some((id, words)) = id.zip(self.words.clone()) else { return };
         self.bytes()[..used].fill(0);
-        for word in [LENGTH, STORED] {
-            words[word].store(0, Ordering::Release);
+        for (word, value) in
+            [(LENGTH, 0), (STORED, 0), (NUMBER, number), (STREAM, stream.index() as u64)]
+        {
+            words[word].store(value, Ordering::Release);
         }
-        words[STREAM].store(stream.index() as u64, Ordering::Release);
         put(&words[ID], id.as_str().as_bytes());
         // Released: whoever finds this word finds those before it, too.
         words[PHASE].store(READING, Ordering::Release);
+    }
+
+    /// Takes bytes over that an engine before us had in hand: from now on they are in ours alone.
+    pub fn take_over(&mut self, leftover: &Leftover, rest: &[u8]) {
+        self.begin_as(leftover.number, Some(&leftover.id), leftover.stream);
+        self.bytes()[..rest.len()].copy_from_slice(rest);
+        self.taken(rest.len());
+        leftover.remove();
     }
 
     /// So many bytes were read.
@@ -133,10 +176,55 @@ impl InHand {
     }
 }
 
+impl Drop for InHand {
+    fn drop(&mut self) {
+        if self.words.is_some() {
+            let _stays_and_is_removed_by_the_next = fs::remove_file(&self.file);
+        }
+    }
+}
+
 impl Leftover {
+    /// Everything that is left in this folder. What holds nothing is removed.
+    pub fn all(folder: &Path) -> Vec<Self> {
+        let entries = fs::read_dir(folder).into_iter().flatten().flatten();
+        let mut files: Vec<PathBuf> = entries.map(|entry| entry.path()).collect();
+        files.sort();
+        let mut all: Vec<Self> = Vec::new();
+        // The newest first: what is in two was taken over by the newer.
+        for file in files.into_iter().rev() {
+            let is_kept = match Self::read(&file) {
+                Ok(Some(one)) => {
+                    let is_new = all.len() < MOST_FILES
+                        && all.iter().all(|newer| newer.number != one.number);
+                    if is_new {
+                        all.push(one);
+                    }
+                    is_new
+                }
+                Ok(None) => false,
+                Err(error) => {
+                    let file = file.display();
+                    tracing::warn!(%file, %error, "cannot read what a killed engine had in hand");
+                    false
+                }
+            };
+            if !is_kept {
+                let _removed_next_time = fs::remove_file(&file);
+            }
+        }
+        all.reverse();
+        all
+    }
+
+    /// It is stored, or in other hands.
+    pub fn remove(&self) {
+        let _removed_next_time = fs::remove_file(&self.file);
+    }
+
     /// Reads what was left; `None` where nothing was in hand.
-    pub fn read(left: &OwnedFd) -> io::Result<Option<Self>> {
-        let (words, mut bytes) = SharedMemory::read(left)?;
+    fn read(file: &Path) -> io::Result<Option<Self>> {
+        let (words, mut bytes) = SharedMemory::read(file)?;
         let strange = || io::Error::from(io::ErrorKind::InvalidData);
         if words.len() < PATH.end {
             return Err(strange());
@@ -159,7 +247,8 @@ impl Leftover {
             stored += size.saturating_sub(words[OFFSET]).min(length as u64);
         }
         let stored = usize::try_from(stored).unwrap_or(usize::MAX);
-        Ok(Some(Self { id: id.ok_or_else(strange)?, stream, bytes, stored }))
+        let (file, number) = (file.to_owned(), words[NUMBER]);
+        Ok(Some(Self { file, number, id: id.ok_or_else(strange)?, stream, bytes, stored }))
     }
 }
 
@@ -241,7 +330,8 @@ mod tests {
     fn killed_at(step: usize, chunk: &[u8]) -> (String, Option<Leftover>) {
         let folder = tempfile::tempdir().expect("a folder");
         let file = folder.path().join("is.log");
-        let (mut hand, kept) = InHand::new(64).expect("memory");
+        let hands = folder.path().join("in-hand");
+        let mut hand = InHand::new(&hands, 7, 64).expect("memory");
         let (sink, _) = hand.noting(Arc::new(Disk)).open(&file).expect("a file");
         let sink = std::cell::RefCell::new(sink);
         let write = |bytes: &[u8]| sink.borrow_mut().write(bytes).expect("room");
@@ -263,7 +353,7 @@ mod tests {
         for step in steps.into_iter().take(step) {
             step(&mut hand);
         }
-        let left = Leftover::read(&kept).expect("readable");
+        let left = Leftover::all(&hands).pop();
         (fs::read_to_string(&file).expect("readable"), left)
     }
 
@@ -295,7 +385,8 @@ mod tests {
         let folder = tempfile::tempdir().expect("a folder");
         let file = folder.path().join("is.log");
         fs::write(&file, b"before\n").expect("room");
-        let (mut hand, kept) = InHand::new(64).expect("memory");
+        let hands = folder.path().join("in-hand");
+        let mut hand = InHand::new(&hands, 7, 64).expect("memory");
         hand.begin(Some(&id()), Stream::Out);
         hand.bytes()[..6].copy_from_slice(b"abcdef");
         hand.taken(6);
@@ -308,20 +399,44 @@ mod tests {
         assert!(killed.is_err());
         let left = |text: &[u8]| {
             fs::write(&file, text).expect("room");
-            Leftover::read(&kept).expect("readable").expect("in hand").stored
+            Leftover::all(&hands).pop().expect("in hand").stored
         };
         assert_eq!(left(b"before\n"), 0);
         assert_eq!(left(b"before\nabc"), 3);
         assert_eq!(left(b"before\nabcdef"), 6);
         fs::remove_file(&file).expect("there");
-        assert_eq!(Leftover::read(&kept).expect("readable").expect("in hand").stored, 0);
+        assert_eq!(Leftover::all(&hands).pop().expect("in hand").stored, 0);
     }
 
     #[test]
-    fn what_is_no_such_memory_is_refused() {
-        let short = crate::process::memory_file("short", b"x").expect("memory");
-        assert!(Leftover::read(&short).is_err());
-        let noise = crate::process::memory_file("noise", &[0xff; 8192]).expect("memory");
-        assert!(Leftover::read(&noise).is_err());
+    fn what_is_taken_over_and_lost_again_is_there_once() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let hands = folder.path().join("in-hand");
+        let mut first = InHand::new(&hands, 1, 64).expect("memory");
+        first.begin(Some(&id()), Stream::Out);
+        first.bytes()[..6].copy_from_slice(b"abcdef");
+        first.taken(6);
+        let left = Leftover::all(&hands).pop().expect("in hand");
+        let mut second = InHand::new(&hands, 2, 64).expect("memory");
+        // Killed before it could remove the file of the first.
+        second.begin_as(left.number, Some(&left.id), left.stream);
+        second.bytes()[..6].copy_from_slice(&left.bytes);
+        second.taken(6);
+        let all = Leftover::all(&hands);
+        assert_eq!(all.len(), 1, "{all:?}");
+        assert!(all[0].file.ends_with("00000000000000000002"), "{all:?}");
+        second.done();
+        assert_eq!(Leftover::all(&hands), []);
+        drop((first, second));
+        assert_eq!(fs::read_dir(&hands).expect("there").count(), 0, "nothing stays behind");
+    }
+
+    #[test]
+    fn strange_files_are_removed() {
+        let folder = tempfile::tempdir().expect("a folder");
+        fs::write(folder.path().join("short"), b"x").expect("room");
+        fs::write(folder.path().join("noise"), [0xff; 8192]).expect("room");
+        assert_eq!(Leftover::all(folder.path()), []);
+        assert_eq!(fs::read_dir(folder.path()).expect("there").count(), 0);
     }
 }

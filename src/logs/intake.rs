@@ -185,18 +185,14 @@ impl Intake {
         counters.lines.fetch_add(newlines, Ordering::Release);
     }
 
-    /// Stores what an engine before us had read, as far as it had not.
-    pub fn take_leftover(&mut self, tools: &mut Tools, leftover: &Leftover, now: Instant) {
-        let rest = if self.output.timestamps == Timestamps::None {
-            &leftover.bytes[leftover.stored.min(leftover.bytes.len())..]
-        } else if leftover.stored == 0 {
-            &leftover.bytes[..]
-        } else {
-            // Stamps were written between them: it is stored in one call, or not at all.
-            &[]
-        };
-        if !rest.is_empty() {
-            self.take(tools, leftover.stream, rest, now);
+    /// What an engine before us had read and not stored.
+    pub fn rest_of<'a>(&self, leftover: &'a Leftover) -> &'a [u8] {
+        let Leftover { bytes, stored, .. } = leftover;
+        match self.output.timestamps {
+            Timestamps::None => &bytes[(*stored).min(bytes.len())..],
+            // Stamps are between them: it is stored in one call, or not at all.
+            _ if *stored > 0 => &[],
+            _ => bytes,
         }
     }
 

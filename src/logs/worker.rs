@@ -33,7 +33,7 @@ use super::{
     trace::Queue,
 };
 use crate::{
-    guardian::{self, DescriptorStore as _, Stores},
+    guardian::{DescriptorStore as _, Stores},
     model::{ComponentId, Exit, RunId},
     registry::{Output, Timestamps},
 };
@@ -150,8 +150,8 @@ pub(super) struct Worker {
     upkeep_at: Option<Instant>,
     upkeep_delay: Duration,
     buffer: InHand,
-    /// What a killed engine had read and not stored.
-    leftover: Option<Leftover>,
+    /// What killed engines had read and not stored.
+    leftovers: Vec<Leftover>,
     rest: Duration,
     ring_bytes: usize,
     rings_bytes: usize,
@@ -195,27 +195,22 @@ impl Worker {
             clock,
             store,
             upkeep_delay,
-            stores,
-            in_hand: left,
+            in_hand,
             ..
         } = options;
         supervisor.ring().set_limit(ring_bytes.min(TRACE_RING));
-        let leftover = left.and_then(|left| {
-            Leftover::read(&left).unwrap_or_else(|error| {
-                tracing::warn!(%error, "cannot read what a killed engine had in hand");
-                None
-            })
-        });
-        let buffer = match InHand::new(CHUNK) {
-            Ok((buffer, descriptor)) => {
-                stores.keep(guardian::name::IN_HAND, descriptor.as_fd());
-                buffer
-            }
-            Err(error) => {
-                tracing::warn!(%error, "output that is just read would be lost with this process");
-                InHand::unshared(CHUNK)
-            }
-        };
+        let leftovers = in_hand.as_deref().map(Leftover::all).unwrap_or_default();
+        let buffer = in_hand.map_or_else(
+            || InHand::unshared(CHUNK),
+            |folder| {
+                let now = clock.now().as_nanosecond();
+                InHand::new(&folder, now.try_into().unwrap_or(0), CHUNK).unwrap_or_else(|error| {
+                    let folder = folder.display();
+                    tracing::warn!(%folder, %error, "a kill would take the output just read");
+                    InHand::unshared(CHUNK)
+                })
+            },
+        );
         let store = buffer.noting(store);
         let (numbers, first_number) = Numbers::open(numbers, clock.now());
         Self {
@@ -237,7 +232,7 @@ impl Worker {
             upkeep_at: None,
             upkeep_delay,
             buffer,
-            leftover,
+            leftovers,
             rest: TICK,
             ring_bytes,
             rings_bytes,
@@ -387,6 +382,8 @@ impl Worker {
             Command::Sync { done } => {
                 self.drain_all();
                 self.take_trace();
+                // What came of it is told before the answer.
+                self.offer_notices();
                 // Nobody waits any more: then nobody needs to know.
                 let _ = done.try_send(());
             }
@@ -451,8 +448,11 @@ impl Worker {
         if let Some((run, pattern)) = self.early_watches.remove(&id) {
             intake.watch(&mut self.tools, run, pattern, false);
         }
-        if let Some(leftover) = self.leftover.take_if(|leftover| leftover.id == id) {
-            intake.take_leftover(&mut self.tools, &leftover, monotonic());
+        for leftover in self.leftovers.extract_if(.., |leftover| leftover.id == id) {
+            let rest = intake.rest_of(&leftover);
+            self.buffer.take_over(&leftover, rest);
+            intake.take(&mut self.tools, leftover.stream, rest, monotonic());
+            self.buffer.done();
         }
         for line in self.open_lines.extract_if(.., |line| line.id() == id) {
             intake.take_up(line, monotonic());

@@ -303,10 +303,9 @@ async fn supervise(
         embedding.map(|embedding| (embedding.on_ready, embedding.owns_hangup)).unzip();
     let signals = Signals::listen(owns_hangup).map_err(system("listen to signals"))?;
 
-    let in_hand = legacy.inheritance.take(guardian::name::IN_HAND);
+    let left = legacy.passed.as_mut();
     let (logs, log_thread, logs_inbox) =
-        start_logs(&temp, legacy.passed.as_mut(), legacy.stores.clone(), in_hand)
-            .map_err(system("start the log thread"))?;
+        start_logs(&temp, left, legacy.stores.clone()).map_err(system("start the log thread"))?;
     trace.attach(&logs, &registry.config.log, registry.config.keep_days);
     trace_start(&place, &registry);
 
@@ -592,7 +591,6 @@ fn start_logs(
     temp: &Path,
     passed: Option<&mut Left>,
     stores: Stores,
-    in_hand: Option<OwnedFd>,
 ) -> io::Result<(Logs, logs::LogThread, mpsc::Receiver<logs::Notice>)> {
     let (notices, inbox) = mpsc::channel(1024);
     let sink =
@@ -602,7 +600,7 @@ fn start_logs(
     options.open_lines =
         passed.map(|left| std::mem::take(&mut left.open_lines)).unwrap_or_default();
     options.stores = stores;
-    options.in_hand = in_hand;
+    options.in_hand = Some(temp.join("in-hand"));
     let (logs, thread) = Logs::start(options)?;
     Ok((logs, thread, inbox))
 }

@@ -1,4 +1,4 @@
-//! Memory that outlives whoever writes it, as long as somebody keeps its descriptor.
+//! Memory that outlives whoever writes it: the pages of a file.
 //!
 //! What a process has stored there is there however it ends: a kill takes the process, not the
 //! pages. Words come first, each stored at once; bytes after them belong to one owner.
@@ -6,12 +6,9 @@
 
 use std::{
     fs::File,
-    io,
+    io::{self, Read as _},
     ops::{Deref, DerefMut},
-    os::{
-        fd::{AsFd as _, OwnedFd},
-        unix::fs::FileExt as _,
-    },
+    path::Path,
     ptr::NonNull,
     sync::{Arc, atomic::AtomicU64},
 };
@@ -21,12 +18,11 @@ use rustix::mm::{MapFlags, ProtFlags};
 /// Bytes of the words.
 const HEAD: usize = 4096;
 
-/// A memory that can be shared, by way of its descriptor.
+/// A file's pages as memory.
 #[derive(Debug)]
 pub struct SharedMemory {
     pub words: SharedWords,
     pub bytes: SharedBytes,
-    pub descriptor: OwnedFd,
 }
 
 /// What of such a memory is stored word by word.
@@ -50,34 +46,29 @@ unsafe impl Send for Mapping {}
 unsafe impl Sync for Mapping {}
 
 impl SharedMemory {
-    /// A new one with so many bytes beside its words, all of them zero.
-    pub fn new(bytes: usize) -> io::Result<Self> {
-        let name = c"s7supervisor";
-        let descriptor = rustix::fs::memfd_create(name, rustix::fs::MemfdFlags::CLOEXEC)?;
+    /// Those of an empty file, which gets so many bytes beside its words, all of them zero.
+    pub fn of(file: &File, bytes: usize) -> io::Result<Self> {
         let length = HEAD + bytes;
         // Allocated now: a page that cannot be had later would end us.
-        rustix::fs::ftruncate(&descriptor, length as u64)?;
-        rustix::fs::fallocate(&descriptor, rustix::fs::FallocateFlags::empty(), 0, length as u64)?;
+        let nothing = rustix::fs::FallocateFlags::empty();
+        rustix::fs::fallocate(file, nothing, 0, length as u64)?;
         let flags = (ProtFlags::READ | ProtFlags::WRITE, MapFlags::SHARED);
         // SAFETY: the kernel chooses the place; nothing else is there.
-        let address = unsafe {
-            rustix::mm::mmap(std::ptr::null_mut(), length, flags.0, flags.1, &descriptor, 0)?
-        };
+        let address =
+            unsafe { rustix::mm::mmap(std::ptr::null_mut(), length, flags.0, flags.1, file, 0)? };
         let Some(address) = NonNull::new(address.cast()) else {
             return Err(io::ErrorKind::OutOfMemory.into());
         };
         let mapping = Arc::new(Mapping { address, length });
         let words = SharedWords(Arc::clone(&mapping));
-        Ok(Self { words, bytes: SharedBytes(mapping), descriptor })
+        Ok(Self { words, bytes: SharedBytes(mapping) })
     }
 
     /// What somebody has left in one: its words, and its bytes. Read, not mapped: whoever wrote it is
     /// gone.
-    pub fn read(left: &OwnedFd) -> io::Result<(Vec<u64>, Vec<u8>)> {
-        let file = File::from(left.as_fd().try_clone_to_owned()?);
-        let length = usize::try_from(file.metadata()?.len()).unwrap_or(0);
-        let mut all = vec![0; length.min(16 << 20)];
-        file.read_exact_at(&mut all, 0)?;
+    pub fn read(path: &Path) -> io::Result<(Vec<u64>, Vec<u8>)> {
+        let mut all = Vec::new();
+        File::open(path)?.take(16 << 20).read_to_end(&mut all)?;
         let bytes = all.split_off(HEAD.min(all.len()));
         let (words, _) = all.as_chunks::<8>();
         Ok((words.iter().map(|word| u64::from_ne_bytes(*word)).collect(), bytes))
@@ -134,13 +125,14 @@ mod tests {
 
     #[test]
     fn what_was_stored_is_there_when_the_mapping_is_not() {
-        let SharedMemory { words, mut bytes, descriptor } =
-            SharedMemory::new(10_000).expect("memory");
+        let file = tempfile::NamedTempFile::new().expect("a file");
+        let SharedMemory { words, mut bytes } =
+            SharedMemory::of(file.as_file(), 10_000).expect("memory");
         assert_eq!((words.len(), bytes.len()), (512, 10_000));
         words[3].store(7, Ordering::Release);
         bytes[9_999] = 5;
         drop((words, bytes));
-        let (words, bytes) = SharedMemory::read(&descriptor).expect("readable");
+        let (words, bytes) = SharedMemory::read(file.path()).expect("readable");
         assert_eq!((words[3], words[4]), (7, 0));
         assert_eq!((bytes.len(), bytes[9_998], bytes[9_999]), (10_000, 0, 5));
     }
