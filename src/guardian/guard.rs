@@ -46,6 +46,8 @@ const PASSED_ON: [i32; 6] =
 const PANICKED: i32 = 101;
 /// For an engine that takes back what was kept, and reads meanwhile.
 const READS_WITHIN: Duration = Duration::from_secs(2);
+/// Until a burst of starts is taken for over.
+const REST: Duration = Duration::from_secs(3);
 
 /// What this process is from now on.
 #[derive(Debug)]
@@ -114,6 +116,7 @@ impl Guardian {
             end_asked: None,
             unheard: Vec::new(),
             quit: false,
+            is_quiet: false,
         })
     }
 }
@@ -134,6 +137,8 @@ struct Guardian {
     unheard: Vec<i32>,
     /// `SIGQUIT` was passed on: the operator wants the engine's core, not another engine.
     quit: bool,
+    /// Nothing came while it waited last.
+    is_quiet: bool,
 }
 
 struct Engine {
@@ -162,8 +167,15 @@ impl Guardian {
                 drop(self);
                 return Ok(Role::Engine(guarded));
             }
+            // A burst of starts leaves memory, which goes back when nothing has come for a while.
+            let mut is_restless = true;
             let exit = loop {
-                match self.turn(None) {
+                let turn = self.turn(is_restless.then_some(REST));
+                if self.is_quiet && is_restless {
+                    process::give_back();
+                }
+                is_restless = !self.is_quiet;
+                match turn {
                     Turn::Lives => {}
                     Turn::Ended(exit) => break exit,
                 }
@@ -251,8 +263,9 @@ impl Guardian {
         ];
         let patience = patience.and_then(|patience| Timespec::try_from(patience).ok());
         // Interrupted or refused: then there is nothing to be read below.
-        let _looked_at_below = poll(&mut watched, patience.as_ref());
+        let is_quiet = matches!(poll(&mut watched, patience.as_ref()), Ok(0));
         let [_, from_engine, of_stranger] = watched.map(|one| one.revents());
+        self.is_quiet = is_quiet;
         let mut children = false;
         while let Some(signal) = self.signals.next() {
             if signal == libc::SIGCHLD {
