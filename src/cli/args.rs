@@ -9,7 +9,7 @@ use clap::{
 
 use super::verbs::{
     check, completions, console, demo, doctor, events, explain, hold, logs, reload, replay, run,
-    status,
+    status, takeover_check, upgrade,
 };
 use crate::demo::component;
 
@@ -139,6 +139,8 @@ pub enum Command {
     Release(With<Ids>),
     /// What components wrote: searched, merged, and as it comes
     Logs(With<logs::Arguments>),
+    /// Put another version in the Supervisor's place: same process, no component notices
+    Upgrade(With<upgrade::Arguments>),
     /// Open the log files anew (for outside rotators)
     Reopen(With<Nothing>),
     /// Verify the registry and print the plan: order and commands
@@ -151,6 +153,9 @@ pub enum Command {
     Completions(completions::Arguments),
     /// The manual page (roff)
     Man,
+    /// Whether this version can take over from the one that asks
+    #[command(hide = true)]
+    TakeoverCheck(With<takeover_check::Arguments>),
     /// A record of `run --record` once more: does it come to the same decisions?
     #[command(hide = true)]
     Replay(replay::Arguments),
@@ -218,6 +223,8 @@ impl Command {
             Self::Events(with) => with.lists.clone(),
             Self::Explain(with) => with.lists.clone(),
             Self::Logs(with) => with.lists.clone(),
+            Self::Upgrade(with) => with.lists.clone(),
+            Self::TakeoverCheck(with) => with.lists.clone(),
             Self::Reopen(with) => with.lists.clone(),
             Self::Check(with) => with.lists.clone(),
             Self::Doctor(with) => with.lists.clone(),

@@ -10,8 +10,10 @@ use super::{
 use crate::{
     guardian::{Guarded, Stores},
     process::Level,
-    runtime::{self, Embedding, EngineError, EngineOptions},
+    runtime::{self, Embedding, EngineError, EngineOptions, Handover},
 };
+
+pub use crate::runtime::Successor;
 
 /// What the engine is started with.
 pub struct Start<'a> {
@@ -23,10 +25,14 @@ pub struct Start<'a> {
     /// Every input is written down here.
     pub record: Option<PathBuf>,
     /// The command line of a restart in place.
-    pub arguments: Box<dyn FnOnce() -> Vec<OsString>>,
+    pub arguments: Box<dyn FnMut() -> Vec<OsString>>,
     pub embedding: Option<Embedding>,
+    /// What another program left that was in this process before.
+    pub handover: Option<Handover>,
     /// What it is given by its guardian; none where it has no guardian.
     pub guarded: Option<Guarded>,
+    /// How a guardian is made where there is none, or no more.
+    pub successor: Option<Successor>,
 }
 
 /// Runs the engine until the Supervisor has ended. Does not return from a restart in place.
@@ -44,7 +50,9 @@ pub fn run(start: Start<'_>) -> Result<(), Failure> {
         embedding: start.embedding,
         inheritance: inheritance.unwrap_or_default(),
         stores: Stores::default(),
+        handover: start.handover,
         guardian,
+        successor: start.successor,
     };
     runtime::run(options).map_err(|error| match &error {
         EngineError::Registry(error) => loading::refusal(error, false, 100),
@@ -77,5 +85,21 @@ pub fn arguments(place: &Place, log_to_stderr: bool, containment: Option<Level>)
     if !log_to_stderr {
         arguments.push("--detached".into());
     }
+    arguments
+}
+
+/// What the program before us left at this descriptor, where it left anything.
+pub fn handover(number: Option<i32>) -> Result<Option<Handover>, Failure> {
+    let received = number.map(Handover::receive).transpose();
+    received.map_err(|error| {
+        Failure::failed(format!("cannot read what the version before handed over: {error}"))
+            .and("start the Supervisor again: it takes over what runs")
+    })
+}
+
+/// The command line of a guardian for an engine there that runs already.
+pub fn guardian(place: &Place, log_to_stderr: bool, containment: Option<Level>) -> Vec<OsString> {
+    let mut arguments = arguments(place, log_to_stderr, containment);
+    arguments.push("--guard=beside".into());
     arguments
 }

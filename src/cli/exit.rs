@@ -79,7 +79,9 @@ impl From<Problem> for Failure {
             | ProblemCode::OriginRefused
             | ProblemCode::MisdirectedHost => Exit::NotPermitted,
             ProblemCode::RegistryInvalid => Exit::Registry,
-            ProblemCode::ShuttingDown | ProblemCode::TooManyConnections => Exit::Unavailable,
+            ProblemCode::Upgrading
+            | ProblemCode::ShuttingDown
+            | ProblemCode::TooManyConnections => Exit::Unavailable,
             ProblemCode::BadRequest
             | ProblemCode::UnknownPath
             | ProblemCode::UnknownOperation
@@ -87,6 +89,7 @@ impl From<Problem> for Failure {
             | ProblemCode::Denied
             | ProblemCode::RunEnded
             | ProblemCode::TooLarge
+            | ProblemCode::UpgradeRefused
             | ProblemCode::Internal => Exit::Failed,
         };
         let mut message = problem.detail;

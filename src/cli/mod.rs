@@ -98,6 +98,8 @@ fn perform(context: &Context, command: Command) -> Result<(), Failure> {
         Command::Status(with) => block_on(verbs::status::perform(context, &with.own)),
         Command::Events(with) => block_on(verbs::events::perform(context, &with.own)),
         Command::Logs(with) => block_on(verbs::logs::perform(context, &with.own)),
+        Command::Upgrade(with) => block_on(verbs::upgrade::perform(context, &with.own)),
+        Command::TakeoverCheck(with) => verbs::takeover_check::perform(context, &with.own),
         Command::Reopen(_) => block_on(verbs::reopen::perform(context)),
         Command::Explain(with) => block_on(verbs::explain::perform(context, &with.own)),
         Command::Hold(with) => block_on(verbs::hold::perform(context, &with.own)),

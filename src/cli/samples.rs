@@ -55,6 +55,7 @@ pub fn status(components: Vec<ComponentStatus>) -> Status {
             uptime_s: 273_600.0,
             registry: "/usr/local/scene7/ImageServing/conf/SupervisorRegistry.xml".to_owned(),
             generation: 1,
+            upgrades: 0,
             cpu_percent: 0.04,
             memory_bytes: 8_598_323,
             containment: ContainmentLevel::Cgroup,

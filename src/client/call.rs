@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize, de::DeserializeOwned};
 use super::{Client, ClientError};
 use crate::wire::{
     Acceptance, ComponentStatus, Explanation, HoldReport, Operation, Problem, Readiness,
-    ReloadReport, Status, Verb,
+    ReloadReport, Status, UpgradeReport, Verb,
 };
 
 /// How a command is asked for.
@@ -143,6 +143,19 @@ impl Client {
     pub async fn shutdown(&self, restart: bool) -> Result<Acceptance, ClientError> {
         let path = if restart { "/v1/restart" } else { "/v1/shutdown" };
         self.call(request(Method::POST, path), None).await
+    }
+
+    /// Has another binary take over in the Supervisor's process: this one, or what is where its own
+    /// was. Answered when that is about to happen.
+    pub async fn upgrade(
+        &self,
+        binary: Option<&std::path::Path>,
+    ) -> Result<UpgradeReport, ClientError> {
+        let path = match binary {
+            Some(path) => format!("/v1/upgrade?binary={}", escaped(&path.to_string_lossy())),
+            None => "/v1/upgrade".to_owned(),
+        };
+        self.call(request(Method::POST, &path), None).await
     }
 
     /// Closes the log files; the next output goes to new ones.

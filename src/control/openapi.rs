@@ -45,6 +45,7 @@ pub fn document() -> &'static str {
         routes::release,
         routes::reload,
         routes::shutdown,
+        routes::upgrade,
         routes::operation,
         routes::updates,
         routes::events,

@@ -45,6 +45,8 @@ const LARGEST_HEADERS: usize = 16 << 10;
 const HEADER_TIMEOUT: Duration = Duration::from_secs(10);
 /// For answers under way when the server shuts down.
 const FAREWELL: Duration = Duration::from_secs(1);
+/// For the first request of a client that came in just before.
+const FIRST_WORD: Duration = Duration::from_millis(100);
 /// After an accept that failed for want of descriptors or memory.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(200);
 
@@ -98,7 +100,7 @@ pub struct Server {
     listeners: JoinSet<()>,
     kept: Listeners,
     #[cfg(unix)]
-    _file: Option<super::socket::SocketFile>,
+    file: Option<super::socket::SocketFile>,
 }
 
 /// What a listener gives every connection.
@@ -169,7 +171,7 @@ pub fn serve_with(
         listeners,
         kept,
         #[cfg(unix)]
-        _file: file,
+        file,
     })
 }
 
@@ -187,6 +189,14 @@ impl Server {
     /// Copies of the listeners, for whoever keeps them beyond the life of this process; once.
     pub fn take_listeners(&mut self) -> Listeners {
         std::mem::take(&mut self.kept)
+    }
+
+    /// As [`shutdown`](Self::shutdown), but for somebody who goes on with the listeners: the
+    /// socket's file stays, and who connects meanwhile waits.
+    pub async fn suspend(mut self) {
+        #[cfg(unix)]
+        std::mem::forget(self.file.take());
+        self.shutdown().await;
     }
 
     /// Accepts no more, lets answers under way end for a second at most, then closes everything
@@ -384,7 +394,9 @@ pub(super) async fn converse<S, P>(
     S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
     P: Clone + Send + Sync + 'static,
 {
+    let (tell_asked, mut asked) = watch::channel(false);
     let service = service_fn(move |mut request: Request<Incoming>| {
+        tell_asked.send_replace(true);
         request.extensions_mut().insert(mark.clone());
         router.clone().oneshot(request.map(Body::new))
     });
@@ -400,6 +412,13 @@ pub(super) async fn converse<S, P>(
         _ended = &mut connection => return,
         () = stopped(&mut stop) => {}
         () = passed(limit) => {}
+    }
+    // Who has just come in is heard out: cut off, he could not know whether he was heard.
+    if !*asked.borrow() {
+        tokio::select! {
+            _ended = &mut connection => return,
+            _asked = tokio::time::timeout(FIRST_WORD, asked.wait_for(|asked| *asked)) => {}
+        }
     }
     connection.as_mut().graceful_shutdown();
     let _ = tokio::time::timeout(FAREWELL, connection).await;

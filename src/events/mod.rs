@@ -7,11 +7,15 @@
 //! that may wait for a disk), so that nobody who makes events ever waits. When the disk takes
 //! none for long, the oldest unwritten ones go, are counted, and an event tells of it.
 //!
+//! What is in memory alone is noted in the runtime folder ([`EventLog::note_in`]), so that not even a
+//! kill takes an event away, or tells one twice.
+//!
 //! This room knows files and lines. What an event says is decided by those who make it.
 
 mod files;
 #[cfg(any(test, feature = "fuzzing"))]
 pub(crate) mod fuzz;
+mod pending;
 mod read;
 #[cfg(test)]
 mod tests;
@@ -28,6 +32,7 @@ use tokio::sync::watch;
 use crate::wire::EventRecord;
 
 use files::Files;
+use pending::Pending;
 pub use read::{Query, read, read_at};
 
 /// The newest events that are kept in memory.
@@ -61,6 +66,8 @@ struct Memory {
     recent: VecDeque<Arc<EventRecord>>,
     /// Unwritten ones that had to go.
     lost: u64,
+    /// What is not in a file of the log yet.
+    pending: Option<Pending>,
 }
 
 /// How a round of writing ended.
@@ -86,7 +93,7 @@ impl EventLog {
         // The highest, not the last: behind a higher one readers would see no new ones.
         let last = recent.iter().map(|event| event.seq).max().unwrap_or(0);
         let recent = recent.into_iter().map(Arc::new).collect();
-        let memory = Memory { last, written: last, recent, lost: 0 };
+        let memory = Memory { last, written: last, recent, lost: 0, pending: None };
         let shared = Shared {
             memory: Mutex::new(memory),
             files: Mutex::new(files),
@@ -95,12 +102,34 @@ impl EventLog {
         (Self { shared: Arc::new(shared) }, error)
     }
 
+    /// Notes in this file what is not written yet, and takes up what an engine that was killed had
+    /// noted there. For the runtime folder.
+    pub fn note_in(&self, path: &Path) -> io::Result<()> {
+        let mut memory = self.memory();
+        let (pending, left) = Pending::open(path, memory.last)?;
+        for event in left {
+            memory.last = memory.last.max(event.seq);
+            memory.recent.push_back(Arc::new(event));
+        }
+        memory.pending = Some(pending);
+        self.shared.news.send_replace(memory.last);
+        Ok(())
+    }
+
+    /// Whether one of the newest events is so.
+    pub fn knows(&self, wanted: impl Fn(&EventRecord) -> bool) -> bool {
+        self.memory().recent.iter().any(|event| wanted(event))
+    }
+
     /// Takes an event in, gives it its number, and hands it back. Never waits for a disk.
     pub fn append(&self, mut event: EventRecord) -> Arc<EventRecord> {
         let mut memory = self.memory();
         memory.last += 1;
         event.seq = memory.last;
         let event = Arc::new(event);
+        if let Some(pending) = &mut memory.pending {
+            pending.note(&event);
+        }
         memory.recent.push_back(Arc::clone(&event));
         memory.trim();
         drop(memory);
@@ -148,6 +177,11 @@ impl EventLog {
             }
             let mut memory = self.memory();
             memory.written = memory.written.max(newest);
+            if memory.written == memory.last
+                && let Some(pending) = &mut memory.pending
+            {
+                pending.clear();
+            }
             memory.trim();
         }
     }

@@ -138,3 +138,38 @@ fn a_disk_that_takes_nothing_loses_the_oldest_counted_and_is_told_of_once() {
     assert!(matches!(log.write(), Written::All));
     assert_eq!(numbers(&log, &Query::default()).len(), MOST_UNWRITTEN);
 }
+
+#[test]
+fn what_was_not_written_at_a_kill_is_taken_up_once() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let base = folder.path().join("logs/Supervisor.log");
+    let pending = folder.path().join("events.pending");
+    let open = || {
+        let (log, error) = EventLog::open(&base);
+        assert!(error.is_none());
+        log.note_in(&pending).expect("our folder");
+        log
+    };
+    let first = open();
+    first.append(event("ps", "a"));
+    assert!(matches!(first.write(), Written::All));
+    assert_eq!(std::fs::metadata(&pending).expect("it is there").len(), 0);
+    first.append(event("ps", "b"));
+    first.append(event("ps", "c"));
+    // Written after all, but nobody lived to say so; and one was torn.
+    let noted = std::fs::read(&pending).expect("noted");
+    assert!(matches!(first.write(), Written::All));
+    first.append(event("ps", "d"));
+    let torn = std::fs::read(&pending).expect("noted");
+    std::fs::write(&pending, [&noted, &torn, &torn[..torn.len() / 2]].concat()).expect("ours");
+    drop(first);
+
+    let second = open();
+    let texts = |log: &EventLog| log.recent().into_iter().map(|one| one.text).collect::<Vec<_>>();
+    assert_eq!(texts(&second), ["a", "b", "c", "d"]);
+    assert_eq!(second.last(), 4);
+    second.append(event("ps", "e"));
+    assert!(matches!(second.write(), Written::All));
+    assert_eq!(std::fs::metadata(&pending).expect("it is there").len(), 0);
+    assert_eq!(texts(&open()), ["a", "b", "c", "d", "e"]);
+}

@@ -45,6 +45,8 @@ const PASSED_ON: [i32; 6] =
 const PANICKED: i32 = 101;
 /// For an engine that takes back what was kept, and reads meanwhile.
 const READS_WITHIN: Duration = Duration::from_secs(2);
+/// Until a burst of starts is taken for over.
+const REST: Duration = Duration::from_secs(3);
 
 /// What this process is from now on.
 #[derive(Debug)]
@@ -70,25 +72,52 @@ pub struct Guarded {
 ///
 /// To be called early, with one thread and after [`process::hygiene`].
 pub fn guard() -> io::Result<Role> {
-    let mut inbox = PASSED_ON.to_vec();
-    inbox.push(libc::SIGCHLD);
-    let signals = SignalInbox::open(&inbox)?;
-    // Refused: then orphans go where they always went, and are adopted without exact ends.
-    let _as_before = process::become_subreaper();
-    process::set_name(c"s7-guardian");
-    let guardian = Guardian {
-        signals,
-        vault: Vault::default(),
-        budget: Budget::default(),
-        service: ServiceSocket::from_environment(),
-        engine: None,
-        death: None,
-        stopping: false,
-        end_asked: None,
-        unheard: Vec::new(),
-        quit: false,
+    Guardian::new()?.run()
+}
+
+/// As [`guard`], for an engine that runs already, at the other end of this socket: it is not in
+/// order any more when it dies, and then the next one is our child.
+pub fn guard_beside(socket: OwnedFd) -> io::Result<Role> {
+    let peer = rustix::net::sockopt::socket_peercred(&socket)?.pid.as_raw_nonzero().get();
+    let start_time = process::start_time(peer)?.unwrap_or_default();
+    let Some(stranger) = process::Child::adopt(peer, start_time)? else {
+        return Err(io::Error::new(io::ErrorKind::NotFound, "the engine has ended"));
     };
+    let mut guardian = Guardian::new()?;
+    // It serves, or it would not have made us.
+    guardian.budget.served();
+    guardian.engine = Some(Engine {
+        pid: peer,
+        stranger: Some(stranger),
+        socket: Some(socket),
+        since: now(),
+        ends: false,
+    });
     guardian.run()
+}
+
+impl Guardian {
+    fn new() -> io::Result<Self> {
+        let mut inbox = PASSED_ON.to_vec();
+        inbox.push(libc::SIGCHLD);
+        let signals = SignalInbox::open(&inbox)?;
+        // Refused: then orphans go where they always went, and are adopted without exact ends.
+        let _as_before = process::become_subreaper();
+        process::set_name(c"s7-guardian");
+        Ok(Self {
+            signals,
+            vault: Vault::default(),
+            budget: Budget::default(),
+            service: ServiceSocket::from_environment(),
+            engine: None,
+            death: None,
+            stopping: false,
+            end_asked: None,
+            unheard: Vec::new(),
+            quit: false,
+            is_quiet: false,
+        })
+    }
 }
 
 struct Guardian {
@@ -107,10 +136,14 @@ struct Guardian {
     unheard: Vec<i32>,
     /// `SIGQUIT` was passed on: the operator wants the engine's core, not another engine.
     quit: bool,
+    /// Nothing came while it waited last.
+    is_quiet: bool,
 }
 
 struct Engine {
     pid: i32,
+    /// Held by its pidfd where it is not our child, but we are its.
+    stranger: Option<process::Child>,
     /// `None`: it has closed its end.
     socket: Option<OwnedFd>,
     since: Moment,
@@ -121,24 +154,32 @@ struct Engine {
 /// What has become of the engine.
 enum Turn {
     Lives,
-    Ended(i32),
+    Ended(Exit),
 }
 
 impl Guardian {
     fn run(mut self) -> io::Result<Role> {
         loop {
-            if let Some(guarded) = self.start()? {
+            if self.engine.is_none()
+                && let Some(guarded) = self.start()?
+            {
                 drop(self);
                 return Ok(Role::Engine(guarded));
             }
-            let status = loop {
-                match self.turn(None) {
+            // A burst of starts leaves memory, which goes back when nothing has come for a while.
+            let mut is_restless = true;
+            let exit = loop {
+                let turn = self.turn(is_restless.then_some(REST));
+                if self.is_quiet && is_restless {
+                    process::give_back();
+                }
+                is_restless = !self.is_quiet;
+                match turn {
                     Turn::Lives => {}
-                    Turn::Ended(status) => break status,
+                    Turn::Ended(exit) => break exit,
                 }
             };
             let Some(engine) = self.engine.take() else { continue };
-            let exit = process::exit_of_status(status);
             if let Some(over) = self.is_over(&engine, exit) {
                 return Ok(Role::Over(over));
             }
@@ -158,7 +199,7 @@ impl Guardian {
             Exit::Code(code) => Some(u8::try_from(code).unwrap_or(1)),
             Exit::Signal { signal, .. } => (engine.ends || self.quit && signal == libc::SIGQUIT)
                 .then(|| 128 + u8::try_from(signal).unwrap_or(0)),
-            Exit::Unknown => None,
+            Exit::Unknown => engine.ends.then_some(0),
         }
     }
 
@@ -185,7 +226,8 @@ impl Guardian {
             let _fresh_and_empty =
                 socket::send(ours.as_fd(), ToEngine::Signal(signal).encode().as_bytes(), None);
         }
-        self.engine = Some(Engine { pid, socket: Some(ours), since: now(), ends: false });
+        let socket = Some(ours);
+        self.engine = Some(Engine { pid, stranger: None, socket, since: now(), ends: false });
         Ok(None)
     }
 
@@ -203,6 +245,7 @@ impl Guardian {
     /// Waits for something, and sees to it.
     fn turn(&mut self, patience: Option<Duration>) -> Turn {
         let socket = self.engine.as_ref().and_then(|engine| engine.socket.as_ref());
+        let stranger = self.engine.as_ref().and_then(|engine| engine.stranger.as_ref());
         let tells = self.vault.next_untold().is_some();
         let what = if tells { PollFlags::IN | PollFlags::OUT } else { PollFlags::IN };
         let mut watched = [
@@ -211,11 +254,16 @@ impl Guardian {
                 socket.map_or(self.signals.as_fd(), AsFd::as_fd),
                 if socket.is_some() { what } else { PollFlags::empty() },
             ),
+            PollFd::from_borrowed_fd(
+                stranger.map_or(self.signals.as_fd(), AsFd::as_fd),
+                if stranger.is_some() { PollFlags::IN } else { PollFlags::empty() },
+            ),
         ];
         let patience = patience.and_then(|patience| Timespec::try_from(patience).ok());
         // Interrupted or refused: then there is nothing to be read below.
-        let _looked_at_below = poll(&mut watched, patience.as_ref());
-        let [_, from_engine] = watched.map(|one| one.revents());
+        let is_quiet = matches!(poll(&mut watched, patience.as_ref()), Ok(0));
+        let [_, from_engine, of_stranger] = watched.map(|one| one.revents());
+        self.is_quiet = is_quiet;
         let mut children = false;
         while let Some(signal) = self.signals.next() {
             if signal == libc::SIGCHLD {
@@ -228,6 +276,7 @@ impl Guardian {
             self.hear();
         }
         let turn = if children { self.reap() } else { Turn::Lives };
+        let turn = if of_stranger.is_empty() { turn } else { self.ask_stranger() };
         self.tell_ends();
         turn
     }
@@ -334,6 +383,18 @@ impl Guardian {
         }
     }
 
+    /// An engine whose child we are has ended, perhaps.
+    fn ask_stranger(&mut self) -> Turn {
+        // Its last words first.
+        self.hear();
+        let engine = self.engine.as_ref().and_then(|engine| engine.stranger.as_ref());
+        match engine.map(process::Child::reap) {
+            Some(Ok(Some(exit))) => Turn::Ended(exit),
+            Some(Err(_)) => Turn::Ended(Exit::Unknown),
+            Some(Ok(None)) | None => Turn::Lives,
+        }
+    }
+
     fn reap(&mut self) -> Turn {
         let mut turn = Turn::Lives;
         while let Some(reaped) = process::reap_any() {
@@ -341,7 +402,7 @@ impl Guardian {
                 Some(engine) if engine.pid == reaped.pid => {
                     // Its last words first.
                     self.hear();
-                    turn = Turn::Ended(reaped.status);
+                    turn = Turn::Ended(process::exit_of_status(reaped.status));
                 }
                 _ => self.vault.note(reaped),
             }

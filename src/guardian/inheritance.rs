@@ -4,9 +4,10 @@ use std::{
     collections::{HashMap, VecDeque},
     fmt,
     os::fd::{BorrowedFd, OwnedFd},
-    sync::Arc,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
 
+use super::link::Link;
 use crate::model::{Exit, Moment};
 
 /// Keeps descriptors for the next engine, by name.
@@ -19,29 +20,59 @@ pub trait DescriptorStore: Send + Sync {
     fn forget(&self, name: &str);
 }
 
-/// Any number of stores, each of which gets everything.
+/// Any number of stores, each of which gets everything; the guardian is one of them, and may
+/// change. Clones are the same.
 #[derive(Clone, Default)]
-pub struct Stores(Vec<Arc<dyn DescriptorStore>>);
+pub struct Stores {
+    shared: Arc<Mutex<Shared>>,
+}
+
+#[derive(Default)]
+struct Shared {
+    guardian: Option<Arc<Link>>,
+    others: Vec<Arc<dyn DescriptorStore>>,
+}
 
 impl Stores {
-    pub fn add(&mut self, store: Arc<dyn DescriptorStore>) {
-        self.0.push(store);
+    pub fn add(&self, store: Arc<dyn DescriptorStore>) {
+        self.shared().others.push(store);
+    }
+
+    /// From now on this is the guardian. It knows of nothing yet.
+    pub fn set_guardian(&self, link: Option<Arc<Link>>) {
+        self.shared().guardian = link;
+    }
+
+    pub fn guardian(&self) -> Option<Arc<Link>> {
+        self.shared().guardian.clone()
+    }
+
+    fn shared(&self) -> MutexGuard<'_, Shared> {
+        self.shared.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
 impl DescriptorStore for Stores {
     fn keep(&self, name: &str, descriptor: BorrowedFd<'_>) {
-        self.0.iter().for_each(|store| store.keep(name, descriptor));
+        let shared = self.shared();
+        shared.others.iter().for_each(|store| store.keep(name, descriptor));
+        if let Some(guardian) = &shared.guardian {
+            guardian.keep(name, descriptor);
+        }
     }
 
     fn forget(&self, name: &str) {
-        self.0.iter().for_each(|store| store.forget(name));
+        let shared = self.shared();
+        shared.others.iter().for_each(|store| store.forget(name));
+        if let Some(guardian) = &shared.guardian {
+            guardian.forget(name);
+        }
     }
 }
 
 impl fmt::Debug for Stores {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_tuple("Stores").field(&self.0.len()).finish()
+        f.debug_struct("Stores").finish_non_exhaustive()
     }
 }
 

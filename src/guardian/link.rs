@@ -62,6 +62,17 @@ impl Link {
         }
     }
 
+    /// A link to a guardian that is about to be made, and its end of it.
+    pub fn to_newborn() -> io::Result<(Self, OwnedFd)> {
+        let (ours, theirs) = socket::pair()?;
+        Ok((Self::new(ours, 0), theirs))
+    }
+
+    /// Who it is.
+    pub fn is_to(&self, guardian: u32) {
+        self.guardian.store(guardian, Ordering::Relaxed);
+    }
+
     /// The link of the engine that we were before we executed ourselves, with everything that
     /// was kept. Waits for the guardian, for seconds at most.
     pub fn resume(socket: OwnedFd) -> io::Result<(Self, Inheritance)> {

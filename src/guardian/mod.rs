@@ -21,6 +21,10 @@
 //! * [`End`]s of processes that somebody else reaped, with their exact status.
 //! * How the engine before [ended](Death), if it did not end in order.
 //!
+//! A guardian that dies is replaced by the engine, which cannot make itself a parent, but a child
+//! that waits for its death: `s7supervisor run --guard=beside`. An engine that shares its process with a
+//! console has no other from the start. Should that engine die, the child's children go on as usual.
+//!
 //! This room owns the guardian and its language with the engine. It knows no policy of
 //! components.
 
@@ -33,7 +37,7 @@ mod socket;
 mod vault;
 mod word;
 
-pub use guard::{Guarded, Role, guard};
+pub use guard::{Guarded, Role, guard, guard_beside};
 pub use inheritance::{Death, DescriptorStore, End, Ends, Inheritance, Kept, Stores};
 pub use link::{Link, News};
 pub use service::ServiceSocket;

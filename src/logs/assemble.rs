@@ -50,6 +50,10 @@ impl Assembler {
         }
     }
 
+    pub fn lines(&mut self, stream: Stream) -> &mut Lines {
+        &mut self.lines[stream.index()]
+    }
+
     pub fn is_open(&self, stream: Stream) -> bool {
         self.lines[stream.index()].is_open()
     }

@@ -19,12 +19,13 @@ use tokio::sync::watch;
 
 use super::{
     clock::Clock,
+    intake::OpenLine,
     line::{Line, Stream},
     os::{self, Owner, PipeIdentity, Poller, Waker, WriteEnd},
     ring::{Batch, Ring},
     store::{Disk, Store},
     trace::Queue,
-    worker::{Command, Worker},
+    worker::{Command, Frozen, Worker},
 };
 use crate::{
     guardian::{DescriptorStore as _, Stores},
@@ -47,6 +48,8 @@ pub struct Options {
     /// A file of the runtime folder that keeps the numbers of records growing from one life to
     /// the next; without it the time alone does.
     pub numbers: Option<PathBuf>,
+    /// Lines that the engine before this one had begun, and handed over.
+    pub open_lines: Vec<OpenLine>,
     /// Who keeps our ends of the pipes for the next Supervisor: what is in a pipe is lost with its
     /// last holder.
     pub stores: Stores,
@@ -144,6 +147,12 @@ pub(super) struct AtomicCounters {
     pub not_forwarded: AtomicU64,
 }
 
+/// Keeps the log thread at rest.
+#[derive(Debug)]
+pub struct Thaw {
+    _hold: Sender<()>,
+}
+
 /// Commands for the log thread, and the bell.
 ///
 /// The queue has no bound of its own: commands come from the engine alone, a few per run of a
@@ -172,6 +181,7 @@ impl Options {
             rings_bytes: 64 << 20,
             notices,
             numbers: None,
+            open_lines: Vec::new(),
             stores: Stores::default(),
             clock: Clock::system(),
             store: Arc::new(Disk),
@@ -388,6 +398,11 @@ impl Logs {
         self.inner.supervisor.counters()
     }
 
+    /// Has whoever keeps our ends of the pipes keep all of them: it knows of none yet.
+    pub fn keep_pipes(&self) {
+        self.send(Command::KeepPipes { stores: self.inner.stores.clone() });
+    }
+
     /// Closes all files, so that the next output goes to new ones: for outside rotators.
     pub fn reopen(&self) {
         self.send(Command::Reopen);
@@ -408,6 +423,16 @@ impl Logs {
         let (done, wait) = sync_channel(1);
         self.send(Command::Sync { done });
         wait.recv_timeout(patience).is_ok()
+    }
+
+    /// Brings everything that was read to the files, and reads nothing from then on until the
+    /// returned guard is dropped; what comes meanwhile waits in the pipes. `None`: not in time.
+    /// Blocks.
+    pub fn freeze(&self, patience: Duration) -> Option<(Frozen, Thaw)> {
+        let (frozen, wait) = sync_channel(1);
+        let (hold, thaw) = channel();
+        self.send(Command::Freeze { frozen, thaw });
+        Some((wait.recv_timeout(patience).ok()?, Thaw { _hold: hold }))
     }
 
     /// Has the index of a component's files say everything that is known. Waits for a moment: a
@@ -517,7 +542,7 @@ impl Shared {
     }
 }
 
-fn kept_name(id: &ComponentId, stream: Stream) -> String {
+pub(super) fn kept_name(id: &ComponentId, stream: Stream) -> String {
     format!("{}.{id}", stream.name())
 }
 

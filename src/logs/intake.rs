@@ -11,6 +11,7 @@ use std::{
 
 use jiff::Timestamp;
 use regex::bytes::Regex;
+use serde::{Deserialize, Serialize};
 
 use super::{
     assemble::Assembler,
@@ -43,6 +44,23 @@ pub(super) struct Tools {
     /// Files were completed or a log was taken in: retention is due.
     pub upkeep: bool,
     batch: Stamped,
+}
+
+/// A line whose newline has not come, on its way to the next engine.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct OpenLine {
+    id: ComponentId,
+    /// 0: standard output.
+    stream: usize,
+    text: Vec<u8>,
+    /// A piece of it was given out before.
+    cut: bool,
+}
+
+impl OpenLine {
+    pub(super) fn id(&self) -> ComponentId {
+        self.id.clone()
+    }
 }
 
 pub(super) struct Intake {
@@ -259,6 +277,32 @@ impl Intake {
         }
         self.assembler.finish(self.daily.position(), |_, _, _| {});
         self.store_batch(tools, now);
+    }
+
+    /// Brings everything to the files but lines that are begun, where the file has whole lines
+    /// only: those are handed out.
+    pub fn hand_over(&mut self, tools: &mut Tools, now: Instant) -> Vec<OpenLine> {
+        if self.output.timestamps == Timestamps::None {
+            self.finish(tools, now);
+            return Vec::new();
+        }
+        self.store_batch(tools, now);
+        let Some(id) = self.id.clone() else { return Vec::new() };
+        let open = Stream::BOTH.into_iter().filter_map(|stream| {
+            let (text, cut) = self.assembler.lines(stream).take_open()?;
+            self.open_since[stream.index()] = None;
+            Some(OpenLine { id: id.clone(), stream: stream.index(), text, cut })
+        });
+        open.collect()
+    }
+
+    /// Goes on with a line that was handed out.
+    pub fn take_up(&mut self, line: OpenLine, now: Instant) {
+        let stream = Stream::BOTH[line.stream.min(1)];
+        if self.output.timestamps != Timestamps::None && !self.assembler.is_open(stream) {
+            self.assembler.lines(stream).put_open(line.text, line.cut);
+            self.open_since[stream.index()] = Some(now);
+        }
     }
 
     pub fn started(&mut self, at: Timestamp, run: RunId, pid: u32) {

@@ -137,6 +137,16 @@ impl Lines {
         !self.rest.is_empty()
     }
 
+    /// Takes the begun line away, and whether a piece of it was cut before.
+    pub fn take_open(&mut self) -> Option<(Vec<u8>, bool)> {
+        (!self.rest.is_empty()).then(|| (std::mem::take(&mut self.rest), self.cut))
+    }
+
+    /// Goes on with a line that was begun elsewhere.
+    pub fn put_open(&mut self, text: Vec<u8>, cut: bool) {
+        (self.rest, self.cut) = (text, cut);
+    }
+
     /// Gives out every piece that `chunk` completes; returns the number of newlines in it.
     pub fn push(&mut self, chunk: &[u8], mut emit: impl FnMut(Piece<'_>)) -> u64 {
         let mut newlines = 0;

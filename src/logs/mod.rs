@@ -52,10 +52,12 @@ mod worker;
 #[cfg(test)]
 mod tests;
 
-pub use handle::{Counters, LogThread, Logs, Notice, NoticeSink, Options, Streams};
+pub use handle::{Counters, LogThread, Logs, Notice, NoticeSink, Options, Streams, Thaw};
+pub use intake::OpenLine;
 pub use line::{End, LINE_MAX, Line, Mark, Source, Stream};
 pub use os::{Owner, WriteEnd};
 pub use ring::Batch;
+pub use worker::Frozen;
 
 /// The file that a base path stands for today: `logs/is-2026-11-22.log` for `logs/is.log`.
 pub fn file_of_today(base: &std::path::Path) -> std::path::PathBuf {

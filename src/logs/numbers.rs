@@ -38,6 +38,11 @@ impl Numbers {
         }
     }
 
+    /// The life goes on although its end was said.
+    pub fn resume(&self) {
+        self.write(self.reserved);
+    }
+
     /// The life ends, and has used the numbers up to this one.
     pub fn end(&self, number: u64) {
         self.write(number.saturating_add(1));

@@ -185,11 +185,17 @@ impl Ring {
         // Only a line of 4 GiB is further from its own beginning: it is said to end earlier.
         let offset = far(self.open.position).unwrap_or(u32::MAX);
         let data = &mut self.open.data;
-        data.extend_from_slice(&length.to_le_bytes());
-        data.extend_from_slice(&[kind as u8, end_code(end)]);
-        data.extend_from_slice(&offset.to_le_bytes());
-        data.extend_from_slice(&at.as_microsecond().to_le_bytes());
-        data.extend_from_slice(prefix);
+        // In one piece: a busy component brings millions of these.
+        let [l0, l1] = length.to_le_bytes();
+        let [p0, p1, p2, p3] = offset.to_le_bytes();
+        let [t0, t1, t2, t3, t4, t5, t6, t7] = at.as_microsecond().to_le_bytes();
+        let header: [u8; HEADER] =
+            [l0, l1, kind as u8, end_code(end), p0, p1, p2, p3, t0, t1, t2, t3, t4, t5, t6, t7];
+        data.reserve(size);
+        data.extend_from_slice(&header);
+        if !prefix.is_empty() {
+            data.extend_from_slice(prefix);
+        }
         data.extend_from_slice(text);
         self.open.lines += 1;
         self.position = position;

@@ -7,6 +7,7 @@
 
 use std::{
     collections::{BTreeSet, HashMap},
+    os::fd::AsFd as _,
     panic::{AssertUnwindSafe, catch_unwind},
     path::PathBuf,
     sync::{
@@ -22,8 +23,8 @@ use tokio::sync::watch;
 
 use super::{
     clock::{Calendar, monotonic},
-    handle::{NoticeSink, Options, Shared},
-    intake::{Intake, Tools},
+    handle::{NoticeSink, Options, Shared, kept_name},
+    intake::{Intake, OpenLine, Tools},
     janitor::{Janitor, Keep},
     line::Stream,
     numbers::Numbers,
@@ -31,6 +32,7 @@ use super::{
     trace::Queue,
 };
 use crate::{
+    guardian::{DescriptorStore as _, Stores},
     model::{ComponentId, Exit, RunId},
     registry::{Output, Timestamps},
 };
@@ -64,18 +66,70 @@ const TRACE_RING: usize = 64 << 10;
 const TRACE_MAX_SIZE: u64 = 100 << 20;
 
 pub(super) enum Command {
-    Open { id: ComponentId, output: Arc<Output>, pipes: [Pipe; 2], shared: Arc<Shared> },
-    Configure { id: ComponentId, output: Arc<Output> },
-    Close { id: ComponentId, remove: Vec<PathBuf> },
-    Started { id: ComponentId, run: RunId, pid: u32 },
-    Exited { id: ComponentId, run: RunId, exit: Exit, expected: bool },
-    Watch { id: ComponentId, run: RunId, pattern: Regex, from_now: bool },
-    Unwatch { id: ComponentId },
-    Settle { id: ComponentId, done: SyncSender<()> },
-    Trace { log: PathBuf, keep_days: u32, queue: Arc<Queue> },
+    Open {
+        id: ComponentId,
+        output: Arc<Output>,
+        pipes: [Pipe; 2],
+        shared: Arc<Shared>,
+    },
+    Configure {
+        id: ComponentId,
+        output: Arc<Output>,
+    },
+    Close {
+        id: ComponentId,
+        remove: Vec<PathBuf>,
+    },
+    Started {
+        id: ComponentId,
+        run: RunId,
+        pid: u32,
+    },
+    Exited {
+        id: ComponentId,
+        run: RunId,
+        exit: Exit,
+        expected: bool,
+    },
+    Watch {
+        id: ComponentId,
+        run: RunId,
+        pattern: Regex,
+        from_now: bool,
+    },
+    Unwatch {
+        id: ComponentId,
+    },
+    Settle {
+        id: ComponentId,
+        done: SyncSender<()>,
+    },
+    Trace {
+        log: PathBuf,
+        keep_days: u32,
+        queue: Arc<Queue>,
+    },
+    KeepPipes {
+        stores: Stores,
+    },
     Reopen,
-    Sync { done: SyncSender<()> },
+    Sync {
+        done: SyncSender<()>,
+    },
+    /// Everything that was read goes to the files, and nothing is read until `thaw` is told or
+    /// gone.
+    Freeze {
+        frozen: SyncSender<Frozen>,
+        thaw: Receiver<()>,
+    },
     Shutdown,
+}
+
+/// What the log thread has in its hands while it rests.
+#[derive(Debug, Default)]
+pub struct Frozen {
+    /// Lines that are begun, in files that have whole lines only.
+    pub lines: Vec<OpenLine>,
 }
 
 pub(super) struct Worker {
@@ -105,6 +159,8 @@ pub(super) struct Worker {
     first_number: u64,
     /// The highest number of those that have left.
     left_number: u64,
+    /// Lines that an engine before us had begun.
+    open_lines: Vec<OpenLine>,
     ended: bool,
 }
 
@@ -128,7 +184,15 @@ impl Worker {
         changes: Arc<watch::Sender<u64>>,
     ) -> Self {
         let Options {
-            ring_bytes, rings_bytes, notices, numbers, clock, store, upkeep_delay, ..
+            ring_bytes,
+            rings_bytes,
+            notices,
+            numbers,
+            open_lines,
+            clock,
+            store,
+            upkeep_delay,
+            ..
         } = options;
         supervisor.ring().set_limit(ring_bytes.min(TRACE_RING));
         let (numbers, first_number) = Numbers::open(numbers, clock.now());
@@ -158,6 +222,7 @@ impl Worker {
             day: Date::default(),
             first_number,
             left_number: 0,
+            open_lines,
             ended: false,
         }
     }
@@ -281,6 +346,16 @@ impl Worker {
                 self.trace = Some(queue);
                 self.take_trace();
             }
+            Command::KeepPipes { stores } => {
+                for intake in self.intakes.iter() {
+                    let Some((id, pipes)) = intake.id.as_ref().zip(intake.pipes.as_ref()) else {
+                        continue;
+                    };
+                    for (stream, pipe) in Stream::BOTH.into_iter().zip(pipes) {
+                        stores.keep(&kept_name(id, stream), pipe.as_fd());
+                    }
+                }
+            }
             Command::Reopen => {
                 for intake in self.intakes.iter_mut().chain([&mut self.supervisor]) {
                     intake.daily().close();
@@ -292,7 +367,35 @@ impl Worker {
                 // Nobody waits any more: then nobody needs to know.
                 let _ = done.try_send(());
             }
+            Command::Freeze { frozen, thaw } => self.freeze(&frozen, &thaw, now),
             Command::Shutdown => self.shut_down(now),
+        }
+    }
+
+    fn freeze(&mut self, frozen: &SyncSender<Frozen>, thaw: &Receiver<()>, now: Instant) {
+        self.drain_all();
+        let mut all = Frozen::default();
+        for intake in self.intakes.slots.iter_mut().flatten() {
+            all.lines.extend(intake.hand_over(&mut self.tools, now));
+        }
+        let lines = all.lines.clone();
+        self.take_trace();
+        for intake in self.intakes.iter_mut().chain([&mut self.supervisor]) {
+            intake.daily().close();
+        }
+        let highest = self.highest_number();
+        self.numbers.end(highest);
+        self.offer_notices();
+        self.announce();
+        if frozen.try_send(all).is_ok() {
+            // Told, or the other side is gone: both mean that we go on.
+            let _either = thaw.recv();
+        }
+        self.numbers.resume();
+        for line in lines {
+            if let Some(intake) = self.intakes.get(&line.id()) {
+                intake.take_up(line, monotonic());
+            }
         }
     }
 
@@ -324,6 +427,9 @@ impl Worker {
         intake.shared.ring().set_limit(self.intakes.share);
         if let Some((run, pattern)) = self.early_watches.remove(&id) {
             intake.watch(&mut self.tools, run, pattern, false);
+        }
+        for line in self.open_lines.extract_if(.., |line| line.id() == id) {
+            intake.take_up(line, monotonic());
         }
         self.intakes.slots[slot] = Some(intake);
         self.intakes.unfinished.insert(slot);

@@ -23,9 +23,11 @@ mod signal;
 pub use launch::{Launch, SpawnError, SpawnStage};
 pub use os::{
     Child, Containment, Endpoint, KernelLog, MARKER, Original, Prospects, Tree, Watcher,
-    belongs_to, boot_id, execute_self, exit_of_status, give_back, group_id, hygiene, identity,
-    ignore_job_control, inherited, is_clock_synchronized, leave_terminal, prospects, readable,
-    reap_orphans, spawn, spawn_detached, start_time, use_one_heap, user_id, user_name,
+    belongs_to, boot_id, close_on_exec, executable, execute, execute_self, exit_of_status,
+    give_back, group_id, hygiene, identity, ignore_job_control, inherited, is_clock_synchronized,
+    leave_open, leave_terminal, memory_file, prospects, readable, reap_orphans, socket_of_output,
+    spawn, spawn_beside, spawn_detached, start_time, tests_wish, use_one_heap, user_id, user_name,
+    version,
 };
 #[cfg(unix)]
 pub use os::{

@@ -135,6 +135,15 @@ impl Driver {
         }
     }
 
+    /// The same before another program takes over; should it not, telling goes on.
+    pub async fn flush_alerts(&mut self) {
+        if self.alerting.next_deadline().is_some() {
+            self.send_last_alerts().await;
+            let registry = std::sync::Arc::clone(self.supervisor.registry());
+            self.alerting = Alerting::new(&registry);
+        }
+    }
+
     /// What has not been told yet is, for as long as the end may wait for it.
     pub async fn send_last_alerts(&mut self) {
         let alerting = &mut self.alerting;

@@ -32,6 +32,7 @@ use super::{
     messages::Internal,
     metrics::ToldCpu,
     notify::ServiceManager,
+    passing::Passing,
     publish::Publisher,
     recording::Recorded,
     samples::Samples,
@@ -40,6 +41,7 @@ use super::{
     tallies::Tallies,
     telling::{About, Telling, Told},
     tidy::Tidy,
+    upgrade::{Asked, Progress, Upgrade},
 };
 use crate::{
     guardian::{self, DescriptorStore as _, Ends, Stores},
@@ -110,6 +112,14 @@ pub(super) struct Driver {
     pub tidy: Tidy,
     pub next_statistics: Option<Moment>,
     pub next_watchdog: Option<Moment>,
+    /// Of the upgrade that is asked for.
+    pub progress: Progress,
+    /// Descriptors for the program that may replace us.
+    pub passing: Arc<Passing>,
+    /// How often the program was replaced in this process.
+    pub upgrades: u64,
+    /// Binaries that were asked whether they can take over.
+    pub checks_made: u64,
 }
 
 /// A live run as the world sees it.
@@ -133,6 +143,12 @@ impl Running {
     }
 }
 
+/// Why the loop was left.
+pub(super) enum Turn {
+    End(End),
+    Upgrade(Box<Upgrade>),
+}
+
 /// How the Supervisor ended.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct End {
@@ -154,16 +170,18 @@ pub(super) struct Inputs {
     pub internal: mpsc::UnboundedReceiver<Internal>,
     pub ended: AsyncFd<OwnedFd>,
     pub signals: Signals,
-    pub guardian: Option<AsyncFd<OwnedFd>>,
 }
 
 impl Driver {
-    /// Runs until everything has ended.
-    pub async fn run(mut self, mut inputs: Inputs) -> (Self, End) {
+    /// Runs until everything has ended, or another program is to go on.
+    pub async fn run(&mut self, inputs: &mut Inputs) -> Turn {
         let mut notices = Vec::new();
         loop {
             if let Some(end) = self.end.take() {
-                return (self, end);
+                return Turn::End(end);
+            }
+            if let Some(upgrade) = self.ripe_upgrade(clock::now()) {
+                return Turn::Upgrade(Box::new(upgrade));
             }
             let due = self.next_deadline();
             self.note_due(due);
@@ -171,7 +189,7 @@ impl Driver {
             tokio::select! {
                 biased;
                 signal = inputs.signals.recv() => self.signalled(signal, SentTo::Own),
-                () = readable(inputs.guardian.as_ref()) => self.hear_guardian(),
+                () = readable(self.guarding.news.as_ref()) => self.hear_guardian(),
                 ready = inputs.ended.readable() => {
                     // Cleared first: what ends from now on makes it ready again.
                     if let Ok(mut ready) = ready {
@@ -271,6 +289,7 @@ impl Driver {
             self.tidy.next_deadline(),
             self.alerting.next_deadline(),
             self.guarding.next_deadline(),
+            self.upgrade_deadline(),
         ];
         deadlines.into_iter().flatten().min()
     }
@@ -490,7 +509,7 @@ impl Driver {
         }
     }
 
-    fn logged(&mut self, notice: logs::Notice) {
+    pub fn logged(&mut self, notice: logs::Notice) {
         self.tell_of_losses(&notice);
         let name = |id: &Option<ComponentId>| {
             id.as_ref().map_or_else(|| "the trace log".to_owned(), ToString::to_string)
@@ -542,6 +561,11 @@ impl Driver {
                 tests_wish("engine");
                 tracing::info!("the log files are opened anew");
                 self.logs.reopen();
+            }
+            // A test has the console panic by this signal.
+            SignalKind::Upgrade if cfg!(debug_assertions) && is_panic_wished() => {}
+            SignalKind::Upgrade => {
+                self.ask_for_upgrade(None, Asked { origin: origin("SIGUSR2"), reply: None });
             }
             SignalKind::Child => {
                 process::reap_orphans(|_| false);
@@ -598,6 +622,10 @@ impl Driver {
         let view = self.supervisor.component(id)?;
         Some(Process { pid: view.pid?, started: view.started? })
     }
+}
+
+fn is_panic_wished() -> bool {
+    std::env::var_os("S7_TEST_PANIC").is_some()
 }
 
 fn says(run: RunId, text: &str) -> Fact {

@@ -129,7 +129,7 @@ impl Driver {
         }
     }
 
-    fn start_probes(&mut self, id: &ComponentId, run: RunId, ready: bool) {
+    pub fn start_probes(&mut self, id: &ComponentId, run: RunId, ready: bool) {
         let Some(config) = self.supervisor.config(id).map(Arc::clone) else { return };
         let Some(process) = self.process_of(run) else { return };
         let age = clock::now().since(process.started);

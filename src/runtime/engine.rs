@@ -3,21 +3,25 @@
 use std::{
     collections::{BTreeSet, HashMap},
     fmt, io,
-    os::fd::AsFd as _,
+    os::fd::{AsFd as _, OwnedFd},
     path::{Path, PathBuf},
     sync::Arc,
     time::Duration,
 };
 
-use tokio::sync::{mpsc, oneshot};
+use tokio::{
+    io::unix::AsyncFd,
+    sync::{mpsc, oneshot},
+};
 
 use super::{
     alerting::Alerting,
     clock,
     dossiers::Desk,
-    driver::{Driver, End, Inputs},
-    guarding::{self, Guarding},
+    driver::{Driver, End, Inputs, Turn},
+    guarding::{Guarding, Successor},
     handle::Handle,
+    handover::{Handover, Left},
     history::Chronicle,
     holds::HoldFile,
     inheritance,
@@ -28,6 +32,7 @@ use super::{
     lock::{Lock, LockError},
     metrics::ToldCpu,
     notify::ServiceManager,
+    passing::Passing,
     publish::Publisher,
     recording::Recorded,
     samples::Samples,
@@ -35,11 +40,12 @@ use super::{
     spawner::Spawner,
     tallies::Tallies,
     telling::Telling,
+    upgrade::{Progress, Upgrade, text_number},
 };
 use crate::{
     control,
     events::{self, EventLog},
-    guardian::{self, DescriptorStore as _, Inheritance, Link, Stores},
+    guardian::{self, DescriptorStore as _, Inheritance, Kept, Link, Stores},
     logs::{
         self, Logs,
         trace::{Beside, Trace},
@@ -67,7 +73,7 @@ pub struct EngineOptions {
     pub containment: Option<Level>,
     /// The arguments to execute ourselves with at a restart in place. Asked for when everything has
     /// ended, just before: whoever else is in this process ends then.
-    pub arguments: Box<dyn FnOnce() -> Vec<std::ffi::OsString>>,
+    pub arguments: Box<dyn FnMut() -> Vec<std::ffi::OsString>>,
     /// Every input is written down here, for a replay.
     pub record: Option<PathBuf>,
     /// Where the engine is not alone in its process.
@@ -76,8 +82,12 @@ pub struct EngineOptions {
     pub inheritance: Inheritance,
     /// Who keeps descriptors for the one after this, beside the guardian.
     pub stores: Stores,
+    /// What another program left that was in this process before.
+    pub handover: Option<Handover>,
     /// Who starts the next engine should this one die.
     pub guardian: Option<Arc<Link>>,
+    /// How such a one is made where there is none, or no more.
+    pub successor: Option<Successor>,
 }
 
 /// A program that has the engine in it, beside something of its own (the console).
@@ -196,6 +206,13 @@ pub fn run(options: EngineOptions) -> Result<(), EngineError> {
     control::prepare_folder(&temp, registry.config.control_group.as_deref()).map_err(folder)?;
     tests_wish("start");
     let mut inheritance = options.inheritance;
+    let passed = options.handover.map(|handover| {
+        inheritance.kept.extend(handover.kept);
+        handover.left
+    });
+    let passing = Arc::new(Passing::default());
+    let stores = options.stores;
+    stores.add(Arc::clone(&passing) as _);
     let lock = match inheritance.take(guardian::name::LOCK) {
         Some(lock) => Lock::inherit(&temp, lock),
         None => Lock::take(&temp),
@@ -204,11 +221,7 @@ pub fn run(options: EngineOptions) -> Result<(), EngineError> {
         LockError::Held { pid } => EngineError::AlreadyRunning { pid, folder: temp.clone() },
         LockError::Io(source) => EngineError::Folder { path: temp.clone(), source },
     })?;
-    let mut stores = options.stores;
-    let guardian = options.guardian;
-    if let Some(link) = &guardian {
-        stores.add(Arc::clone(link) as _);
-    }
+    stores.set_guardian(options.guardian);
     stores.keep(guardian::name::LOCK, lock.as_fd());
     // Nothing of the folder that we happen to be in is to be kept from being unmounted.
     let _stays_where_it_is = std::env::set_current_dir(&place.install_folder);
@@ -219,18 +232,34 @@ pub fn run(options: EngineOptions) -> Result<(), EngineError> {
         .thread_keep_alive(Duration::from_secs(2))
         .build()
         .map_err(|source| EngineError::System { what: "make the event loop", source })?;
-    let legacy = Legacy { inheritance, stores, guardian: guardian.clone() };
+    let mut arguments = options.arguments;
+    let is_handed_over = options.successor.as_ref().is_none_or(|one| one.is_handed_over);
+    let legacy = Legacy {
+        inheritance,
+        stores: stores.clone(),
+        successor: options.successor,
+        lock: lock.as_fd().try_clone_to_owned().ok(),
+        passed,
+        passing,
+    };
     let how = How { containment: options.containment, record: options.record };
-    let engine = supervise(place, registry, trace, how, embedding, legacy);
+    let engine = supervise(place, registry, trace, how, embedding, legacy, &mut *arguments);
     let end = runtime.block_on(engine);
     runtime.shutdown_timeout(Duration::from_secs(1));
-    let end = end?;
-    if let Some(link) = guardian.filter(|_| !end.restart) {
+    let restarts = end.as_ref().is_ok_and(|end| end.restart);
+    let guardian = stores.guardian().filter(|link| !link.is_broken());
+    let handed_over = guardian.as_ref().filter(|_| restarts && is_handed_over).map(Arc::clone);
+    if let Some(link) = guardian.filter(|_| handed_over.is_none()) {
         link.farewell();
     }
     drop(lock);
+    let end = end?;
     if end.restart {
-        return Err(EngineError::Restart(process::execute_self(&(options.arguments)())));
+        let mut arguments = arguments();
+        if let Some(Ok(number)) = handed_over.map(Link::leave_open) {
+            arguments.push(format!("--guarded={number}").into());
+        }
+        return Err(EngineError::Restart(process::execute_self(&arguments)));
     }
     if end.left.is_empty() { Ok(()) } else { Err(EngineError::Left(end.left)) }
 }
@@ -245,7 +274,18 @@ struct How {
 struct Legacy {
     inheritance: Inheritance,
     stores: Stores,
-    guardian: Option<Arc<Link>>,
+    passed: Option<Left>,
+    passing: Arc<Passing>,
+    successor: Option<Successor>,
+    lock: Option<OwnedFd>,
+}
+
+impl Legacy {
+    fn guarding(&mut self) -> io::Result<Guarding> {
+        let mut guarding = Guarding::new(self.stores.guardian(), self.successor.take())?;
+        guarding.held.extend(self.lock.take().map(|lock| (guardian::name::LOCK, lock)));
+        Ok(guarding)
+    }
 }
 
 async fn supervise(
@@ -255,6 +295,7 @@ async fn supervise(
     how: How,
     embedding: Option<Embedding>,
     mut legacy: Legacy,
+    arguments: &mut dyn FnMut() -> Vec<std::ffi::OsString>,
 ) -> Result<End, EngineError> {
     let system = |what| move |source| EngineError::System { what, source };
     let temp = registry.config.temp.clone();
@@ -262,35 +303,33 @@ async fn supervise(
         embedding.map(|embedding| (embedding.on_ready, embedding.owns_hangup)).unzip();
     let signals = Signals::listen(owns_hangup).map_err(system("listen to signals"))?;
 
+    let left = legacy.passed.as_mut();
     let (logs, log_thread, logs_inbox) =
-        start_logs(&temp, legacy.stores.clone()).map_err(system("start the log thread"))?;
+        start_logs(&temp, left, legacy.stores.clone()).map_err(system("start the log thread"))?;
     trace.attach(&logs, &registry.config.log, registry.config.keep_days);
     trace_start(&place, &registry);
 
     let containment = contain(&temp, how.containment);
-    let boot_id = process::boot_id().map_err(system("read the boot id"))?;
+    let (remembered, journal) = open_journal(&temp)?;
     let folder = |source| EngineError::Folder { path: temp.clone(), source };
-    let (remembered, journal) = Journal::open(&temp, boot_id).map_err(folder)?;
     let (hold_file, holds) = HoldFile::open(&temp).map_err(folder)?;
 
     let (made_sender, made) = mpsc::unbounded_channel();
     let spawner =
         Spawner::start(logs.clone(), containment.clone(), pipes_folder(&temp), made_sender)
             .map_err(system("start the spawner thread"))?;
-    let watcher = Watcher::new().map_err(system("watch processes"))?;
-    let descriptor = watcher.as_fd().try_clone_to_owned().map_err(system("watch processes"))?;
-    let ended = process::readable(descriptor).map_err(system("watch processes"))?;
+    let (watcher, ended) = watch().map_err(system("watch processes"))?;
 
     let configs = initial_configs(&registry);
-    let commands: Arc<dyn Commands> =
-        Arc::new(Runner::new(containment.clone(), links::launch_beside(Arc::clone(&configs))));
+    let commands = runner(&containment, &configs);
     let (probe_notices, probes_inbox) = mpsc::channel(1024);
     let probes = Probes::new(probe_notices, services(&commands, &logs, &temp));
 
-    let (handle, messages) = Handle::channel();
+    let (handle, messages) = Handle::channel_above(Left::last_update(legacy.passed.as_ref()) + 1);
     let (internal, internal_inbox) = mpsc::unbounded_channel();
     let supervisor = begin(&registry, &remembered, how.record.as_deref())?;
-    let manager = ServiceManager::from_environment(legacy.guardian.clone());
+    let manager = ServiceManager::from_environment(legacy.stores.guardian());
+    let guarding = legacy.guarding().map_err(system("listen to the guardian"))?;
     let now = clock::now();
     let mut driver = Driver {
         place,
@@ -313,7 +352,7 @@ async fn supervise(
         tallies: Tallies::default(),
         told_cpu: ToldCpu::default(),
         publisher: Publisher::new(handle.updates().clone()),
-        telling: Telling::new(open_events(&registry)),
+        telling: Telling::new(open_events(&registry), remembered.next_run),
         alerting: Alerting::new(&registry),
         next_watchdog: manager.watchdog.map(|_| now),
         manager,
@@ -323,7 +362,7 @@ async fn supervise(
         lingering: BTreeSet::new(),
         ends: legacy.inheritance.ends.iter().copied().collect(),
         stores: legacy.stores,
-        guarding: Guarding::new(legacy.guardian),
+        guarding,
         wishes: Wishes::default(),
         facts: Vec::new(),
         gone: Vec::new(),
@@ -333,18 +372,20 @@ async fn supervise(
         end: None,
         tidy: super::tidy::Tidy::default(),
         next_statistics: registry.config.trace_stats_interval.map(|every| now.after(every)),
+        progress: Progress::default(),
+        passing: legacy.passing,
+        upgrades: 0,
+        checks_made: 0,
     };
     // Before anything is started: nothing runs that could not be asked about. Questions wait
     // until the loop begins.
-    let server = serve(&registry.config, handle, &mut legacy.inheritance, &driver.stores)?;
+    let (config, again) = (&registry.config, handle.clone());
+    let server = serve(config, handle, &mut legacy.inheritance, &mut driver)?;
     if let Some(on_ready) = on_ready {
         on_ready(&server);
     }
     driver.restore_holds(holds);
-    tell_start(&driver);
-    let guardian = guarding::news_of(driver.guarding.link.as_ref());
-    let guardian = guardian.map_err(system("listen to the guardian"))?;
-    take_up(&mut driver, &remembered, legacy.inheritance).await.map_err(EngineError::Leftovers)?;
+    take_up(&mut driver, &remembered, legacy.inheritance, legacy.passed).await?;
     let inputs = Inputs {
         messages,
         made,
@@ -353,13 +394,102 @@ async fn supervise(
         internal: internal_inbox,
         ended,
         signals,
-        guardian,
     };
-    let (driver, end) = driver.run(inputs).await;
-    tell_end(&driver, &end);
+    let (server, end) = work(&mut driver, inputs, server, &again, arguments).await?;
+    tell_end(&mut driver, &end);
     server.shutdown().await;
     finish(driver, log_thread, &temp).await;
     Ok(end)
+}
+
+/// Until everything has ended; or this program has, and another goes on in its place.
+async fn work(
+    driver: &mut Driver,
+    mut inputs: Inputs,
+    mut server: control::Server,
+    handle: &Handle,
+    arguments: &mut dyn FnMut() -> Vec<std::ffi::OsString>,
+) -> Result<(control::Server, End), EngineError> {
+    loop {
+        match driver.run(&mut inputs).await {
+            Turn::End(end) => return Ok((server, end)),
+            Turn::Upgrade(upgrade) => {
+                server = hand_over(driver, &mut inputs, server, upgrade, handle, arguments).await?;
+            }
+        }
+    }
+}
+
+/// Another program goes on from here. Returns only if that did not come off.
+async fn hand_over(
+    driver: &mut Driver,
+    inputs: &mut Inputs,
+    server: control::Server,
+    mut upgrade: Box<Upgrade>,
+    handle: &Handle,
+    arguments: &mut dyn FnMut() -> Vec<std::ffi::OsString>,
+) -> Result<control::Server, EngineError> {
+    driver.announce_upgrade(&mut upgrade);
+    driver.publish(clock::now());
+    let begun = clock::now();
+    // Streams end, and their readers come back.
+    driver.publisher.updates.hand_over();
+    let mut suspended = std::pin::pin!(server.suspend());
+    loop {
+        tokio::select! {
+            () = &mut suspended => break,
+            Some(message) = inputs.messages.recv() => driver.handle_message(message),
+            Some(internal) = inputs.internal.recv() => driver.handle_internal(internal),
+        }
+    }
+    driver.publisher.updates.fall_silent();
+    let guardian = driver.stores.guardian().filter(|link| !link.is_broken());
+    let successor = driver.guarding.successor.as_ref();
+    let is_handed_over = successor.is_none_or(|one| one.is_handed_over);
+    let with_guardian = || {
+        let mut arguments = arguments();
+        match guardian {
+            Some(link) if is_handed_over => {
+                if let Ok(number) = link.leave_open() {
+                    arguments.push(format!("--guarded={number}").into());
+                }
+            }
+            // The program that follows makes one of its own.
+            Some(link) => link.farewell(),
+            None => {}
+        }
+        arguments
+    };
+    let why = driver.replace_program(inputs, &upgrade, begun, with_guardian).await;
+    driver.publisher.updates.reopen();
+    let mut before = Inheritance::default();
+    for name in [guardian::name::CONTROL, guardian::name::TCP] {
+        let descriptor = driver.passing.copy(name);
+        let kept = descriptor.map(|descriptor| Kept { name: name.to_owned(), descriptor });
+        before.kept.extend(kept);
+    }
+    let registry = Arc::clone(driver.supervisor.registry());
+    let server = serve(&registry.config, handle.clone(), &mut before, driver)?;
+    driver.upgrade_failed(&upgrade, &why);
+    Ok(server)
+}
+
+fn open_journal(temp: &Path) -> Result<(journal::State, Journal), EngineError> {
+    let unknown = |source| EngineError::System { what: "read the boot id", source };
+    let boot_id = process::boot_id().map_err(unknown)?;
+    let folder = |source| EngineError::Folder { path: temp.to_owned(), source };
+    Journal::open(temp, boot_id).map_err(folder)
+}
+
+fn runner(containment: &Containment, configs: &super::driver::Configs) -> Arc<dyn Commands> {
+    Arc::new(Runner::new(containment.clone(), links::launch_beside(Arc::clone(configs))))
+}
+
+/// What tells that processes ended, and what becomes readable then.
+fn watch() -> io::Result<(Watcher, AsyncFd<OwnedFd>)> {
+    let watcher = Watcher::new()?;
+    let ended = process::readable(watcher.as_fd().try_clone_to_owned()?)?;
+    Ok((watcher, ended))
 }
 
 /// The pure supervisor, with a record of its inputs where one was asked for.
@@ -387,7 +517,7 @@ fn serve(
     config: &registry::Config,
     handle: Handle,
     inheritance: &mut Inheritance,
-    stores: &Stores,
+    driver: &mut Driver,
 ) -> Result<control::Server, EngineError> {
     use guardian::name::{CONTROL, TCP};
     let before =
@@ -397,8 +527,11 @@ fn serve(
     let control::Listeners { socket, tcp } = server.take_listeners();
     for (name, listener) in [(CONTROL, socket), (TCP, tcp)] {
         match listener {
-            Some(listener) => stores.keep(name, listener.as_fd()),
-            None => stores.forget(name),
+            Some(listener) => {
+                driver.stores.keep(name, listener.as_fd());
+                driver.guarding.held.push((name, listener));
+            }
+            None => driver.stores.forget(name),
         }
     }
     Ok(server)
@@ -424,7 +557,7 @@ fn contain(temp: &Path, forced: Option<Level>) -> Containment {
 
 fn trace_start(place: &Place, registry: &Registry) {
     tracing::info!(
-        version = env!("CARGO_PKG_VERSION"), pid = std::process::id(),
+        version = process::version(), pid = std::process::id(),
         registry = %place.registry_file.display(), components = registry.components.len(),
         "the Supervisor starts"
     );
@@ -433,17 +566,18 @@ fn trace_start(place: &Place, registry: &Registry) {
 fn tell_start(driver: &Driver) {
     let text = format!(
         "s7supervisor {} starts as pid {} with {} components",
-        env!("CARGO_PKG_VERSION"),
+        process::version(),
         std::process::id(),
         driver.supervisor.registry().components.len()
     );
     driver.tell(None, EventKind::Supervisor, text, None);
 }
 
-fn tell_end(driver: &Driver, end: &End) {
+fn tell_end(driver: &mut Driver, end: &End) {
     // Whoever comes from now on is to hear that nobody serves.
     driver.stores.forget(guardian::name::CONTROL);
     driver.stores.forget(guardian::name::TCP);
+    driver.guarding.held.clear();
     tracing::info!(restart = end.restart, "every component has ended; the Supervisor ends");
     let what = if end.restart { "restarts in place" } else { "ends" };
     let text = format!("every component has ended; the Supervisor {what}");
@@ -455,6 +589,7 @@ fn tell_end(driver: &Driver, end: &End) {
 /// The log thread, and what it will tell.
 fn start_logs(
     temp: &Path,
+    passed: Option<&mut Left>,
     stores: Stores,
 ) -> io::Result<(Logs, logs::LogThread, mpsc::Receiver<logs::Notice>)> {
     let (notices, inbox) = mpsc::channel(1024);
@@ -462,6 +597,8 @@ fn start_logs(
         move |notice| notices.try_send(notice).map_err(mpsc::error::TrySendError::into_inner);
     let mut options = logs::Options::new(Box::new(sink));
     options.numbers = Some(temp.join("log-numbers"));
+    options.open_lines =
+        passed.map(|left| std::mem::take(&mut left.open_lines)).unwrap_or_default();
     options.stores = stores;
     let (logs, thread) = Logs::start(options)?;
     Ok((logs, thread, inbox))
@@ -472,16 +609,27 @@ async fn take_up(
     driver: &mut Driver,
     remembered: &journal::State,
     inheritance: Inheritance,
-) -> Result<(), String> {
+    passed: Option<Left>,
+) -> Result<(), EngineError> {
+    if let Some(left) = &passed {
+        driver.count_on(left);
+        driver.tell_upgrade(left);
+    } else {
+        tell_start(driver);
+    }
+    // The same text, read by another program: whatever that makes of it is no change.
+    let same = |left: &Left| left.registry == text_number(&driver.place.registry_file);
+    let outdated = !passed.as_ref().is_some_and(same);
     let (death, stopping) = (inheritance.death, inheritance.stopping);
     driver.hear_ends();
-    inheritance::take_over(driver, remembered, inheritance).await?;
+    let taken = inheritance::take_over(driver, remembered, inheritance, outdated).await;
+    taken.map_err(EngineError::Leftovers)?;
     if let Some(death) = death {
         driver.tell_death(death);
     }
     if stopping {
         driver.shut_down(false, false, &Origin::default());
-    } else {
+    } else if driver.upgrades == 0 {
         boot(driver, remembered);
     }
     // What was said before there was a loop.
@@ -489,6 +637,7 @@ async fn take_up(
     if let Some(link) = driver.guarding.alive() {
         link.serving();
     }
+    driver.want_guardian();
     Ok(())
 }
 
@@ -550,6 +699,10 @@ fn open_events(registry: &Registry) -> EventLog {
     let (log, error) = EventLog::open(&registry.config.log);
     if let Some(error) = error {
         tracing::error!(%error, "the log of events cannot be used; tried again with each event");
+    }
+    let pending = registry.config.temp.join("events.pending");
+    if let Err(error) = log.note_in(&pending) {
+        tracing::warn!(%error, path = %pending.display(), "events that a kill would take are not noted");
     }
     log
 }

@@ -1,16 +1,26 @@
 //! The engine's side of having a guardian: what is heard from it, and what it is told.
 
-use std::{collections::BTreeMap, io, os::fd::OwnedFd, sync::Arc, time::Duration};
+use std::{
+    collections::BTreeMap,
+    ffi::OsString,
+    fs::File,
+    io,
+    os::fd::{AsFd as _, OwnedFd},
+    path::PathBuf,
+    sync::Arc,
+    time::Duration,
+};
 
 use tokio::io::unix::AsyncFd;
 
 use super::{
     clock,
     driver::Driver,
+    messages::Internal,
     signals::{SentTo, SignalKind},
 };
 use crate::{
-    guardian::{Death, Link, News},
+    guardian::{self, Death, DescriptorStore as _, Link, News},
     model::{Exit, Moment, RunId, in_words},
     process,
     wire::EventKind,
@@ -22,12 +32,43 @@ const TELLS_WITHIN: Duration = Duration::from_secs(1);
 /// Until words for which there was no room are offered again.
 const OFFER_AGAIN: Duration = Duration::from_millis(5);
 
+/// Between two attempts to make a guardian.
+const MAKE_AGAIN: Duration = Duration::from_secs(5);
+
+/// How this engine makes a guardian where it has none, as its child.
+#[derive(Debug, Clone)]
+pub struct Successor {
+    /// The command line of the guardian: it finds its socket at its standard output.
+    pub guardian: Vec<OsString>,
+    /// Where it, and an engine after us, write; none: where we do.
+    pub output: Option<PathBuf>,
+    /// The program that takes our place at a restart understands `--guarded=FD`.
+    pub is_handed_over: bool,
+}
+
+/// A guardian that has just been started, and our way to it.
+#[derive(Debug)]
+pub(super) struct NewGuardian {
+    link: Link,
+    child: process::Child,
+}
+
 /// The guardian as the driver knows it.
 #[derive(Debug, Default)]
 pub(super) struct Guarding {
     pub link: Option<Arc<Link>>,
+    /// Readable when it has said something.
+    pub news: Option<AsyncFd<OwnedFd>>,
+    pub successor: Option<Successor>,
+    /// What one that comes is to keep, beside processes and pipes.
+    pub held: Vec<(&'static str, OwnedFd)>,
     /// It is our parent, so it reaps what an engine before us has started.
-    pub is_parent: bool,
+    is_parent: bool,
+    /// Where it is our child.
+    child: Option<process::Child>,
+    /// One is to be made.
+    make_at: Option<Moment>,
+    made_at: Option<Moment>,
     /// Runs that ended, and until when the guardian may tell how.
     unsure: BTreeMap<RunId, Moment>,
     /// Heard before there was anything to do about it.
@@ -35,11 +76,20 @@ pub(super) struct Guarding {
 }
 
 impl Guarding {
-    pub fn new(link: Option<Arc<Link>>) -> Self {
+    pub fn new(link: Option<Arc<Link>>, successor: Option<Successor>) -> io::Result<Self> {
+        let mut guarding = Self { successor, ..Self::default() };
+        guarding.set_link(link)?;
+        Ok(guarding)
+    }
+
+    fn set_link(&mut self, link: Option<Arc<Link>>) -> io::Result<()> {
+        let news = link.as_ref().map(|link| process::readable(link.news_descriptor()?));
+        self.news = news.transpose()?;
         let pid = link.as_ref().map(|link| link.guardian());
         process::set_guardian(pid);
-        let is_parent = pid.is_some_and(|pid| pid == std::os::unix::process::parent_id());
-        Self { link, is_parent, unsure: BTreeMap::new(), early: Vec::new() }
+        self.is_parent = pid.is_some_and(|pid| pid == std::os::unix::process::parent_id());
+        self.link = link;
+        Ok(())
     }
 
     /// The guardian's pid, while it lives.
@@ -54,7 +104,7 @@ impl Guarding {
     pub fn next_deadline(&self) -> Option<Moment> {
         let is_behind = self.link.as_ref().is_some_and(|link| link.is_behind());
         let offer = is_behind.then(|| clock::now().after(OFFER_AGAIN));
-        self.unsure.values().copied().chain(offer).min()
+        self.unsure.values().copied().chain(offer).chain(self.make_at).min()
     }
 
     /// Whether it may still be told how the process of this run ended.
@@ -69,11 +119,6 @@ impl Guarding {
         }
         now < until
     }
-}
-
-/// Readable when the guardian has said something.
-pub(super) fn news_of(link: Option<&Arc<Link>>) -> io::Result<Option<AsyncFd<OwnedFd>>> {
-    link.map(|link| process::readable(link.news_descriptor()?)).transpose()
 }
 
 impl Driver {
@@ -99,11 +144,7 @@ impl Driver {
                         self.signalled(signal, SentTo::Guardian);
                     }
                 }
-                News::Gone => {
-                    tracing::error!("the guardian is gone: nobody would start this engine again");
-                    let text = "the guardian has ended; supervision goes on without";
-                    self.tell(None, EventKind::Supervisor, text, None);
-                }
+                News::Gone => self.guardian_gone(),
             }
         }
         self.ask_the_unsure();
@@ -119,6 +160,78 @@ impl Driver {
         if self.guarding.unsure.values().any(|until| *until <= now) {
             self.ask_the_unsure();
         }
+        if self.guarding.make_at.is_some_and(|at| at <= now) {
+            self.guarding.make_at = None;
+            self.make_guardian(now);
+        }
+    }
+
+    fn guardian_gone(&mut self) {
+        tracing::error!("the guardian has ended: nobody would start this engine again");
+        let text = "the guardian has ended; supervision goes on, and another one is started";
+        let text = if self.guarding.successor.is_some() { text } else { "the guardian has ended" };
+        self.tell(None, EventKind::Supervisor, text, None);
+        self.stores.set_guardian(None);
+        self.guarding.news = None;
+        process::set_guardian(None);
+        // Not a zombie yet, perhaps: then it goes with the orphans.
+        if let Some(child) = self.guarding.child.take() {
+            let _reaped = child.reap();
+        }
+        self.want_guardian();
+    }
+
+    /// Has a guardian made where there is none, and a way to make one.
+    pub fn want_guardian(&mut self) {
+        if self.guarding.alive().is_none() && self.guarding.successor.is_some() {
+            let now = clock::now();
+            let earliest = self.guarding.made_at.map(|at| at.after(MAKE_AGAIN));
+            self.guarding.make_at = Some(earliest.map_or(now, |at| at.max(now)));
+        }
+    }
+
+    /// On the blocking pool: to execute a program takes a disk.
+    fn make_guardian(&mut self, now: Moment) {
+        let Some(successor) = self.guarding.successor.clone() else { return };
+        if self.supervisor.is_shutting_down() {
+            return;
+        }
+        self.guarding.made_at = Some(now);
+        let internal = self.internal.clone();
+        tokio::task::spawn_blocking(move || {
+            let made = start_guardian(&successor).map(Box::new);
+            // The loop outlives every task but at the very end.
+            let _nobody_listens = internal.send(Internal::GuardianMade(made));
+        });
+    }
+
+    pub fn guardian_made(&mut self, made: Result<Box<NewGuardian>, String>) {
+        let link = made.and_then(|made| {
+            let NewGuardian { link, child } = *made;
+            let link = Arc::new(link);
+            self.guarding.set_link(Some(Arc::clone(&link))).map_err(|error| error.to_string())?;
+            self.guarding.child = Some(child);
+            Ok(link)
+        });
+        let link = match link {
+            Ok(link) => link,
+            Err(error) => {
+                tracing::warn!(error, "cannot start a guardian; tried again");
+                self.want_guardian();
+                return;
+            }
+        };
+        tracing::info!(pid = link.guardian(), "a guardian has been started");
+        self.stores.set_guardian(Some(Arc::clone(&link)));
+        for (name, descriptor) in &self.guarding.held {
+            self.stores.keep(name, descriptor.as_fd());
+        }
+        for (run, running) in &self.running {
+            let name = guardian::name::pid(&running.id, *run);
+            self.stores.keep(&name, running.child.as_fd());
+        }
+        self.logs.keep_pipes();
+        link.serving();
     }
 
     fn ask_the_unsure(&mut self) {
@@ -165,4 +278,18 @@ impl Driver {
             format!("the engine ended by {exit}; restarted after {gap}, {kept} components kept");
         self.tell(None, EventKind::Supervisor, text, None);
     }
+}
+
+fn start_guardian(successor: &Successor) -> Result<NewGuardian, String> {
+    let Successor { guardian, output, .. } = successor;
+    let failed = |error: io::Error| error.to_string();
+    let stderr = match output {
+        Some(path) => File::options().append(true).create(true).open(path).map(OwnedFd::from),
+        None => io::stderr().as_fd().try_clone_to_owned(),
+    };
+    let (link, theirs) = Link::to_newborn().map_err(failed)?;
+    let child = process::spawn_beside(guardian, theirs, stderr.map_err(failed)?);
+    let child = child.map_err(|error| error.to_string())?;
+    link.is_to(child.pid().unsigned_abs());
+    Ok(NewGuardian { link, child })
 }

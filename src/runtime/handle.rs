@@ -5,7 +5,7 @@
 //! answers [`ProblemCode::ShuttingDown`]. A caller that goes away cancels nothing: what was
 //! asked for is still done.
 
-use std::time::Duration;
+use std::{path::PathBuf, time::Duration};
 
 use tokio::sync::{mpsc, oneshot};
 
@@ -21,7 +21,7 @@ use crate::{
     updates::{Reader, Updates},
     wire::{
         Acceptance, ComponentDetails, ComponentStatus, Explanation, History, HoldReport, Operation,
-        Problem, ProblemCode, Readiness, ReloadReport, Snapshot, Status, Verb,
+        Problem, ProblemCode, Readiness, ReloadReport, Snapshot, Status, UpgradeReport, Verb,
     },
 };
 
@@ -106,6 +106,12 @@ pub enum Message {
         origin: Origin,
         reply: Reply<Acceptance>,
     },
+    /// Another binary takes over in this process: that one, or what is where ours was.
+    Upgrade {
+        binary: Option<PathBuf>,
+        origin: Origin,
+        reply: Reply<UpgradeReport>,
+    },
     Readiness {
         reply: Reply<Readiness>,
     },
@@ -146,14 +152,48 @@ pub enum Message {
     },
 }
 
+impl Message {
+    /// Whether it is more than a question.
+    pub(super) fn changes_something(&self) -> bool {
+        match self {
+            Self::Command { .. }
+            | Self::Reload { .. }
+            | Self::Shutdown { .. }
+            | Self::Upgrade { .. }
+            | Self::ReopenLogs { .. }
+            | Self::Hold { .. }
+            | Self::Release { .. } => true,
+            Self::Status { .. }
+            | Self::Component { .. }
+            | Self::Explain { .. }
+            | Self::Metrics { .. }
+            | Self::History { .. }
+            | Self::Details { .. }
+            | Self::Operation { .. }
+            | Self::OperationEnd { .. }
+            | Self::Readiness { .. }
+            | Self::Logs { .. }
+            | Self::Watch { .. }
+            | Self::Snapshot { .. }
+            | Self::Events { .. } => false,
+        }
+    }
+}
+
 impl Handle {
     /// Messages that wait for the driver; when full, the caller waits.
     pub const CAPACITY: usize = 64;
 
     /// A handle, and the end that the driver reads.
     pub fn channel() -> (Self, mpsc::Receiver<Message>) {
+        Self::channel_above(0)
+    }
+
+    /// As [`channel`](Self::channel), with updates whose numbers are above this one.
+    pub fn channel_above(number: u64) -> (Self, mpsc::Receiver<Message>) {
         let (messages, receiver) = mpsc::channel(Self::CAPACITY);
-        (Self { messages, updates: Updates::new(clock::number_base()) }, receiver)
+        let base = clock::number_base().max(number);
+        (Self { messages, updates: Updates::new(base) }, receiver)
     }
 
     /// A place in the stream of updates: behind number `after`, or at the beginning.
@@ -242,6 +282,15 @@ impl Handle {
         self.ask(|reply| Message::Shutdown { restart, origin, reply }).await
     }
 
+    /// Answered when the new program is about to take over.
+    pub async fn upgrade(
+        &self,
+        binary: Option<PathBuf>,
+        origin: Origin,
+    ) -> Result<UpgradeReport, Problem> {
+        self.ask(|reply| Message::Upgrade { binary, origin, reply }).await
+    }
+
     /// Answered when the hold is stored.
     pub async fn hold(
         &self,
@@ -287,8 +336,21 @@ impl Handle {
 
     async fn ask<T>(&self, message: impl FnOnce(Reply<T>) -> Message) -> Result<T, Problem> {
         let (reply, answer) = oneshot::channel();
-        let gone = || Problem::new(ProblemCode::ShuttingDown, "the Supervisor has ended");
-        self.messages.send(message(reply)).await.map_err(|_closed| gone())?;
-        answer.await.map_err(|_closed| gone())?
+        let gone = || {
+            if self.updates.is_handed_over() {
+                let text = "the Supervisor is being upgraded: ask again in a moment";
+                return Problem::new(ProblemCode::Upgrading, text);
+            }
+            Problem::new(ProblemCode::ShuttingDown, "the Supervisor has ended")
+        };
+        let answered = async {
+            self.messages.send(message(reply)).await.map_err(|_closed| gone())?;
+            answer.await.map_err(|_closed| gone())?
+        };
+        tokio::select! {
+            biased;
+            answer = answered => answer,
+            () = self.updates.silent() => Err(gone()),
+        }
     }
 }

@@ -91,11 +91,17 @@ impl Chronicle {
     }
 
     /// Writes what has not been written. Blocks; for the end.
-    pub fn close(self) {
+    pub fn close(mut self) {
+        self.flush();
+    }
+
+    /// The same, for an end that may not come.
+    pub fn flush(&mut self) {
         let now = clock::now();
         let at = clock::wall(now).as_millisecond();
+        let changes = std::mem::take(&mut self.changes);
         let mut shared = self.record.lock();
-        let taken_in = shared.recorder.record(now, at, Vec::new(), self.changes);
+        let taken_in = shared.recorder.record(now, at, Vec::new(), changes);
         if let Err(error) = taken_in.and(shared.recorder.close(now, at)) {
             tracing::warn!(%error, "the last of the history could not be stored");
         }

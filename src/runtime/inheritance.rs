@@ -20,8 +20,8 @@ use crate::{
     model::{ComponentId, Exit, Origin, RunId},
     process::{self, Child, Signal, Tree},
     registry::{Component, Leftovers},
-    supervisor::{Answer, Command, Inherited, Left, Selection},
-    wire::{EventKind, Intent, Verb},
+    supervisor::{Answer, Command, Effect, Inherited, Left, Selection},
+    wire::{ComponentState, EventKind, Intent, Verb},
 };
 
 /// Between two looks at a tree that is being ended.
@@ -41,10 +41,13 @@ struct Found {
 }
 
 /// Deals with everything that is left. An error means that nothing was started or ended.
+///
+/// `may_be_outdated`: what was started otherwise than the registry says now is started anew.
 pub(super) async fn take_over(
     driver: &mut Driver,
     remembered: &journal::State,
     mut inheritance: Inheritance,
+    may_be_outdated: bool,
 ) -> Result<(), String> {
     let policy = driver.supervisor.registry().config.leftovers;
     tell_damage(driver, remembered.damaged);
@@ -79,8 +82,14 @@ pub(super) async fn take_over(
         match config {
             Some(config) if policy == Leftovers::Adopt || held => {
                 adopt(driver, &one, &config, child)?;
-                if launch::fingerprint(&config) != one.process.fingerprint {
-                    outdated.push(id.clone());
+                let fingerprint = launch::fingerprint(&config);
+                if fingerprint != one.process.fingerprint {
+                    if may_be_outdated {
+                        outdated.push(id.clone());
+                    } else {
+                        one.process.fingerprint = fingerprint;
+                        driver.journal.append(&one.started());
+                    }
                 }
                 adopted.insert(id);
                 inherited.push(one.inherited(None));
@@ -121,7 +130,18 @@ pub(super) async fn take_over(
         inherited.push(Inherited { id: id.clone(), record: one.record.clone(), left });
     }
     let mut effects = Vec::new();
+    let goes_on: BTreeSet<ComponentId> =
+        inherited.iter().filter(|one| !has_ended(one)).map(|one| one.id.clone()).collect();
     let refused = driver.supervisor.adopt(clock::now(), inherited, &mut effects);
+    if driver.upgrades > 0 {
+        // To everybody but us nothing has changed.
+        effects.retain(|effect| match effect {
+            Effect::Transition(it) => {
+                it.from != ComponentState::Stopped || !goes_on.contains(&it.id)
+            }
+            _ => true,
+        });
+    }
     if let Some(one) = refused.first() {
         return Err(format!("cannot take {} over: it is there a second time", one.id));
     }
@@ -135,7 +155,18 @@ pub(super) async fn take_over(
     Ok(())
 }
 
+fn has_ended(one: &Inherited) -> bool {
+    matches!(&one.left, Left::Run(run) if run.ended.is_some())
+}
+
 impl Found {
+    /// For the journal.
+    fn started(&self) -> Entry {
+        let RememberedProcess { pid, start_time, at, fingerprint } = self.process;
+        let (id, run) = (self.id.clone(), self.run);
+        Entry::Started { id, run, pid, start_time, at, restarts: 0, fingerprint }
+    }
+
     fn inherited(self, ended: Option<EndedMeanwhile>) -> Inherited {
         let Self { id, run, process, remembered, .. } = self;
         let started = process.at;
@@ -263,18 +294,14 @@ fn adopt(
         tracing::warn!(%id, %error, "cannot prepare the checks of a process taken over");
     }
     if found.remembered.process.is_none() {
-        driver.journal.append(&Entry::Started {
-            id: id.clone(),
-            run,
-            pid: found.process.pid,
-            start_time: found.process.start_time,
-            at: found.process.at,
-            restarts: 0,
-            fingerprint: found.process.fingerprint,
-        });
+        driver.journal.append(&found.started());
     }
     if !driver.take_over(id, run, child, tree) {
         return Err(format!("cannot watch {id} (pid {pid})"));
+    }
+    if driver.upgrades > 0 {
+        tracing::debug!(%id, pid, %run, "goes on under this version");
+        return Ok(());
     }
     tracing::info!(%id, pid, %run, "taken over from an earlier Supervisor");
     let about = Some(About { id, run: Some(run) });

@@ -9,10 +9,12 @@ use super::{
     alerting::Delivered,
     clock,
     driver::Driver,
+    guarding::NewGuardian,
     handle::{Message, Request, Targets},
     samples::Sample,
     status,
     telling::About,
+    upgrade::{Asked, Known},
 };
 use crate::{
     events::Written,
@@ -48,6 +50,7 @@ pub(super) enum Internal {
         run: RunId,
         result: Result<CommandEnd, CommandError>,
     },
+    GuardianMade(Result<Box<NewGuardian>, String>),
     /// Resident bytes of the trees that have a limit.
     MemoryLookedAt {
         used: Vec<(RunId, u64)>,
@@ -64,6 +67,11 @@ pub(super) enum Internal {
         origin: Origin,
         reply: Reply<Acceptance>,
     },
+    /// A binary was asked whether it can take over.
+    CandidateAsked {
+        result: Result<Box<Known>, Problem>,
+        asked: Asked,
+    },
     /// Figures for those who watch.
     Sampled(Sample),
     EventsWritten(Written),
@@ -76,6 +84,10 @@ impl Driver {
         tracing::trace!(?message, "asked");
         self.tidy.is_asked = true;
         let now = clock::now();
+        if self.is_handing_over() && message.changes_something() {
+            // Its reply goes with it: the handle says what that means.
+            return;
+        }
         match message {
             Message::Command { request, reply } => {
                 let answer = self.command(request);
@@ -126,6 +138,9 @@ impl Driver {
                 let _caller_left = reply.send(Ok(Acceptance::Applied { operation }));
             }
             Message::Shutdown { restart: true, origin, reply } => self.check_restart(origin, reply),
+            Message::Upgrade { binary, origin, reply } => {
+                self.ask_for_upgrade(binary, Asked { origin, reply: Some(reply) });
+            }
             Message::Logs { ids, reply } => {
                 let _caller_left = reply.send(self.log_sources(&ids));
             }
@@ -156,7 +171,9 @@ impl Driver {
         match internal {
             Internal::EvidenceGathered { run, evidence } => self.evidence_gathered(run, *evidence),
             Internal::StopCommandEnded { run, result } => self.stop_command_ended(run, result),
+            Internal::GuardianMade(made) => self.guardian_made(made),
             Internal::MemoryLookedAt { used } => self.memory_looked_at(used),
+            Internal::CandidateAsked { result, asked } => self.candidate_asked(result, asked),
             Internal::Sampled(sample) => self.sampled(&sample),
             Internal::EventsWritten(written) => self.events_written(written),
             Internal::AlertDelivered(delivered) => self.alert_delivered(delivered),
@@ -246,10 +263,11 @@ impl Driver {
         let supervisor = SupervisorStatus {
             pid: std::process::id(),
             guardian_pid: self.guarding.pid(),
-            version: env!("CARGO_PKG_VERSION").to_owned(),
+            version: crate::process::version().to_owned(),
             uptime_s: now.since(self.started).as_secs_f64(),
             registry: self.place.registry_file.display().to_string(),
             generation: self.supervisor.generation(),
+            upgrades: self.upgrades,
             cpu_percent: 0.0,
             memory_bytes: 0,
             containment: match self.containment.level() {

@@ -14,6 +14,7 @@
 //! and does not know how a screen looks.
 
 mod alerting;
+mod candidate;
 mod clock;
 mod details;
 mod dossiers;
@@ -25,6 +26,7 @@ mod evidence;
 pub(crate) mod fuzz;
 mod guarding;
 mod handle;
+mod handover;
 mod history;
 mod holds;
 mod inheritance;
@@ -38,6 +40,7 @@ mod log_feed;
 mod messages;
 mod metrics;
 mod notify;
+mod passing;
 mod publish;
 mod recording;
 mod remains;
@@ -50,9 +53,13 @@ mod telling;
 mod tidy;
 mod trace_feed;
 mod unclaimed;
+mod upgrade;
 
+pub use candidate::{Candidate, VERB as TAKEOVER_VERB};
 pub use engine::{Embedding, EngineError, EngineOptions, run, tree_name};
+pub use guarding::Successor;
 pub use handle::{Handle, Message, Request, Targets};
+pub use handover::Handover;
 pub use history::HistoryRange;
 pub use lock::Lock;
 pub use log_feed::{LogFeed, LogRequest, LogSources};

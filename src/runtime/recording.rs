@@ -153,6 +153,12 @@ impl Recorded {
         self.input(Moment::default(), input, none, |it, _| it.restore_hold(id, hold))
     }
 
+    pub fn count_on(&mut self, generation: u64, last_operation: u64) {
+        let input = self.noted(|| Input::CountOn { generation, last_operation });
+        let none = &mut Vec::new();
+        self.input(Moment::default(), input, none, |it, _| it.count_on(generation, last_operation));
+    }
+
     pub fn adopt(
         &mut self,
         now: Moment,

@@ -18,6 +18,8 @@ pub(super) enum SignalKind {
     Reload,
     /// `SIGUSR1`.
     ReopenLogs,
+    /// `SIGUSR2`.
+    Upgrade,
     /// `SIGCHLD`.
     Child,
 }
@@ -30,6 +32,7 @@ impl SignalKind {
             libc::SIGINT => Self::Stop("SIGINT"),
             libc::SIGHUP => Self::Reload,
             libc::SIGUSR1 => Self::ReopenLogs,
+            libc::SIGUSR2 => Self::Upgrade,
             _ => return None,
         })
     }
@@ -74,6 +77,7 @@ pub(super) struct Signals {
     interrupt: Signal,
     hangup: Hangup,
     user1: Signal,
+    user2: Signal,
     child: Signal,
 }
 
@@ -97,6 +101,7 @@ impl Signals {
                 Some(told) => Hangup::Lent(told),
             },
             user1: signal(Kind::user_defined1())?,
+            user2: signal(Kind::user_defined2())?,
             child: signal(Kind::child())?,
         })
     }
@@ -108,6 +113,7 @@ impl Signals {
             Some(()) = self.interrupt.recv() => SignalKind::Stop("SIGINT"),
             () = self.hangup.recv() => SignalKind::Reload,
             Some(()) = self.user1.recv() => SignalKind::ReopenLogs,
+            Some(()) = self.user2.recv() => SignalKind::Upgrade,
             Some(()) = self.child.recv() => SignalKind::Child,
             else => std::future::pending().await,
         }

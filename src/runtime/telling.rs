@@ -21,6 +21,8 @@ const RETRY: Duration = Duration::from_secs(1);
 
 /// The log of events, and how its writing goes.
 pub(super) struct Telling {
+    /// Runs from this one on were started by this engine.
+    own_from: RunId,
     pub log: EventLog,
     writing: bool,
     retry_at: Option<Moment>,
@@ -44,8 +46,8 @@ pub(super) struct Told {
 }
 
 impl Telling {
-    pub fn new(log: EventLog) -> Self {
-        Self { log, writing: false, retry_at: None, due: None }
+    pub fn new(log: EventLog, own_from: RunId) -> Self {
+        Self { log, writing: false, retry_at: None, due: None, own_from }
     }
 
     pub fn next_deadline(&self) -> Option<Moment> {
@@ -153,6 +155,16 @@ impl Driver {
     /// The end of a leader; what follows from it is told by the transition.
     pub fn tell_exit(&self, id: &ComponentId, run: RunId, exit: Exit, as_it_was: Told) {
         let Told { expected, oom } = as_it_was;
+        let is_end = |kind| matches!(kind, EventKind::Exited | EventKind::Crashed);
+        // By an engine that was killed before it had written down what follows.
+        let is_told = |event: &EventRecord| {
+            event.run == Some(run.0)
+                && event.component.as_deref() == Some(id.as_str())
+                && is_end(event.kind)
+        };
+        if run < self.telling.own_from && self.telling.log.knows(is_told) {
+            return;
+        }
         let policy = self.supervisor.config(id).map(|config| &config.restart);
         let well = match exit {
             Exit::Code(code) => policy.is_some_and(|policy| policy.is_success(code)),

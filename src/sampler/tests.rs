@@ -170,3 +170,26 @@ fn a_sampler_can_be_handed_to_another_thread() {
     fn is_send<T: Send>() {}
     is_send::<Sampler>();
 }
+
+#[test]
+fn beyond_its_share_of_descriptors_it_keeps_none_and_counts_all_the_same() {
+    let mut busy = Running::new("echo up; while :; do :; done", None);
+    busy.line();
+    let trees = [(RUN, busy.source())];
+    let mut sampler = Sampler::new();
+    sampler.most_kept = 0;
+    sampler.sample(&trees, now());
+    assert_eq!(sampler.runs[&RUN].meter.kept(), 0);
+    let first = sampler.sample(&trees, now())[0].1;
+    let used = loop {
+        let later = sampler.sample(&trees, now())[0].1;
+        if later.cpu_time > first.cpu_time {
+            break later;
+        }
+    };
+    assert!(used.memory_bytes > 0 && used.processes == 1);
+    sampler.most_kept = 10;
+    sampler.sample(&trees, now());
+    assert!(sampler.runs[&RUN].meter.kept() > 0);
+    busy.end();
+}

@@ -14,16 +14,41 @@ use crate::{
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Input {
-    RestoreHold { id: String, hold: Hold },
-    Adopt { inherited: Vec<Inherited> },
-    Boot { stopped_by_hand: BTreeSet<ComponentId> },
+    RestoreHold {
+        id: String,
+        hold: Hold,
+    },
+    /// Numbers that go on from a program before, in this process.
+    CountOn {
+        generation: u64,
+        last_operation: u64,
+    },
+    Adopt {
+        inherited: Vec<Inherited>,
+    },
+    Boot {
+        stopped_by_hand: BTreeSet<ComponentId>,
+    },
     Fact(Fact),
     Deadline,
     Command(Command),
-    Hold { id: String, hold: Hold },
-    Release { id: String, origin: Origin },
-    Reload { registry: Arc<Registry>, origin: Origin },
-    ShutDown { restart: bool, kill: bool, origin: Origin },
+    Hold {
+        id: String,
+        hold: Hold,
+    },
+    Release {
+        id: String,
+        origin: Origin,
+    },
+    Reload {
+        registry: Arc<Registry>,
+        origin: Origin,
+    },
+    ShutDown {
+        restart: bool,
+        kill: bool,
+        origin: Origin,
+    },
 }
 
 impl Supervisor {
@@ -32,6 +57,9 @@ impl Supervisor {
         match input {
             Input::RestoreHold { id, hold } => {
                 self.restore_hold(&id, hold);
+            }
+            Input::CountOn { generation, last_operation } => {
+                self.count_on(generation, last_operation);
             }
             Input::Adopt { inherited } => {
                 self.adopt(now, inherited, effects);

@@ -29,6 +29,7 @@ mod reload;
 #[cfg(test)]
 mod simulation;
 mod snapshot;
+mod succession;
 #[cfg(test)]
 mod tests;
 

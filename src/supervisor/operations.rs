@@ -83,6 +83,15 @@ impl Operations {
         OperationId(self.last)
     }
 
+    pub fn last(&self) -> u64 {
+        self.last
+    }
+
+    /// The numbers up to this one are taken.
+    pub fn count_on(&mut self, last: u64) {
+        self.last = self.last.max(last);
+    }
+
     /// Every operation with its pending targets and their positions, for the oracle.
     #[cfg(test)]
     pub fn pending(&self) -> impl Iterator<Item = (OperationId, Vec<(usize, ComponentId)>)> {

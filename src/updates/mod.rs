@@ -57,7 +57,19 @@ struct Ring {
     readers: usize,
     /// Nobody can come back for what is published now.
     asleep: bool,
-    closed: bool,
+    service: Service,
+}
+
+/// Whether more is to come.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+enum Service {
+    Open,
+    /// The engine ends.
+    Closed,
+    /// Another program takes over.
+    HandedOver,
+    /// The same, and nobody is answered any more.
+    Silent,
 }
 
 /// One message, as every reader gets it.
@@ -101,7 +113,7 @@ impl Updates {
             renewed: base,
             readers: 0,
             asleep: true,
-            closed: false,
+            service: Service::Open,
         };
         let shared = Shared { ring: Mutex::new(ring), news: watch::Sender::new(()) };
         Self { shared: Arc::new(shared) }
@@ -183,14 +195,47 @@ impl Updates {
 
     /// No more will come: every reader is told, once it has what there is.
     pub fn close(&self) {
-        self.shared.ring().closed = true;
+        self.end(Service::Closed);
+    }
+
+    fn end(&self, service: Service) {
+        self.shared.ring().service = service;
         self.shared.news.send_replace(());
+    }
+
+    /// The same, because another program takes over: readers come back to that one.
+    pub fn hand_over(&self) {
+        self.end(Service::HandedOver);
+    }
+
+    /// Nobody is answered any more.
+    pub fn fall_silent(&self) {
+        self.end(Service::Silent);
+    }
+
+    /// Returns when nobody is answered any more, because another program takes over.
+    pub async fn silent(&self) {
+        let mut news = self.shared.news.subscribe();
+        while self.shared.ring().service != Service::Silent {
+            if news.changed().await.is_err() {
+                return;
+            }
+        }
+    }
+
+    /// It did not take over: more will come.
+    pub fn reopen(&self) {
+        self.end(Service::Open);
+    }
+
+    pub fn is_handed_over(&self) -> bool {
+        self.shared.ring().service >= Service::HandedOver
     }
 
     /// Returns when no more will come.
     pub async fn closed(&self) {
         let mut news = self.shared.news.subscribe();
-        while !self.shared.ring().closed {
+        while self.shared.ring().service == Service::Open {
             if news.changed().await.is_err() {
                 return;
             }
@@ -216,7 +261,7 @@ impl Reader {
                     }
                     return Some(delivery);
                 }
-                if ring.closed {
+                if ring.service != Service::Open {
                     return None;
                 }
             }

@@ -33,6 +33,21 @@ pub enum Acceptance {
     },
 }
 
+/// The answer to `POST /v1/upgrade`: the new program takes over now, in the same process.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct UpgradeReport {
+    /// The version that runs.
+    pub from: String,
+    /// The version that follows.
+    pub to: String,
+    /// Path of the new binary.
+    pub binary: String,
+    /// Of the engine; it stays the same.
+    pub pid: u32,
+    /// How often this process had been upgraded before.
+    pub upgrades: u64,
+}
+
 /// `GET /v1/operations/{n}`.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
 pub struct Operation {

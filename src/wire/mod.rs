@@ -16,7 +16,8 @@ mod trace;
 mod update;
 
 pub use command::{
-    Acceptance, ComponentPlan, Operation, OperationState, Outcome, Progress, ReloadReport, Verb,
+    Acceptance, ComponentPlan, Operation, OperationState, Outcome, Progress, ReloadReport,
+    UpgradeReport, Verb,
 };
 pub use details::{ComponentDetails, EnvironmentVariable, ProcessInfo};
 pub use event::{EventKind, EventRecord, Severity};

@@ -40,6 +40,8 @@ pub enum ProblemCode {
     RunEnded,
     TooLarge,
     RegistryInvalid,
+    UpgradeRefused,
+    Upgrading,
     ShuttingDown,
     TooManyConnections,
     Internal,
@@ -57,9 +59,9 @@ impl ProblemCode {
             Self::RunEnded => 412,
             Self::TooLarge => 413,
             Self::MisdirectedHost => 421,
-            Self::RegistryInvalid => 422,
+            Self::RegistryInvalid | Self::UpgradeRefused => 422,
             Self::Internal => 500,
-            Self::ShuttingDown | Self::TooManyConnections => 503,
+            Self::Upgrading | Self::ShuttingDown | Self::TooManyConnections => 503,
         }
     }
 
@@ -78,6 +80,8 @@ impl ProblemCode {
             Self::RunEnded => "That run has ended",
             Self::TooLarge => "The request is too large",
             Self::RegistryInvalid => "The registry is wrong",
+            Self::UpgradeRefused => "This binary cannot take over",
+            Self::Upgrading => "The Supervisor is being upgraded",
             Self::ShuttingDown => "The Supervisor is shutting down",
             Self::TooManyConnections => "Too many connections",
             Self::Internal => "The Supervisor made a mistake",
@@ -100,6 +104,8 @@ impl ProblemCode {
             Self::RunEnded => "run_ended",
             Self::TooLarge => "too_large",
             Self::RegistryInvalid => "registry_invalid",
+            Self::UpgradeRefused => "upgrade_refused",
+            Self::Upgrading => "upgrading",
             Self::ShuttingDown => "shutting_down",
             Self::TooManyConnections => "too_many_connections",
             Self::Internal => "internal",

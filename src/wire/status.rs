@@ -26,6 +26,9 @@ pub struct SupervisorStatus {
     pub registry: String,
     /// Grows by one with every registry that came into force, from 1.
     pub generation: u64,
+    /// How often the program was replaced in this process.
+    #[serde(default)]
+    pub upgrades: u64,
     /// Per cent of one core over the last sample.
     pub cpu_percent: f64,
     /// Resident bytes of the Supervisor's own processes.

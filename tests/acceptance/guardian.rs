@@ -362,6 +362,59 @@ fn an_engine_that_never_comes_up_is_given_up() {
 }
 
 #[test]
+fn a_guardian_that_is_killed_is_replaced_and_the_next_one_guards() {
+    let place = Place::new(&Registry::of([crasher(), Server::sleep("other")]));
+    let supervisor = place.start();
+    let other = place.running("other");
+    let pid = place.running("crasher");
+    let engine = supervisor.pid();
+    let guardian = supervisor.guardian();
+    supervisor.signal(Signal::KILL);
+    supervisor.ended();
+    let second = until("there is another guardian", || {
+        let known = place.status()["supervisor"]["guardian_pid"].as_u64()?;
+        u32::try_from(known).ok().filter(|known| *known != guardian)
+    });
+    assert_eq!(place.status()["supervisor"]["pid"], engine, "the engine goes on");
+    assert_eq!(processes::stat(second).expect("it lives").parent, engine, "a child of the engine");
+
+    // Now the engine, while its guardian cannot act; and the crasher after it.
+    processes::signal(second, Signal::STOP);
+    processes::signal(engine, Signal::KILL);
+    until("the engine is dead", || (!processes::alive(engine)).then_some(()));
+    crash(&place);
+    until("the crasher has ended", || (!processes::alive(pid)).then_some(()));
+    processes::signal(second, Signal::CONT);
+    let crasher = place.await_component("crasher", "is back", |one| {
+        one["state"] == "running" && one["pid"] != pid
+    });
+    // Nobody of ours could reap it: the kernel tells by the pidfd, from Linux 6.15 on.
+    let code = &crasher["last_exit"]["code"];
+    assert!(*code == 3 || code.is_null(), "{crasher:#}");
+    assert_eq!(place.pid("other"), other);
+    let status = place.status();
+    assert_ne!(status["supervisor"]["pid"], engine, "another engine");
+    assert_eq!(status["supervisor"]["guardian_pid"], second, "with its guardian as its parent");
+    place.cli("stop").assert_code(0);
+    place.assert_nothing_runs();
+}
+
+#[test]
+fn a_restart_of_everything_finds_its_guardian_again() {
+    let place = Place::new(&Registry::of([Server::sleep("a")]));
+    let supervisor = place.start();
+    let engine = supervisor.pid();
+    place.cli("restart").assert_code(0);
+    let status = place.status();
+    assert_eq!(status["supervisor"]["pid"], engine, "in place");
+    assert_eq!(status["supervisor"]["guardian_pid"], supervisor.guardian());
+    let a = place.running("a");
+    kill_engine(&place, &supervisor);
+    assert_eq!(place.pid("a"), a);
+    assert_ne!(supervisor.pid(), engine);
+}
+
+#[test]
 fn a_supervisor_can_do_without() {
     let place = Place::new(&Registry::of([Server::sleep("a")]));
     let supervisor = place.start_with(&["--no-guardian"]);

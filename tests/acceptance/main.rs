@@ -44,4 +44,5 @@ mod signals;
 mod systemd;
 mod trace;
 mod unclaimed;
+mod upgrade;
 mod watching;

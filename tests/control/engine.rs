@@ -13,7 +13,7 @@ use s7supervisor::{
         Acceptance, Access, ComponentDetails, ComponentState, ComponentStatus, ContainmentLevel,
         EventKind, EventRecord, Explanation, Health, History, Hold, HoldReport, Intent, Operation,
         OperationState, Outcome, Problem, ProblemCode, Progress, Readiness, ReloadReport, Snapshot,
-        Status, SupervisorStatus, Update, Verb,
+        Status, SupervisorStatus, Update, UpgradeReport, Verb,
     },
 };
 use tokio::sync::{mpsc, oneshot};
@@ -262,9 +262,9 @@ impl State {
                 let report = ReloadReport { generation: 2, operation, ..ReloadReport::default() };
                 let _ = reply.send(Ok(report));
             }
+            Message::Upgrade { binary, reply, .. } => drop(reply.send(Ok(upgraded(binary)))),
             Message::Shutdown { restart, origin, reply } => {
-                let origin = origin.to_string();
-                let _ = self.seen.send(Seen::Shutdown { restart, origin });
+                let _ = self.seen.send(Seen::Shutdown { restart, origin: origin.to_string() });
                 let _ = reply.send(Ok(Acceptance::Applied { operation: self.new_operation() }));
             }
             Message::Hold { id, until, reason, origin, reply } => {
@@ -392,6 +392,7 @@ impl State {
                 uptime_s: 60.0,
                 registry: "/conf/SupervisorRegistry.xml".into(),
                 generation: 1,
+                upgrades: 0,
                 cpu_percent: 0.5,
                 memory_bytes: 1 << 20,
                 containment: ContainmentLevel::Cgroup,
@@ -456,5 +457,16 @@ fn explanation(id: &str, description: &str) -> Explanation {
         last_lines: vec![],
         advice: vec![],
         dossiers: vec![],
+    }
+}
+
+fn upgraded(binary: Option<std::path::PathBuf>) -> UpgradeReport {
+    let binary = binary.unwrap_or_else(|| "/usr/bin/s7supervisor".into());
+    UpgradeReport {
+        from: "1.0.0".to_owned(),
+        to: "1.0.1".to_owned(),
+        binary: binary.display().to_string(),
+        pid: 812,
+        upgrades: 0,
     }
 }

@@ -65,6 +65,13 @@ pub fn marked(mark: &Path) -> Vec<Process> {
     found
 }
 
+/// The numbers of its open descriptors.
+pub fn descriptors(pid: u32) -> Vec<u32> {
+    let entries = fs::read_dir(format!("/proc/{pid}/fd")).into_iter().flatten().flatten();
+    let names = entries.filter_map(|entry| entry.file_name().into_string().ok());
+    names.filter_map(|name| name.parse().ok()).collect()
+}
+
 /// `pid` lives: it exists and is no zombie.
 pub fn alive(pid: u32) -> bool {
     stat(pid).is_some_and(|stat| !matches!(stat.state, 'Z' | 'X'))

@@ -3,6 +3,7 @@
 use std::{
     ffi::OsString,
     os::{fd::AsRawFd, unix::net::UnixStream},
+    path::Path,
     sync::{Arc, Mutex, PoisonError},
     thread::JoinHandle,
 };
@@ -32,24 +33,39 @@ pub struct Session {
     /// The command line of a restart in place, with a console and without.
     pub with_console: Vec<OsString>,
     pub headless: Vec<OsString>,
+    /// The command line of the guardian.
+    pub guardian: Vec<OsString>,
 }
 
 impl Session {
     /// The operator's own installation.
     pub fn of_place(place: &Place) -> Self {
+        let mut headless = engine::arguments(place, false, None);
+        headless.push("--guard=below".into());
         Self {
             place: place.clone(),
             comeback: format!("{} console attaches to it", place.command()),
             with_console: same_command(),
-            headless: engine::arguments(place, false, None),
+            headless,
+            guardian: engine::guardian(place, false, None),
         }
+    }
+
+    /// A guardian below the process that the engine shares with the console: should that be
+    /// killed, the next engine is headless.
+    pub fn successor(&self, output: &Path) -> engine::Successor {
+        let (guardian, output) = (self.guardian.clone(), Some(output.to_owned()));
+        engine::Successor { guardian, output, is_handed_over: false }
     }
 }
 
-/// The arguments of this process, without the front's descriptor.
+/// The arguments of this process, without the descriptors that only it was given.
 pub fn same_command() -> Vec<OsString> {
-    let is_front = |argument: &OsString| argument.as_encoded_bytes().starts_with(b"--front=");
-    std::env::args_os().skip(1).filter(|argument| !is_front(argument)).collect()
+    let is_ours = |argument: &OsString| {
+        let bytes = argument.as_encoded_bytes();
+        bytes.starts_with(b"--front=") || bytes.starts_with(b"--handover=")
+    };
+    std::env::args_os().skip(1).filter(|argument| !is_ours(argument)).collect()
 }
 
 /// Runs the engine on this thread, and the console beside it.
@@ -60,11 +76,13 @@ pub fn run(context: &Context, screen: &Screen, session: &Session) -> Result<(), 
     let front = process::inherited(number)
         .map(|front| Arc::new(UnixStream::from(front)))
         .map_err(|error| Failure::failed(format!("cannot reach the front: {error}")))?;
+    let handover = engine::handover(screen.handover)?;
     let place = &session.place;
     // Refused before the screen is taken: the diagnostics need room.
     let loaded = loading::load_to_run(place)?;
     loaded.tell_warnings(context);
     let output = loaded.registry.config.temp.join("start.err");
+    let start_err = output.clone();
     let known = loaded.registry.components.len();
     let mut options = screen.options(&context.ui, &place.registry)?;
     options.embedded = true;
@@ -100,8 +118,8 @@ pub fn run(context: &Context, screen: &Screen, session: &Session) -> Result<(), 
         events: Some(Box::new(layer)),
     };
     let arguments = {
-        let (beside, session) = (Arc::clone(&beside), session.clone());
-        Box::new(move || restart(&beside, front, session))
+        let (beside, session, mut front) = (Arc::clone(&beside), session.clone(), Some(front));
+        Box::new(move || restart(&beside, &mut front, &session))
     };
     let outcome = engine::run(engine::Start {
         record: None,
@@ -110,7 +128,9 @@ pub fn run(context: &Context, screen: &Screen, session: &Session) -> Result<(), 
         containment: None,
         arguments,
         embedding: Some(embedding),
+        handover,
         guarded: None,
+        successor: Some(session.successor(&start_err)),
     });
     let report = beside.finish();
     outcome?;
@@ -127,12 +147,18 @@ pub fn run(context: &Context, screen: &Screen, session: &Session) -> Result<(), 
 }
 
 /// The screen is given back, and comes again with the new program where it was open.
-fn restart(beside: &Beside, front: Arc<UnixStream>, session: Session) -> Vec<OsString> {
+fn restart(
+    beside: &Beside,
+    front: &mut Option<Arc<UnixStream>>,
+    session: &Session,
+) -> Vec<OsString> {
     if matches!(beside.finish(), Some(Report::Detached) | None) {
-        return session.headless;
+        return session.headless.clone();
     }
-    let mut arguments = session.with_console;
-    if rustix::io::fcntl_setfd(&*front, FdFlags::empty()).is_ok() {
+    let mut arguments = session.with_console.clone();
+    if let Some(front) = front.take()
+        && rustix::io::fcntl_setfd(&*front, FdFlags::empty()).is_ok()
+    {
         arguments.push(format!("--front={}", front.as_raw_fd()).into());
         // Left open for the new program, which takes it over.
         std::mem::forget(front);

@@ -12,6 +12,7 @@ use std::{
     },
     process::{Child, Command, ExitStatus},
     sync::Arc,
+    time::Duration,
 };
 
 use rustix::{
@@ -32,9 +33,24 @@ pub const END: u8 = b'T';
 /// The front was told that the terminal is gone.
 pub const HANGUP: u8 = b'H';
 
+/// What becomes of everything should the process behind us be killed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Successor {
+    /// The Supervisor goes on, headless.
+    GoesOn,
+    EndsAll,
+}
+
+/// The process behind us.
+struct Behind {
+    child: Child,
+    successor: Successor,
+    terminal: Arc<Restore>,
+}
+
 /// Runs the same command behind us. Does not return when it succeeds or ends by itself: the exit
 /// status is the other's.
-pub fn run(context: &Context) -> Result<(), Failure> {
+pub fn run(context: &Context, successor: Successor) -> Result<(), Failure> {
     let cannot = |what: &str, error: io::Error| Failure::failed(format!("cannot {what}: {error}"));
     let terminal = Restore::of_terminal().map_err(|error| {
         cannot("take over the terminal", error)
@@ -43,10 +59,11 @@ pub fn run(context: &Context) -> Result<(), Failure> {
     let (ours, theirs) = UnixStream::pair().map_err(|error| cannot("make a socket", error))?;
     let asked = Asked::listen().map_err(|error| cannot("listen to signals", error))?;
     process::ignore_job_control();
-    let mut child =
+    let child =
         start(&theirs).map_err(|error| cannot("start the process of the console", error))?;
     drop(theirs);
-    let code = wait(context, &ours, &asked, &mut child, &terminal)
+    let behind = Behind { child, successor, terminal };
+    let code = wait(context, &ours, &asked, behind)
         .map_err(|error| cannot("wait for the process of the console", error))?;
     std::process::exit(code)
 }
@@ -70,9 +87,9 @@ fn wait(
     context: &Context,
     ours: &UnixStream,
     asked: &Asked,
-    child: &mut Child,
-    terminal: &Arc<Restore>,
+    mut behind: Behind,
 ) -> io::Result<i32> {
+    let child = &mut behind.child;
     loop {
         let mut watched = [
             PollFd::new(ours, PollFlags::IN),
@@ -106,7 +123,10 @@ fn wait(
             let mut code = [0];
             match (&mut &*ours).read(&mut code) {
                 Ok(1) => return Ok(code[0].into()),
-                Ok(_) => return child.wait().map(|status| ended(context, status, terminal)),
+                Ok(_) => {
+                    let status = child.wait()?;
+                    return Ok(ended(context, status, &behind));
+                }
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
                 Err(error) => return Err(error),
             }
@@ -115,18 +135,49 @@ fn wait(
 }
 
 /// The exit status for the shell.
-fn ended(context: &Context, status: ExitStatus, terminal: &Restore) -> i32 {
+fn ended(context: &Context, status: ExitStatus, behind: &Behind) -> i32 {
     if let Some(code) = status.code() {
         return code;
     }
     let signal = status.signal().unwrap_or_default();
     // It had no time to give the terminal back itself.
-    terminal.now();
-    context.ui.error(format_args!(
-        "the process of the console and the Supervisor was killed by signal {signal}; the components \
-         go on, and the next Supervisor takes them over (s7supervisor console, or start)"
-    ));
+    behind.terminal.now();
+    let command = context.place.command();
+    let what =
+        format!("the process of the console and the Supervisor was killed by signal {signal}");
+    if behind.successor == Successor::EndsAll {
+        context.ui.error(format_args!("{what}; its guardian ends everything"));
+        return 128 + signal;
+    }
+    match successor(context) {
+        Some(pid) => context.ui.error(format_args!(
+            "{what}; its guardian has started the Supervisor again, headless, as pid {pid}: the \
+             components go on, and `{command} console` attaches to it"
+        )),
+        None => context.ui.error(format_args!(
+            "{what}; the components go on, and the next Supervisor takes them over (`{command} \
+             console`, or start)"
+        )),
+    }
     128 + signal
+}
+
+/// The Supervisor that goes on, if one answers soon.
+fn successor(context: &Context) -> Option<u32> {
+    let client = context.place.client().ok()?;
+    let asks = async {
+        let mut tries = 0..100;
+        loop {
+            if let Ok(status) = client.status().await {
+                break Ok(Some(status.supervisor.pid));
+            }
+            if tries.next().is_none() {
+                break Ok(None);
+            }
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    };
+    crate::cli::block_on(asks).ok().flatten()
 }
 
 /// Signals to the front, a byte for each.

@@ -23,7 +23,7 @@ mod screen;
 mod stopping;
 
 pub use embedded::{Session, same_command};
-pub use front::run as front;
+pub use front::{Successor, run as front};
 pub use screen::{OnHangup, Screen};
 
 use super::{
@@ -34,8 +34,9 @@ use crate::client::ClientError;
 
 /// Opens the console on this registry's Supervisor: one that runs, else one in this process.
 pub fn open(context: &Context, screen: &Screen) -> Result<(), Failure> {
-    // Behind a front it has been looked for already.
-    let attaches = screen.front.is_none() && (context.place.is_elsewhere() || runs(context)?);
+    // Behind a front it has been looked for already; and one that was here is continued.
+    let begins = screen.front.is_none() && screen.handover.is_none();
+    let attaches = begins && (context.place.is_elsewhere() || runs(context)?);
     if attaches && screen.is_plain(&context.ui) {
         return plain::attached(context);
     }
@@ -43,7 +44,7 @@ pub fn open(context: &Context, screen: &Screen) -> Result<(), Failure> {
         return attached::run(context, screen);
     }
     if needs_front(context, screen) {
-        return front::run(context);
+        return front::run(context, Successor::GoesOn);
     }
     start(context, screen, &Session::of_place(&context.place))
 }

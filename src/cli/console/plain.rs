@@ -42,6 +42,7 @@ pub fn embedded(context: &Context, screen: &Screen, session: &Session) -> Result
     let loaded = loading::load_to_run(&session.place)?;
     loaded.tell_warnings(context);
     let output = loaded.registry.config.temp.join("start.err");
+    let successor = session.successor(&output);
     // A terminal may go away; then nothing of ours is to hang on it.
     let on_terminal = context.ui.out.terminal || context.ui.err.terminal;
     if on_terminal {
@@ -82,15 +83,18 @@ pub fn embedded(context: &Context, screen: &Screen, session: &Session) -> Result
         owns_hangup,
         events: None,
     };
+    let handover = engine::handover(screen.handover)?;
     let headless = session.headless.clone();
     let outcome = engine::run(engine::Start {
         record: None,
         place: &session.place,
         log_to_stderr: false,
         containment: None,
-        arguments: Box::new(|| headless),
+        arguments: Box::new(move || headless.clone()),
         embedding: Some(embedding),
+        handover,
         guarded: None,
+        successor: Some(successor),
     });
     ended.store(true, Ordering::Release);
     let shown = beside.join();

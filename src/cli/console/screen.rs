@@ -39,6 +39,9 @@ pub struct Screen {
     /// The front waits at this descriptor
     #[arg(long, value_name = "FD", hide = true)]
     pub front: Option<i32>,
+    /// Another version was in this process before: the descriptor of what it left
+    #[arg(long, value_name = "FD", hide = true)]
+    pub handover: Option<i32>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]

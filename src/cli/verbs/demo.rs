@@ -7,14 +7,16 @@ use std::{ffi::OsString, path::PathBuf};
 
 use clap::Args;
 
+use super::run;
 use crate::{
     cli::{
         Context,
-        console::{self, Screen, Session},
+        console::{self, Screen, Session, Successor},
         engine,
         exit::Failure,
     },
     demo::registry::Demo,
+    guardian::Guarded,
     process,
 };
 
@@ -28,12 +30,16 @@ pub struct Arguments {
     /// It had been detached
     #[arg(long, hide = true, requires = "folder")]
     headless: bool,
+    /// The guardian of a demo that runs already: should that be killed, everything is ended
+    #[arg(long, hide = true, requires = "folder")]
+    beside: bool,
 }
 
 pub fn perform(context: &Context, arguments: &Arguments) -> Result<(), Failure> {
-    let Arguments { screen, folder, headless } = arguments;
+    let Arguments { screen, folder, headless, beside } = arguments;
+    let ends = if *beside { Some(heir()?) } else { None };
     if !headless && console::needs_front(context, screen) {
-        return console::front(context);
+        return console::front(context, Successor::EndsAll);
     }
     let demo = match folder {
         Some(folder) => Demo::resume(folder.clone()),
@@ -46,10 +52,11 @@ pub fn perform(context: &Context, arguments: &Arguments) -> Result<(), Failure> 
         comeback: format!("{command} console attaches to it, {command} stop ends the demo"),
         with_console: console_arguments(&demo),
         headless: headless_arguments(&demo),
+        guardian: guardian_arguments(&demo),
         place,
     };
     let outcome = if *headless {
-        run_headless(session)
+        run_headless(session, engine::handover(screen.handover)?, ends)
     } else {
         if screen.is_plain(&context.ui) && folder.is_none() {
             for component in demo.components() {
@@ -65,18 +72,41 @@ pub fn perform(context: &Context, arguments: &Arguments) -> Result<(), Failure> 
     outcome.and(removed)
 }
 
-fn run_headless(session: Session) -> Result<(), Failure> {
+fn run_headless(
+    session: Session,
+    handover: Option<crate::runtime::Handover>,
+    ends: Option<Guarded>,
+) -> Result<(), Failure> {
     process::hygiene();
+    let output = session.place.temp().join("start.err");
+    let successor = Some(session.successor(&output));
     let headless = session.headless;
     engine::run(engine::Start {
         record: None,
         place: &session.place,
         log_to_stderr: false,
         containment: None,
-        arguments: Box::new(|| headless),
+        arguments: Box::new(move || headless.clone()),
         embedding: None,
-        guarded: None,
+        handover,
+        guarded: ends,
+        successor,
     })
+}
+
+/// Guards a demo; returns in the engine that takes its place, which is to end everything: an operator
+/// whose demo was killed does not expect that it goes on.
+fn heir() -> Result<Guarded, Failure> {
+    process::hygiene();
+    let mut guarded = run::split(true)?;
+    guarded.inheritance.stopping = true;
+    Ok(guarded)
+}
+
+fn guardian_arguments(demo: &Demo) -> Vec<OsString> {
+    let mut arguments = headless_arguments(demo);
+    arguments.push("--beside".into());
+    arguments
 }
 
 /// As the operator gave them, with the folder that is there.

@@ -1,19 +1,14 @@
 //! `logs`: what components wrote, searched, merged, and as it comes.
 
-use std::time::Duration;
+use std::{collections::BTreeMap, time::Duration};
 
 use clap::{Args, ValueEnum};
 use jiff::{Timestamp, ZonedDateTime};
 
 use crate::{
-    cli::{
-        Context,
-        exit::{Exit, Failure},
-        log_files,
-        log_text::Writer,
-    },
-    client::{ClientError, LogQuery},
-    wire::{self, LogStream},
+    cli::{Context, exit::Failure, log_files, log_text::Writer},
+    client::{Client, ClientError, ComponentLog, LogQuery, Records},
+    wire::{self, LogStream, ProblemCode},
 };
 
 /// Lines of each component where nothing says how many.
@@ -21,6 +16,10 @@ const USUAL: u32 = 100;
 
 /// Between two looks whether somebody still reads what is written.
 const LOOK: Duration = Duration::from_secs(1);
+
+/// For a successor to be there.
+const TRIES: u32 = 50;
+const PAUSE: Duration = Duration::from_millis(50);
 
 #[derive(Debug, Clone, Args)]
 pub struct Arguments {
@@ -85,6 +84,11 @@ impl Arguments {
         })
     }
 
+    /// Whether more is to come.
+    fn goes_on(&self) -> bool {
+        self.follow && self.until.is_none_or(|until| Timestamp::now() < until)
+    }
+
     fn query(&self) -> LogQuery {
         LogQuery {
             ids: self.ids.clone(),
@@ -103,7 +107,10 @@ impl Arguments {
 pub async fn perform(context: &Context, arguments: &Arguments) -> Result<(), Failure> {
     let client = context.place.client()?;
     let mut writer = Writer::new(context, arguments);
-    let mut records = match client.logs(&arguments.query()).await {
+    let mut query = arguments.query();
+    // How far each component was read.
+    let mut places = BTreeMap::new();
+    let mut records = match client.logs(&query).await {
         Err(ClientError::NotRunning { .. }) if !context.place.is_elsewhere() => {
             return log_files::show(context, arguments, &mut writer);
         }
@@ -116,23 +123,42 @@ pub async fn perform(context: &Context, arguments: &Arguments) -> Result<(), Fai
             Ok(Ok(Some(batch))) => {
                 for entry in &batch {
                     writer.add(&entry.id, &entry.record);
+                    places.insert(entry.id.clone(), entry.record.seq);
                 }
                 writer.flush();
             }
-            Ok(Ok(None)) => {
-                if arguments.follow && arguments.until.is_none_or(|until| Timestamp::now() < until)
-                {
+            Ok(Ok(None) | Err(ClientError::Unreachable { .. })) if arguments.goes_on() => {
+                query.after = places.clone().into_iter().collect();
+                query.tail = None;
+                if let Some(more) = again(&client, &query).await {
+                    records = more;
+                } else {
                     context.ui.note("the Supervisor has ended");
+                    break;
                 }
-                break;
             }
-            Ok(Err(ClientError::Unreachable { .. })) if arguments.follow => {
-                return Err(Failure::new(Exit::Unavailable, "the Supervisor is gone"));
-            }
+            Ok(Ok(None)) => break,
             Ok(Err(error)) => return Err(error.into()),
         }
     }
     Ok(())
+}
+
+/// The stream from where it broke off, if a successor goes on with it: another version, or the
+/// engine after one that died.
+async fn again(client: &Client, query: &LogQuery) -> Option<Records<ComponentLog>> {
+    for _ in 0..TRIES {
+        match client.logs(query).await {
+            Ok(records) => return Some(records),
+            Err(ClientError::Problem(problem)) if problem.code != ProblemCode::Upgrading => {
+                return None;
+            }
+            Err(ClientError::Problem(_) | ClientError::Unreachable { .. }) => {}
+            Err(_) => return None,
+        }
+        tokio::time::sleep(PAUSE).await;
+    }
+    None
 }
 
 fn lines(text: &str) -> Result<Lines, String> {

@@ -20,3 +20,5 @@ pub mod run;
 pub mod start;
 pub mod status;
 pub mod stop;
+pub mod takeover_check;
+pub mod upgrade;

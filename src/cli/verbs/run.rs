@@ -23,6 +23,9 @@ pub struct Arguments {
     /// Started by `start`: nobody watches, so events go to the log alone
     #[arg(long, hide = true)]
     detached: bool,
+    /// Another version was in this process before: the descriptor of what it left
+    #[arg(long, hide = true, value_name = "FD")]
+    handover: Option<i32>,
     /// Without a guardian, the process that starts the Supervisor again within milliseconds should
     /// it be killed
     #[arg(long)]
@@ -30,6 +33,17 @@ pub struct Arguments {
     /// Executed anew in place by one that had a guardian: the descriptor that leads to it
     #[arg(long, hide = true, value_name = "FD", conflicts_with = "no_guardian")]
     guarded: Option<i32>,
+    /// Which process this is, where it is not to become both
+    #[arg(long, hide = true, value_enum, conflicts_with = "no_guardian")]
+    guard: Option<Guard>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum Guard {
+    /// The engine, which makes its guardian as its child
+    Below,
+    /// The guardian of an engine that runs already and waits at our standard output
+    Beside,
 }
 
 #[derive(Debug, Clone, Copy, ValueEnum)]
@@ -46,12 +60,14 @@ pub fn perform(context: &Context, arguments: &Arguments) -> Result<(), Failure> 
     let guarded = match arguments.guarded {
         _ if arguments.no_guardian => None,
         Some(number) => resume(number),
-        None => Some(split()?),
+        None if arguments.guard == Some(Guard::Below) => None,
+        None => Some(split(arguments.guard == Some(Guard::Beside))?),
     };
     let containment = arguments.containment.map(|containment| match containment {
         Containment::Cgroup => Level::Cgroup,
         Containment::Subreaper => Level::Subreaper,
     });
+    let handover = engine::handover(arguments.handover)?;
     let log_to_stderr = !arguments.detached;
     let record = arguments.record.as_ref().map(std::path::absolute).transpose();
     let record = record.map_err(|error| Failure::failed(format!("cannot record: {error}")))?;
@@ -59,29 +75,34 @@ pub fn perform(context: &Context, arguments: &Arguments) -> Result<(), Failure> 
     if let Some(path) = &record {
         again.extend(["--record".into(), path.clone().into()]);
     }
-    let link = guarded.as_ref().map(|guarded| Arc::clone(&guarded.link));
+    let successor = (!arguments.no_guardian).then(|| engine::Successor {
+        guardian: engine::guardian(&context.place, log_to_stderr, containment),
+        output: None,
+        is_handed_over: true,
+    });
+    // The process stays what it is: the engine.
+    again.push(if successor.is_some() { "--guard=below" } else { "--no-guardian" }.into());
     engine::run(engine::Start {
         place: &context.place,
         log_to_stderr,
         containment,
         record,
-        arguments: Box::new(move || {
-            again.push(match link.map(Link::leave_open) {
-                Some(Ok(number)) => format!("--guarded={number}").into(),
-                // It would make itself the guardian of another engine, and no more be the one
-                // that is known.
-                Some(Err(_)) | None => "--no-guardian".into(),
-            });
-            again
-        }),
+        arguments: Box::new(move || again.clone()),
         embedding: None,
         guarded,
+        handover,
+        successor,
     })
 }
 
-/// Makes a guardian of this process. Returns in the engine alone.
-fn split() -> Result<Guarded, Failure> {
-    match guardian::guard() {
+/// Makes a guardian of this process. Returns in an engine alone.
+pub fn split(beside: bool) -> Result<Guarded, Failure> {
+    let role = if beside {
+        process::socket_of_output().and_then(guardian::guard_beside)
+    } else {
+        guardian::guard()
+    };
+    match role {
         Ok(Role::Engine(guarded)) => Ok(guarded),
         // The engine has said everything.
         Ok(Role::Over(code)) => std::process::exit(code.into()),

@@ -260,6 +260,7 @@ pub fn snapshot(host: &str, components: Vec<ComponentStatus>) -> Snapshot {
                 uptime_s: 300_000.0,
                 registry: "/usr/local/scene7/ImageServing/conf/SupervisorRegistry.xml".to_owned(),
                 generation: 3,
+                upgrades: 0,
                 cpu_percent: 0.3,
                 memory_bytes: 9 << 20,
                 containment: ContainmentLevel::Cgroup,

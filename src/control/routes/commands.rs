@@ -1,6 +1,6 @@
 //! What changes something: verbs for components, reload, shutdown.
 
-use std::time::Duration;
+use std::{path::PathBuf, time::Duration};
 
 use axum::{
     Json,
@@ -13,9 +13,11 @@ use crate::{
     control::{query::if_match, refusal::Refusal},
     model::OperationId,
     runtime::{Handle, Request, Targets},
-    wire::{Acceptance, HoldReport, Operation, Problem, ReloadReport, Verb},
+    wire::{Acceptance, HoldReport, Operation, Problem, ReloadReport, UpgradeReport, Verb},
 };
 
+/// Bytes of a path.
+const LONGEST_PATH: usize = 4096;
 /// Bytes of a hold's reason.
 const LONGEST_REASON: usize = 200;
 
@@ -165,6 +167,30 @@ pub(in crate::control) async fn shutdown(mut ask: Ask) -> Result<Response, Refus
     ask.no_more_parameters()?;
     let acceptance = from_engine(ask.handle.shutdown(false, ask.origin())).await?;
     answered(&ask.handle, acceptance, wait).await
+}
+
+/// Puts another version in the Supervisor's place: the same process, whose components do not notice.
+///
+/// The binary is asked first whether it can take over. Answered when it is about to: connections end
+/// then, and new ones wait until the new version answers.
+#[utoipa::path(post, path = "/v1/upgrade", operation_id = "upgrade", tag = "commands",
+    params(("binary" = Option<String>, Query,
+        description = "Absolute path. Without: what is now where the running one was started from")),
+    responses(
+        (status = 202, description = "It takes over now; `upgrades` in the status grows by one",
+            body = UpgradeReport),
+        (status = 409, description = "Not at this moment; `detail` says why", body = Problem),
+        (status = 422, description = "This binary cannot take over; `detail` says why, \
+            `diagnostics` shows what it has against the registry", body = Problem)))]
+pub(in crate::control) async fn upgrade(mut ask: Ask) -> Result<Response, Refusal> {
+    let binary = ask.parameters.line("binary", LONGEST_PATH)?;
+    ask.no_more_parameters()?;
+    let binary = binary.map(PathBuf::from);
+    if binary.as_ref().is_some_and(|path| !path.is_absolute()) {
+        return Err(Refusal::bad_request("binary is an absolute path"));
+    }
+    let report = from_engine(ask.handle.upgrade(binary, ask.origin())).await?;
+    Ok((StatusCode::ACCEPTED, Json(report)).into_response())
 }
 
 /// The verbs that components take.

@@ -71,6 +71,7 @@ pub(super) fn routes(handle: Handle) -> Router {
         .route("/v1/kill", post(async |a| command(Verb::Kill, a).await))
         .route("/v1/reload", post(reload))
         .route("/v1/shutdown", post(shutdown))
+        .route("/v1/upgrade", post(upgrade))
         .route("/v1/operations/{n}", get(operation))
         .route("/v1/updates", get(updates))
         .route("/v1/events", get(events))

@@ -34,6 +34,11 @@ pub struct CommandError(pub String);
 pub trait Commands: Send + Sync {
     /// Resolves when the command has ended. Dropping the future kills its whole tree.
     fn run(&self, request: CommandRequest) -> Task<Result<CommandEnd, CommandError>>;
+
+    /// Whether nothing is left of those that have ended or were dropped.
+    fn is_idle(&self) -> bool {
+        true
+    }
 }
 
 impl CommandEnd {

@@ -78,16 +78,15 @@ impl Runner {
         };
         Self { shared: Arc::new(shared) }
     }
-
-    /// Whether nothing is left of the commands that have ended or were killed.
-    pub fn is_idle(&self) -> bool {
-        self.shared.lingering().is_empty()
-    }
 }
 
 impl Commands for Runner {
     fn run(&self, request: CommandRequest) -> Task<Result<CommandEnd, CommandError>> {
         Box::pin(run(Arc::clone(&self.shared), request))
+    }
+
+    fn is_idle(&self) -> bool {
+        self.shared.lingering().is_empty()
     }
 }
 

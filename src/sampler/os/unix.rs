@@ -67,6 +67,13 @@ struct Cgroup {
     last: Option<(Vec<i32>, u64, Duration)>,
 }
 
+/// How many files may stay open between two samples: an eighth of what this process may have. The
+/// rest is for components, whose starts fail where descriptors run out.
+pub(crate) fn most_kept() -> usize {
+    let limit = rustix::process::getrlimit(rustix::process::Resource::Nofile).current;
+    usize::try_from(limit.unwrap_or(u64::MAX) / 8).unwrap_or(usize::MAX)
+}
+
 /// Finding the children of a process means reading a file for each of its threads.
 const SEARCH_INTERVAL: Duration = Duration::from_secs(5);
 
@@ -129,6 +136,13 @@ impl Meter {
         for process in self.processes.values_mut() {
             process.files = None;
         }
+    }
+
+    /// How many files it keeps open.
+    pub(crate) fn kept(&self) -> usize {
+        let processes = self.processes.values().filter_map(|process| process.files.as_ref());
+        let processes = processes.map(|files| 1 + usize::from(files.children.is_some()));
+        processes.sum::<usize>() + if self.cgroup.is_some() { 3 } else { 0 }
     }
 
     fn children_file(&self, pid: i32) -> Option<&File> {

@@ -237,6 +237,7 @@ pub fn snapshot() -> Update {
         uptime_s: 1.0,
         registry: "/s7/conf/SupervisorRegistry.xml".to_owned(),
         generation: 1,
+        upgrades: 0,
         cpu_percent: 0.0,
         memory_bytes: 1,
         containment: ContainmentLevel::Cgroup,

@@ -287,6 +287,7 @@ pub(super) fn leader_by(marker: &[u8]) -> Option<Child> {
 /// Kills every living descendant of ours that is no leader's and below none; how many.
 pub(super) fn sweep() -> usize {
     let mut frontier = leaders::others(own_children());
+    frontier.retain(|pid| Some(*pid) != guard::guardian());
     let mut swept = HashSet::new();
     while let Some(pid) = frontier.pop() {
         let Some(stat) = living(pid) else { continue };

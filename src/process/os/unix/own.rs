@@ -8,8 +8,8 @@ use std::{
     fs::{self, OpenOptions},
     io, mem,
     os::{
-        fd::{FromRawFd, OwnedFd},
-        unix::process::CommandExt,
+        fd::{BorrowedFd, FromRawFd, OwnedFd},
+        unix::{ffi::OsStrExt, process::CommandExt},
     },
     path::{Path, PathBuf},
     process::Command,
@@ -17,6 +17,7 @@ use std::{
     sync::OnceLock,
 };
 
+use rustix::io::FdFlags;
 use rustix::process::{DumpableBehavior, Resource, Rlimit, getrlimit, setrlimit};
 
 use super::{Child, spawn};
@@ -42,9 +43,7 @@ static ORIGINAL: OnceLock<Original> = OnceLock::new();
 /// open files is the hard one (at most 2^20); `SIGPIPE` is ignored; `SIGCHLD` is not (ignored,
 /// it would make the kernel reap our children, and their exits be lost); no signal is blocked.
 pub fn hygiene() -> &'static Original {
-    // ENOSYS before Linux 5.11: then a component sees what we inherited.
-    // SAFETY: takes numbers.
-    unsafe { libc::syscall(libc::SYS_close_range, 3_u32, u32::MAX, libc::CLOSE_RANGE_CLOEXEC) };
+    close_on_exec();
     // SAFETY: valid arguments; there is no other thread yet.
     unsafe {
         libc::signal(libc::SIGPIPE, libc::SIG_IGN);
@@ -57,6 +56,13 @@ pub fn hygiene() -> &'static Original {
         open_files: raise_open_files(),
         executable: std::env::current_exe().ok(),
     })
+}
+
+/// No descriptor beyond the standard streams goes over to another program from now on.
+pub fn close_on_exec() {
+    // ENOSYS before Linux 5.11: then a component sees what we inherited.
+    // SAFETY: takes numbers.
+    unsafe { libc::syscall(libc::SYS_close_range, 3_u32, u32::MAX, libc::CLOSE_RANGE_CLOEXEC) };
 }
 
 /// The soft limit as it was, if it could be raised.
@@ -148,13 +154,47 @@ pub fn spawn_detached(arguments: &[OsString], output: Option<&Path>) -> Result<C
     spawn(&launch, None)
 }
 
+/// Starts this same binary as a process of its own session, with `socket` as its standard output:
+/// it finds it there by [`socket_of_output`].
+pub fn spawn_beside(
+    arguments: &[OsString],
+    socket: OwnedFd,
+    stderr: OwnedFd,
+) -> Result<Child, SpawnError> {
+    let launch = Launch {
+        executable: executable(),
+        arguments: arguments.to_vec(),
+        environment: std::env::vars_os().collect(),
+        working_directory: PathBuf::from("."),
+        user: None,
+        group: None,
+        umask: None,
+        limits: Limits::default(),
+        stdout: socket,
+        stderr,
+    };
+    spawn(&launch, None)
+}
+
+/// What was given to us as our standard output, which is our standard error from now on.
+pub fn socket_of_output() -> io::Result<OwnedFd> {
+    let socket = rustix::io::fcntl_dupfd_cloexec(rustix::stdio::stdout(), 3)?;
+    rustix::stdio::dup2_stdout(rustix::stdio::stderr())?;
+    Ok(socket)
+}
+
 /// Replaces this program by the binary that now is where ours was: same pid, same children.
 /// Returns only on failure.
+pub fn execute_self(arguments: &[OsString]) -> io::Error {
+    execute(&executable(), arguments)
+}
+
+/// Replaces this program by another: same pid, same children. Returns only on failure.
 ///
 /// Descriptors without close-on-exec go over; the signal mask is emptied, handlers are gone and
 /// the limit of open files is as it was before [`hygiene`], which the new program does again.
-pub fn execute_self(arguments: &[OsString]) -> io::Error {
-    let mut command = Command::new(executable());
+pub fn execute(executable: &Path, arguments: &[OsString]) -> io::Error {
+    let mut command = Command::new(executable);
     if let Some(name) = std::env::args_os().next() {
         command.arg0(name);
     }
@@ -170,9 +210,54 @@ pub fn execute_self(arguments: &[OsString]) -> io::Error {
     error
 }
 
-fn executable() -> PathBuf {
+/// The path of our own binary, where by now another one may stand.
+pub fn executable() -> PathBuf {
     let remembered = ORIGINAL.get().and_then(|original| original.executable.clone());
-    remembered.or_else(|| std::env::current_exe().ok()).unwrap_or_else(|| "/proc/self/exe".into())
+    let path = remembered.or_else(|| std::env::current_exe().ok());
+    let path = path.unwrap_or_else(|| "/proc/self/exe".into());
+    // So the kernel calls one that was replaced before we asked.
+    let bytes = path.as_os_str().as_encoded_bytes();
+    match bytes.strip_suffix(b" (deleted)") {
+        Some(bytes) => PathBuf::from(std::ffi::OsStr::from_bytes(bytes)),
+        None => path,
+    }
+}
+
+/// The version of this program, as it tells others.
+pub fn version() -> &'static str {
+    static VERSION: OnceLock<String> = OnceLock::new();
+    VERSION.get_or_init(|| {
+        tests_wish("version").unwrap_or_else(|| env!("CARGO_PKG_VERSION").to_owned())
+    })
+}
+
+/// What a test wants this binary to be otherwise: a line `NAME VALUE` in the file `BINARY.wish`
+/// beside it. In debug builds alone.
+pub fn tests_wish(name: &str) -> Option<String> {
+    if !cfg!(debug_assertions) {
+        return None;
+    }
+    let mut path = executable().into_os_string();
+    path.push(".wish");
+    let text = fs::read_to_string(path).ok()?;
+    let line = text.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(' '))?;
+    Some(line.to_owned())
+}
+
+/// Bytes in memory, to be left to the program that replaces us.
+pub fn memory_file(name: &str, bytes: &[u8]) -> io::Result<OwnedFd> {
+    use io::{Seek as _, Write as _};
+    let descriptor = rustix::fs::memfd_create(name, rustix::fs::MemfdFlags::CLOEXEC)?;
+    let mut file = fs::File::from(descriptor);
+    file.write_all(bytes)?;
+    file.rewind()?;
+    Ok(file.into())
+}
+
+/// Whether a descriptor goes over to the program that replaces us.
+pub fn leave_open(descriptor: BorrowedFd<'_>, open: bool) -> io::Result<()> {
+    let flags = if open { FdFlags::empty() } else { FdFlags::CLOEXEC };
+    Ok(rustix::io::fcntl_setfd(descriptor, flags)?)
 }
 
 /// Identifies this boot of the machine: pids and start times mean something within it only.

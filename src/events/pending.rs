@@ -1,0 +1,55 @@
+//! Events that are in no file of the log yet, for whoever comes after a kill.
+//!
+//! A file of JSON lines in the runtime folder, as the journal is: one write for each event, at
+//! once, and no fsync, for the kernel keeps what was written however we end. It is emptied
+//! whenever the log has caught up.
+
+use std::{
+    fs::{self, File, OpenOptions},
+    io::Write as _,
+    path::Path,
+};
+
+use crate::wire::EventRecord;
+
+/// Beyond it nothing more is noted until the log catches up: the disk has been silent for long.
+const LARGEST: u64 = 4 << 20;
+
+#[derive(Debug)]
+pub(super) struct Pending {
+    file: File,
+    bytes: u64,
+}
+
+impl Pending {
+    /// The file, and the events in it that are newer than `after`, in order.
+    pub fn open(path: &Path, after: u64) -> std::io::Result<(Self, Vec<EventRecord>)> {
+        let text = fs::read(path).unwrap_or_default();
+        let lines = text.split(|byte| *byte == b'\n');
+        // A torn last line was never whole: whoever was to note it told nobody.
+        let events = lines.filter_map(|line| serde_json::from_slice::<EventRecord>(line).ok());
+        let events: Vec<_> = events.filter(|event| event.seq > after).collect();
+        let mut options = OpenOptions::new();
+        options.append(true).create(true);
+        #[cfg(unix)]
+        std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
+        let file = options.open(path)?;
+        let bytes = file.metadata()?.len();
+        Ok((Self { file, bytes }, events))
+    }
+
+    pub fn note(&mut self, event: &EventRecord) {
+        let Ok(mut line) = serde_json::to_vec(event) else { return };
+        line.push(b'\n');
+        if self.bytes + line.len() as u64 <= LARGEST && self.file.write_all(&line).is_ok() {
+            self.bytes += line.len() as u64;
+        }
+    }
+
+    /// The log has everything.
+    pub fn clear(&mut self) {
+        if self.bytes > 0 && self.file.set_len(0).is_ok() {
+            self.bytes = 0;
+        }
+    }
+}
