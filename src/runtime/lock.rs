@@ -57,6 +57,7 @@ impl Lock {
             if !pid.is_some_and(is_gone) {
                 return Err(LockError::Held { pid });
             }
+            #[expect(clippy::disallowed_methods, reason = "nothing is supervised yet")]
             std::thread::sleep(BETWEEN_LOOKS);
         }
         Err(LockError::Held { pid: holder(&mut file) })
