@@ -149,8 +149,9 @@ fn threads(pid: u32) -> Vec<String> {
 }
 
 fn descriptors(pid: u32) -> Vec<String> {
-    // Its own logs are opened when there is something to be written.
-    let own = |target: &String| target.contains("/logs/Supervisor-");
+    // Its own logs are opened when there is something to be written; the streams of a check's
+    // command are open as long as that runs.
+    let own = |target: &String| target.contains("/logs/Supervisor-") || target == "/dev/null";
     let entries = fs::read_dir(format!("/proc/{pid}/fd")).into_iter().flatten().flatten();
     let target = |entry: fs::DirEntry| {
         let target = fs::read_link(entry.path()).ok()?.display().to_string();
