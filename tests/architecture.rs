@@ -27,7 +27,7 @@ const MAY_IMPORT: [(&str, &[&str]); 28] = [
     ("courier", &["registry", "alerts"]),
     ("process", &["registry"]),
     // Its ends of the pipes are kept beyond the engine's life.
-    ("logs", &["registry", "guardian"]),
+    ("logs", &["registry", "guardian", "process"]),
     // Who owns what; which user a component runs as is asked where it is started, too.
     ("premises", &["registry", "process"]),
     // Commands of exec checks are processes like others.

@@ -30,6 +30,7 @@ use super::{
     link::Link,
     service::ServiceSocket,
     socket::{self, LONGEST, Received, Sent},
+    successor,
     vault::Vault,
     word::{ToEngine, ToGuardian},
 };
@@ -217,6 +218,7 @@ impl Guardian {
             let mut inheritance = std::mem::take(&mut self.vault).into_inheritance();
             inheritance.death = self.death;
             inheritance.stopping = self.stopping;
+            successor::follow(&theirs, parent, &mut inheritance);
             let link = Arc::new(Link::new(theirs, parent));
             return Ok(Some(Guarded { link, inheritance }));
         };

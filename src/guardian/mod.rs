@@ -34,6 +34,7 @@ mod inheritance;
 mod link;
 mod service;
 mod socket;
+mod successor;
 mod vault;
 mod word;
 
@@ -41,6 +42,7 @@ pub use guard::{Guarded, Role, guard, guard_beside};
 pub use inheritance::{Death, DescriptorStore, End, Ends, Inheritance, Kept, Stores};
 pub use link::{Link, News};
 pub use service::ServiceSocket;
+pub use successor::{Successor, receive as receive_estate};
 
 /// Names under which descriptors are kept.
 pub mod name {

@@ -53,6 +53,9 @@ pub struct Options {
     /// Who keeps our ends of the pipes for the next Supervisor: what is in a pipe is lost with its
     /// last holder.
     pub stores: Stores,
+    /// A folder of the runtime folder for what is read and not stored yet, so that a kill takes none
+    /// of it; without it a kill does.
+    pub in_hand: Option<PathBuf>,
     pub(super) clock: Clock,
     pub(super) store: Arc<dyn Store>,
     /// From the first reason for it until retention runs: reasons come in crowds.
@@ -183,6 +186,7 @@ impl Options {
             numbers: None,
             open_lines: Vec::new(),
             stores: Stores::default(),
+            in_hand: None,
             clock: Clock::system(),
             store: Arc::new(Disk),
             upkeep_delay: Duration::from_secs(2),

@@ -19,6 +19,7 @@ use super::{
     daily::{Chunk, Daily, Outage, When, Written},
     forward::Forwarder,
     handle::{AtomicCounters, Notice, Shared},
+    in_hand::Leftover,
     index::Entry,
     line::{Mark, Piece, Source, Stream},
     merge::Merge,
@@ -182,6 +183,17 @@ impl Intake {
         let counters = &self.shared.counters;
         counters.bytes.fetch_add(chunk.len() as u64, Ordering::Release);
         counters.lines.fetch_add(newlines, Ordering::Release);
+    }
+
+    /// What an engine before us had read and not stored.
+    pub fn rest_of<'a>(&self, leftover: &'a Leftover) -> &'a [u8] {
+        let Leftover { bytes, stored, .. } = leftover;
+        match self.output.timestamps {
+            Timestamps::None => &bytes[(*stored).min(bytes.len())..],
+            // Stamps are between them: it is stored in one call, or not at all.
+            _ if *stored > 0 => &[],
+            _ => bytes,
+        }
     }
 
     /// Writes bytes as they are, and makes lines of them.

@@ -18,9 +18,9 @@
 //! * **Nothing is lost silently.** What cannot be stored is counted in bytes and lines and told
 //!   once, and storing resumes by itself.
 //! * **The pipe outlives us.** Components hold their FIFOs read-write: no `SIGPIPE`, and what
-//!   they write while no Supervisor runs waits for the next one. What is read is written in the
-//!   same turn, so that a `kill -9` finds little in our hands: one chunk, and unfinished lines of
-//!   stamped files.
+//!   they write while no Supervisor runs waits for the next one. What is read is in memory that
+//!   outlives us until it is stored (`in_hand`), so a `kill -9` takes none of it but unfinished lines
+//!   of stamped files.
 //! * **Idle costs nothing.** The thread sleeps until a pipe, a message, or midnight wakes it; a
 //!   silent component owns no buffers and no open file.
 //!
@@ -34,6 +34,7 @@ mod forward;
 pub(crate) mod fuzz;
 mod gzip;
 mod handle;
+mod in_hand;
 mod index;
 mod intake;
 mod janitor;

@@ -24,6 +24,7 @@ use tokio::sync::watch;
 use super::{
     clock::{Calendar, monotonic},
     handle::{NoticeSink, Options, Shared, kept_name},
+    in_hand::{InHand, Leftover},
     intake::{Intake, OpenLine, Tools},
     janitor::{Janitor, Keep},
     line::Stream,
@@ -148,7 +149,9 @@ pub(super) struct Worker {
     janitor: Janitor,
     upkeep_at: Option<Instant>,
     upkeep_delay: Duration,
-    buffer: Vec<u8>,
+    buffer: InHand,
+    /// What killed engines had read and not stored.
+    leftovers: Vec<Leftover>,
     rest: Duration,
     ring_bytes: usize,
     rings_bytes: usize,
@@ -192,9 +195,23 @@ impl Worker {
             clock,
             store,
             upkeep_delay,
+            in_hand,
             ..
         } = options;
         supervisor.ring().set_limit(ring_bytes.min(TRACE_RING));
+        let leftovers = in_hand.as_deref().map(Leftover::all).unwrap_or_default();
+        let buffer = in_hand.map_or_else(
+            || InHand::unshared(CHUNK),
+            |folder| {
+                let now = clock.now().as_nanosecond();
+                InHand::new(&folder, now.try_into().unwrap_or(0), CHUNK).unwrap_or_else(|error| {
+                    let folder = folder.display();
+                    tracing::warn!(%folder, %error, "a kill would take the output just read");
+                    InHand::unshared(CHUNK)
+                })
+            },
+        );
+        let store = buffer.noting(store);
         let (numbers, first_number) = Numbers::open(numbers, clock.now());
         Self {
             poller,
@@ -214,7 +231,8 @@ impl Worker {
             janitor: Janitor::default(),
             upkeep_at: None,
             upkeep_delay,
-            buffer: vec![0; CHUNK],
+            buffer,
+            leftovers,
             rest: TICK,
             ring_bytes,
             rings_bytes,
@@ -364,6 +382,8 @@ impl Worker {
             Command::Sync { done } => {
                 self.drain_all();
                 self.take_trace();
+                // What came of it is told before the answer.
+                self.offer_notices();
                 // Nobody waits any more: then nobody needs to know.
                 let _ = done.try_send(());
             }
@@ -427,6 +447,12 @@ impl Worker {
         intake.shared.ring().set_limit(self.intakes.share);
         if let Some((run, pattern)) = self.early_watches.remove(&id) {
             intake.watch(&mut self.tools, run, pattern, false);
+        }
+        for leftover in self.leftovers.extract_if(.., |leftover| leftover.id == id) {
+            let rest = intake.rest_of(&leftover);
+            self.buffer.take_over(&leftover, rest);
+            intake.take(&mut self.tools, leftover.stream, rest, monotonic());
+            self.buffer.done();
         }
         for line in self.open_lines.extract_if(.., |line| line.id() == id) {
             intake.take_up(line, monotonic());
@@ -612,7 +638,7 @@ impl Intakes {
 
 /// Reads what a pipe has, but not for so long that others have to wait; whether the pipe was so
 /// full that its writer may have to.
-fn read_some(intake: &mut Intake, stream: Stream, tools: &mut Tools, buffer: &mut [u8]) -> bool {
+fn read_some(intake: &mut Intake, stream: Stream, tools: &mut Tools, buffer: &mut InHand) -> bool {
     let Some(mut pipes) = intake.pipes.take() else { return false };
     let pipe = &mut pipes[stream.index()];
     let chunks = if intake.must_wait(stream) {
@@ -625,7 +651,7 @@ fn read_some(intake: &mut Intake, stream: Stream, tools: &mut Tools, buffer: &mu
     for _ in 0..chunks {
         let count = read_chunk(intake, pipe, stream, tools, buffer);
         total += count;
-        if count < buffer.len() {
+        if count < CHUNK {
             break;
         }
     }
@@ -635,7 +661,7 @@ fn read_some(intake: &mut Intake, stream: Stream, tools: &mut Tools, buffer: &mu
 }
 
 /// Reads everything that is in the pipes of a component.
-fn drain(intake: &mut Intake, tools: &mut Tools, buffer: &mut [u8]) {
+fn drain(intake: &mut Intake, tools: &mut Tools, buffer: &mut InHand) {
     let Some(mut pipes) = intake.pipes.take() else { return };
     let mut total = 0;
     while total < DRAIN_MAX {
@@ -656,11 +682,14 @@ fn read_chunk(
     pipe: &mut Pipe,
     stream: Stream,
     tools: &mut Tools,
-    buffer: &mut [u8],
+    buffer: &mut InHand,
 ) -> usize {
-    match pipe.read(buffer) {
+    buffer.begin(intake.id.as_ref(), stream);
+    let result = pipe.read(buffer.bytes());
+    buffer.taken(result.as_ref().ok().copied().flatten().unwrap_or(0));
+    let count = match result {
         Ok(Some(count)) => {
-            intake.take(tools, stream, &buffer[..count], monotonic());
+            intake.take(tools, stream, &buffer.bytes()[..count], monotonic());
             count
         }
         Ok(None) => 0,
@@ -669,7 +698,9 @@ fn read_chunk(
             tracing::error!(component, stream = stream.name(), %error, "cannot read output");
             0
         }
-    }
+    };
+    buffer.done();
+    count
 }
 
 fn key_of(slot: usize, stream: Stream) -> u64 {
@@ -713,7 +744,7 @@ mod tests {
         let mut intake = Intake::new(None, output, Shared::new(), 0);
         intake.pipes = Some([out.pipe, err.pipe]);
         let mut tools = Tools::new(Arc::new(Disk), Calendar::new(Clock::system()));
-        let mut buffer = vec![0; CHUNK];
+        let mut buffer = InHand::unshared(CHUNK);
         let mut writer = File::from(out.write_end);
         let mut is_crowded_by = |bytes: usize| {
             writer.write_all(&vec![b'x'; bytes]).expect("there is room");

@@ -31,8 +31,8 @@ pub use os::{
 };
 #[cfg(unix)]
 pub use os::{
-    Fork, Reaped, SignalInbox, become_subreaper, fork, own_group, reap_any, set_guardian, set_name,
-    unblock_signals,
+    Fork, Reaped, SharedBytes, SharedMemory, SharedWords, SignalInbox, become_subreaper, fork,
+    own_group, reap_any, set_guardian, set_name, unblock_signals,
 };
 #[cfg(unix)]
 pub(crate) use os::{children_of, members_below, numbers, own_orphans, stat};

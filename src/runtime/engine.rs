@@ -600,6 +600,7 @@ fn start_logs(
     options.open_lines =
         passed.map(|left| std::mem::take(&mut left.open_lines)).unwrap_or_default();
     options.stores = stores;
+    options.in_hand = Some(temp.join("in-hand"));
     let (logs, thread) = Logs::start(options)?;
     Ok((logs, thread, inbox))
 }

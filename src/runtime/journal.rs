@@ -330,6 +330,8 @@ impl Journal {
             }
             Ok(()) | Err(_) => {}
         }
+        #[cfg(debug_assertions)]
+        die_at_a_tests_wish();
     }
 
     /// Every component has ended in order: only the number of the next run goes on, and what is
@@ -352,6 +354,18 @@ impl Journal {
         self.file.write_all(&line)?;
         self.bytes += line.len() as u64;
         Ok(())
+    }
+}
+
+/// `kill -9` after so many entries, for the test of all of them; debug builds alone have it.
+#[cfg(debug_assertions)]
+fn die_at_a_tests_wish() {
+    use std::sync::atomic::{AtomicU64, Ordering};
+    static WRITTEN: AtomicU64 = AtomicU64::new(0);
+    let wish = std::env::var("S7_TEST_KILL_AFTER").ok().and_then(|wish| wish.parse().ok());
+    if wish == Some(WRITTEN.fetch_add(1, Ordering::Relaxed) + 1) {
+        let ourselves = rustix::process::getpid();
+        let _the_end = rustix::process::kill_process(ourselves, rustix::process::Signal::KILL);
     }
 }
 

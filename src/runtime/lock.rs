@@ -8,9 +8,15 @@ use std::{
         unix::fs::{MetadataExt as _, OpenOptionsExt as _},
     },
     path::Path,
+    time::Duration,
 };
 
 use rustix::fs::{FlockOperation, flock};
+
+/// Where the holder is dead, a process that it was just making may have its descriptors for a
+/// moment longer, until its own program begins.
+const LOOKS: u32 = 50;
+const BETWEEN_LOOKS: Duration = Duration::from_millis(20);
 
 /// Held as long as the Supervisor lives; close-on-exec, so no component inherits it.
 #[derive(Debug)]
@@ -41,16 +47,20 @@ impl Lock {
             .mode(0o600)
             .open(folder.join(Self::NAME))
             .map_err(LockError::Io)?;
-        match flock(&file, FlockOperation::NonBlockingLockExclusive) {
-            Ok(()) => {}
-            Err(rustix::io::Errno::WOULDBLOCK) => {
-                let mut text = String::new();
-                let _unreadable_is_unknown = file.read_to_string(&mut text);
-                return Err(LockError::Held { pid: text.trim().parse().ok() });
+        for _ in 0..LOOKS {
+            match flock(&file, FlockOperation::NonBlockingLockExclusive) {
+                Ok(()) => return Self::of(file),
+                Err(rustix::io::Errno::WOULDBLOCK) => {}
+                Err(error) => return Err(LockError::Io(error.into())),
             }
-            Err(error) => return Err(LockError::Io(error.into())),
+            let pid = holder(&mut file);
+            if !pid.is_some_and(is_gone) {
+                return Err(LockError::Held { pid });
+            }
+            #[expect(clippy::disallowed_methods, reason = "nothing is supervised yet")]
+            std::thread::sleep(BETWEEN_LOOKS);
         }
-        Self::of(file)
+        Err(LockError::Held { pid: holder(&mut file) })
     }
 
     /// The lock as the engine before us held it; taken anew where it is not that of this folder.
@@ -69,6 +79,20 @@ impl Lock {
         writeln!(file, "{}", std::process::id()).map_err(LockError::Io)?;
         Ok(Self { file })
     }
+}
+
+/// Who holds it, as far as that was written.
+fn holder(file: &mut File) -> Option<u32> {
+    let mut text = String::new();
+    file.rewind().ok()?;
+    file.read_to_string(&mut text).ok()?;
+    text.trim().parse().ok()
+}
+
+fn is_gone(pid: u32) -> bool {
+    let pid = i32::try_from(pid).ok().and_then(rustix::process::Pid::from_raw);
+    let asked = pid.map(rustix::process::test_kill_process);
+    matches!(asked, Some(Err(rustix::io::Errno::SRCH)))
 }
 
 impl AsFd for Lock {

@@ -23,6 +23,7 @@ mod harness;
 mod history;
 mod holds;
 mod hostile;
+mod killed;
 mod latency;
 mod launch;
 mod limits;

@@ -367,3 +367,29 @@ fn while_something_stops_an_upgrade_waits_and_then_says_who_keeps_it() {
     ]));
     supervisor.stop();
 }
+
+#[test]
+fn an_engine_that_dies_after_an_upgrade_is_followed_by_one_of_the_new_version() {
+    let place = Place::new(&Registry::of([Server::sleep("a"), counter("c", "")]));
+    let supervisor = place.start();
+    let (a, c) = (place.running("a"), place.running("c"));
+    let engine = |place: &Place| place.status()["supervisor"]["pid"].as_u64().expect("a pid");
+    for name in ["9.1.0", "9.2.0"] {
+        let binary = version(&place, name, &format!("version {name}\n"));
+        upgrade(&place, &binary).assert_code(0);
+        for _ in 0..2 {
+            let before = engine(&place);
+            processes::signal(u32::try_from(before).expect("a pid"), Signal::KILL);
+            let after = until("another engine serves", || {
+                let status = place.try_get("/v1/status")?.json();
+                (status["supervisor"]["pid"] != before).then_some(status)
+            });
+            assert_eq!(after["supervisor"]["version"], name, "{after:#}");
+            assert_eq!((place.running("a"), place.running("c")), (a, c));
+        }
+    }
+    let told = place.cli("events").stdout;
+    assert!(told.contains("SIGKILL"), "the death is told: {told}");
+    supervisor.stop();
+    assert_whole(&place, "c");
+}

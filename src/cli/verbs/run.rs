@@ -7,7 +7,7 @@ use clap::{Args, ValueEnum};
 
 use crate::{
     cli::{Context, engine, exit::Failure},
-    guardian::{self, Guarded, Link, Role},
+    guardian::{self, Guarded, Link, Role, Successor},
     process::{self, Level},
 };
 
@@ -33,6 +33,9 @@ pub struct Arguments {
     /// Executed anew in place by one that had a guardian: the descriptor that leads to it
     #[arg(long, hide = true, value_name = "FD", conflicts_with = "no_guardian")]
     guarded: Option<i32>,
+    /// Started by a guardian of another version: the descriptor of what was kept
+    #[arg(long, hide = true, value_name = "FD", requires = "guarded")]
+    estate: Option<i32>,
     /// Which process this is, where it is not to become both
     #[arg(long, hide = true, value_enum, conflicts_with = "no_guardian")]
     guard: Option<Guard>,
@@ -59,7 +62,10 @@ pub fn perform(context: &Context, arguments: &Arguments) -> Result<(), Failure> 
     // Before there are threads, and as little memory as there will ever be.
     let guarded = match arguments.guarded {
         _ if arguments.no_guardian => None,
-        Some(number) => resume(number),
+        Some(number) => match arguments.estate {
+            Some(estate) => Some(inherit(number, estate)?),
+            None => resume(number),
+        },
         None if arguments.guard == Some(Guard::Below) => None,
         None => Some(split(arguments.guard == Some(Guard::Beside))?),
     };
@@ -82,6 +88,15 @@ pub fn perform(context: &Context, arguments: &Arguments) -> Result<(), Failure> 
     });
     // The process stays what it is: the engine.
     again.push(if successor.is_some() { "--guard=below" } else { "--no-guardian" }.into());
+    if let (Some(guarded), true) = (&guarded, handover.is_some() || arguments.estate.is_some()) {
+        // It is of the version before, and shall start engines of this one.
+        let successor = Successor::new(process::executable(), &again);
+        if let Err(error) = successor.leave(&guarded.link) {
+            context
+                .ui
+                .note(format_args!("an engine that follows this one would be older: {error}"));
+        }
+    }
     engine::run(engine::Start {
         place: &context.place,
         log_to_stderr,
@@ -113,6 +128,12 @@ pub fn split(beside: bool) -> Result<Guarded, Failure> {
         Err(error) => Err(Failure::failed(format!("cannot start the engine: {error}"))
             .and("--no-guardian does without a guardian")),
     }
+}
+
+/// Takes what the guardian, which is of another version, had kept.
+fn inherit(link: i32, estate: i32) -> Result<Guarded, Failure> {
+    guardian::receive_estate(link, estate)
+        .map_err(|error| Failure::failed(format!("cannot take what the guardian kept: {error}")))
 }
 
 /// Finds the guardian again after a restart in place.

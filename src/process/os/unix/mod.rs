@@ -21,6 +21,7 @@ mod places;
 mod prepare;
 mod prospects;
 mod readiness;
+mod shared;
 mod spawn;
 pub(crate) mod stat;
 mod tree;
@@ -51,6 +52,7 @@ pub use own::{
 };
 pub use prospects::{Prospects, prospects};
 pub use readiness::readable;
+pub use shared::{SharedBytes, SharedMemory, SharedWords};
 pub use spawn::spawn;
 pub use tree::{Containment, MARKER, Tree};
 pub use watcher::Watcher;
