@@ -25,6 +25,7 @@ use s7supervisor::{
 /// Bits of a signal mask.
 const SIGCHLD: u64 = 1 << 16;
 const SIGPIPE: u64 = 1 << 12;
+const CAP_SYS_RESOURCE: u64 = 1 << 24;
 
 type Scenario = (&'static str, fn());
 
@@ -63,7 +64,7 @@ fn main() -> ExitCode {
 
 fn hygiene_undoes_what_was_inherited() {
     // SIGCHLD ignored (exits would be lost), a low limit, a descriptor left open.
-    let inherit = "ulimit -Sn 64; exec 9</dev/null; \
+    let inherit = "ulimit -Sn 64; ulimit -Hn 4096; exec 9</dev/null; \
          exec env --ignore-signal=CHLD --block-signal=TERM \"$0\" --scenario inherited";
     let this = std::env::current_exe().expect("we are somewhere");
     let shell = launch("/bin/sh", &["-c", inherit, this.to_str().expect("ASCII")]);
@@ -79,22 +80,30 @@ fn inherited() {
     };
     assert_ne!(signal_mask("SigIgn") & SIGCHLD, 0, "inherited");
     assert_ne!(signal_mask("SigBlk"), 0, "inherited");
-    assert!(open_files() == 64 && Path::new("/proc/self/fd/9").exists(), "inherited");
+    assert!(open_files() == (64, 4096) && Path::new("/proc/self/fd/9").exists(), "inherited");
 
-    assert_eq!(hygiene().open_files, Some(64));
+    let before = hygiene().open_files.as_ref().expect("it was raised");
+    assert_eq!((before.current, before.maximum), (Some(64), Some(4096)));
     assert_eq!(signal_mask("SigIgn") & (SIGCHLD | SIGPIPE), SIGPIPE);
     assert_eq!(signal_mask("SigBlk"), 0);
-    assert!(open_files() > 64);
+    let status = fs::read_to_string("/proc/self/status").expect("readable");
+    let line = status.lines().find_map(|line| line.strip_prefix("CapEff:")).expect("a set");
+    let capabilities = u64::from_str_radix(line.trim(), 16).expect("hexadecimal");
+    let wanted = if capabilities & CAP_SYS_RESOURCE == 0 { 4096 } else { 65_536 };
+    assert_eq!(open_files(), (wanted, wanted), "as high as the kernel lets us");
 
-    let (text, exit) = output_of(launch("/bin/sh", &["-c", "ulimit -n; ls /proc/self/fd; exit 5"]));
+    let script = "ulimit -Sn; ulimit -Hn; ls /proc/self/fd; exit 5";
+    let (text, exit) = output_of(launch("/bin/sh", &["-c", script]));
     assert_eq!(exit, Exit::Code(5));
-    assert_eq!(text, "64\n0\n1\n2\n3\n", "the old limit; three streams, and what ls reads");
+    assert_eq!(text, "64\n4096\n0\n1\n2\n3\n", "the old limits; three streams, and what ls reads");
 }
 
-fn open_files() -> u64 {
+/// The soft limit and the hard one.
+fn open_files() -> (u64, u64) {
     let limits = fs::read_to_string("/proc/self/limits").expect("readable");
     let line = limits.lines().find(|line| line.starts_with("Max open files")).expect("a limit");
-    line.split_whitespace().nth(3).expect("a soft limit").parse().expect("a number")
+    let mut limits = line.split_whitespace().skip(3).map(|word| word.parse().expect("a number"));
+    (limits.next().expect("a soft limit"), limits.next().expect("a hard one"))
 }
 
 fn orphans_are_reaped_around_a_leader() {
@@ -191,8 +200,11 @@ fn executed() {
     let numbers = (pid.parse().expect("a pid"), since.parse().expect("a time"));
     let child = Child::adopt(numbers.0, numbers.1).expect("an answer").expect("it is a zombie");
     assert_eq!(child.reap().expect("we may ask"), Some(Exit::Code(6)));
-    let before = open_files();
-    assert_eq!(hygiene().open_files.unwrap_or(before), before, "the original limit came over");
+    let (soft, hard) = open_files();
+    if let Some(original) = &hygiene().open_files {
+        let original = (original.current, original.maximum);
+        assert_eq!(original, (Some(soft), Some(hard)), "the original limit came over");
+    }
 }
 
 fn hand_over(pid: u32) -> PathBuf {

@@ -347,14 +347,14 @@ def measure(binary, count, child, options):
 
 
 def allow_descriptors(count):
-    """The Supervisor holds four for each component."""
+    """The Supervisor holds three for each component, and more while it looks at them."""
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     if hard >= count:
         return
     try:
         resource.setrlimit(resource.RLIMIT_NOFILE, (soft, count))
     except ValueError:
-        print(f"at most {hard} descriptors are allowed here: some {hard // 4 - 50} components", file=sys.stderr)
+        print(f"at most {hard} descriptors are allowed here: some {hard // 4} components", file=sys.stderr)
 
 
 def main():
@@ -370,7 +370,7 @@ def main():
     words.add_argument("--quick", action="store_true", help="memory, idling, start and stop alone")
     options = words.parse_args()
     binary = os.path.abspath(options.binary)
-    allow_descriptors(5 * max(map(int, options.n.split(","))) + 1000)
+    allow_descriptors(4 * max(map(int, options.n.split(","))))
     with tempfile.TemporaryDirectory(prefix="s7-growth-") as folder:
         child = folder + "/child"
         subprocess.run(

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use super::{Finding, Scene, Sheet, kernel, proc};
 
 /// Descriptors that the Supervisor has open for each component: two FIFOs with the ends that keep
-/// them, its pidfd, cgroup and log file, and what samples, checks and their commands need.
+/// them, its pidfd and log file, and what samples, checks and their commands need.
 const PER_COMPONENT: u64 = 16;
 /// For itself: sockets, connections, its own logs.
 const OWN: u64 = 256;

@@ -20,8 +20,7 @@ pub trait DescriptorStore: Send + Sync {
     fn forget(&self, name: &str);
 }
 
-/// Any number of stores, each of which gets everything; the guardian is one of them, and may
-/// change. Clones are the same.
+/// The guardian as a store; there may be none, and it may change. Clones are the same.
 #[derive(Clone, Default)]
 pub struct Stores {
     shared: Arc<Mutex<Shared>>,
@@ -30,14 +29,9 @@ pub struct Stores {
 #[derive(Default)]
 struct Shared {
     guardian: Option<Arc<Link>>,
-    others: Vec<Arc<dyn DescriptorStore>>,
 }
 
 impl Stores {
-    pub fn add(&self, store: Arc<dyn DescriptorStore>) {
-        self.shared().others.push(store);
-    }
-
     /// From now on this is the guardian. It knows of nothing yet.
     pub fn set_guardian(&self, link: Option<Arc<Link>>) {
         self.shared().guardian = link;
@@ -55,7 +49,6 @@ impl Stores {
 impl DescriptorStore for Stores {
     fn keep(&self, name: &str, descriptor: BorrowedFd<'_>) {
         let shared = self.shared();
-        shared.others.iter().for_each(|store| store.keep(name, descriptor));
         if let Some(guardian) = &shared.guardian {
             guardian.keep(name, descriptor);
         }
@@ -63,7 +56,6 @@ impl DescriptorStore for Stores {
 
     fn forget(&self, name: &str) {
         let shared = self.shared();
-        shared.others.iter().for_each(|store| store.forget(name));
         if let Some(guardian) = &shared.guardian {
             guardian.forget(name);
         }

@@ -28,7 +28,7 @@ use super::{
     worker::{Command, Frozen, Worker},
 };
 use crate::{
-    guardian::{DescriptorStore as _, Stores},
+    guardian::{DescriptorStore, Stores},
     model::{ComponentId, Exit, RunId},
     registry::Output,
 };
@@ -432,10 +432,14 @@ impl Logs {
     /// Brings everything that was read to the files, and reads nothing from then on until the
     /// returned guard is dropped; what comes meanwhile waits in the pipes. `None`: not in time.
     /// Blocks.
-    pub fn freeze(&self, patience: Duration) -> Option<(Frozen, Thaw)> {
+    pub fn freeze(
+        &self,
+        patience: Duration,
+        pipes: Arc<dyn DescriptorStore>,
+    ) -> Option<(Frozen, Thaw)> {
         let (frozen, wait) = sync_channel(1);
         let (hold, thaw) = channel();
-        self.send(Command::Freeze { frozen, thaw });
+        self.send(Command::Freeze { frozen, thaw, pipes });
         Some((wait.recv_timeout(patience).ok()?, Thaw { _hold: hold }))
     }
 

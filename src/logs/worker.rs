@@ -33,7 +33,7 @@ use super::{
     trace::Queue,
 };
 use crate::{
-    guardian::{DescriptorStore as _, Stores},
+    guardian::{DescriptorStore, Stores},
     model::{ComponentId, Exit, RunId},
     registry::{Output, Timestamps},
 };
@@ -118,10 +118,11 @@ pub(super) enum Command {
         done: SyncSender<()>,
     },
     /// Everything that was read goes to the files, and nothing is read until `thaw` is told or
-    /// gone.
+    /// gone. The pipes are given to `pipes`, and stay open for as long.
     Freeze {
         frozen: SyncSender<Frozen>,
         thaw: Receiver<()>,
+        pipes: Arc<dyn DescriptorStore>,
     },
     Shutdown,
 }
@@ -364,16 +365,7 @@ impl Worker {
                 self.trace = Some(queue);
                 self.take_trace();
             }
-            Command::KeepPipes { stores } => {
-                for intake in self.intakes.iter() {
-                    let Some((id, pipes)) = intake.id.as_ref().zip(intake.pipes.as_ref()) else {
-                        continue;
-                    };
-                    for (stream, pipe) in Stream::BOTH.into_iter().zip(pipes) {
-                        stores.keep(&kept_name(id, stream), pipe.as_fd());
-                    }
-                }
-            }
+            Command::KeepPipes { stores } => self.keep_pipes(&stores),
             Command::Reopen => {
                 for intake in self.intakes.iter_mut().chain([&mut self.supervisor]) {
                     intake.daily().close();
@@ -387,12 +379,27 @@ impl Worker {
                 // Nobody waits any more: then nobody needs to know.
                 let _ = done.try_send(());
             }
-            Command::Freeze { frozen, thaw } => self.freeze(&frozen, &thaw, now),
+            Command::Freeze { frozen, thaw, pipes } => self.freeze(&frozen, &thaw, &*pipes, now),
             Command::Shutdown => self.shut_down(now),
         }
     }
 
-    fn freeze(&mut self, frozen: &SyncSender<Frozen>, thaw: &Receiver<()>, now: Instant) {
+    fn keep_pipes(&self, store: &dyn DescriptorStore) {
+        for intake in self.intakes.iter() {
+            let Some((id, pipes)) = intake.id.as_ref().zip(intake.pipes.as_ref()) else { continue };
+            for (stream, pipe) in Stream::BOTH.into_iter().zip(pipes) {
+                store.keep(&kept_name(id, stream), pipe.as_fd());
+            }
+        }
+    }
+
+    fn freeze(
+        &mut self,
+        frozen: &SyncSender<Frozen>,
+        thaw: &Receiver<()>,
+        pipes: &dyn DescriptorStore,
+        now: Instant,
+    ) {
         self.drain_all();
         let mut all = Frozen::default();
         for intake in self.intakes.slots.iter_mut().flatten() {
@@ -407,6 +414,7 @@ impl Worker {
         self.numbers.end(highest);
         self.offer_notices();
         self.announce();
+        self.keep_pipes(pipes);
         if frozen.try_send(all).is_ok() {
             // Told, or the other side is gone: both mean that we go on.
             let _either = thaw.recv();

@@ -32,7 +32,6 @@ use super::{
     messages::Internal,
     metrics::ToldCpu,
     notify::ServiceManager,
-    passing::Passing,
     publish::Publisher,
     recording::Recorded,
     samples::Samples,
@@ -114,8 +113,6 @@ pub(super) struct Driver {
     pub next_watchdog: Option<Moment>,
     /// Of the upgrade that is asked for.
     pub progress: Progress,
-    /// Descriptors for the program that may replace us.
-    pub passing: Arc<Passing>,
     /// How often the program was replaced in this process.
     pub upgrades: u64,
     /// Binaries that were asked whether they can take over.

@@ -32,7 +32,6 @@ use super::{
     lock::{Lock, LockError},
     metrics::ToldCpu,
     notify::ServiceManager,
-    passing::Passing,
     publish::Publisher,
     recording::Recorded,
     samples::Samples,
@@ -210,9 +209,7 @@ pub fn run(options: EngineOptions) -> Result<(), EngineError> {
         inheritance.kept.extend(handover.kept);
         handover.left
     });
-    let passing = Arc::new(Passing::default());
     let stores = options.stores;
-    stores.add(Arc::clone(&passing) as _);
     let lock = match inheritance.take(guardian::name::LOCK) {
         Some(lock) => Lock::inherit(&temp, lock),
         None => Lock::take(&temp),
@@ -240,7 +237,6 @@ pub fn run(options: EngineOptions) -> Result<(), EngineError> {
         successor: options.successor,
         lock: lock.as_fd().try_clone_to_owned().ok(),
         passed,
-        passing,
     };
     let how = How { containment: options.containment, record: options.record };
     let engine = supervise(place, registry, trace, how, embedding, legacy, &mut *arguments);
@@ -275,7 +271,6 @@ struct Legacy {
     inheritance: Inheritance,
     stores: Stores,
     passed: Option<Left>,
-    passing: Arc<Passing>,
     successor: Option<Successor>,
     lock: Option<OwnedFd>,
 }
@@ -373,7 +368,6 @@ async fn supervise(
         tidy: super::tidy::Tidy::default(),
         next_statistics: registry.config.trace_stats_interval.map(|every| now.after(every)),
         progress: Progress::default(),
-        passing: legacy.passing,
         upgrades: 0,
         checks_made: 0,
     };
@@ -463,10 +457,9 @@ async fn hand_over(
     let why = driver.replace_program(inputs, &upgrade, begun, with_guardian).await;
     driver.publisher.updates.reopen();
     let mut before = Inheritance::default();
-    for name in [guardian::name::CONTROL, guardian::name::TCP] {
-        let descriptor = driver.passing.copy(name);
-        let kept = descriptor.map(|descriptor| Kept { name: name.to_owned(), descriptor });
-        before.kept.extend(kept);
+    let listens = |name: &str| [guardian::name::CONTROL, guardian::name::TCP].contains(&name);
+    for (name, descriptor) in driver.guarding.held.extract_if(.., |(name, _)| listens(name)) {
+        before.kept.push(Kept { name: name.to_owned(), descriptor });
     }
     let registry = Arc::clone(driver.supervisor.registry());
     let server = serve(&registry.config, handle.clone(), &mut before, driver)?;

@@ -21,10 +21,11 @@ use super::{
     candidate::Binary,
     clock,
     driver::{Driver, Inputs},
+    passing::Passing,
     upgrade::Upgrade,
 };
 use crate::{
-    guardian::Kept,
+    guardian::{self, DescriptorStore as _, Kept},
     logs::{Frozen, OpenLine, Thaw},
     model::{Moment, RunId},
     process,
@@ -115,6 +116,7 @@ fn execute(
     binary: &Binary,
     prepared: Prepared,
     arguments: impl FnOnce() -> Vec<OsString>,
+    passing: &Passing,
 ) -> String {
     let Prepared { thaw, memory } = prepared;
     let mut path: PathBuf = binary.path.clone();
@@ -130,7 +132,7 @@ fn execute(
         format!("{} was replaced again after it had been asked", path.display())
     };
     // Everything that was left open, whoever did it.
-    process::close_on_exec();
+    passing.call_off();
     drop(thaw);
     failure
 }
@@ -147,9 +149,13 @@ impl Driver {
     ) -> String {
         let resting = self.rest_checks().await;
         self.flush_alerts().await;
-        let failure = match self.prepare(inputs, upgrade, begun).await {
-            Ok(prepared) => execute(&upgrade.binary, prepared, arguments),
-            Err(error) => error,
+        let passing = Arc::new(Passing::new());
+        let failure = match self.prepare(inputs, upgrade, begun, &passing).await {
+            Ok(prepared) => execute(&upgrade.binary, prepared, arguments, &passing),
+            Err(error) => {
+                passing.call_off();
+                error
+            }
         };
         self.resume_checks(resting);
         failure
@@ -160,16 +166,18 @@ impl Driver {
         inputs: &mut Inputs,
         upgrade: &Upgrade,
         begun: Moment,
+        passing: &Arc<Passing>,
     ) -> Result<Prepared, String> {
         // The program that follows begins one of its own.
         self.supervisor.end_record();
         self.history.flush();
         self.manager.alive();
         let (log, logs) = (self.telling.log.clone(), self.logs.clone());
+        let pipes = Arc::clone(passing);
         // Last of all, so that nothing is told after it.
         let frozen = tokio::task::spawn_blocking(move || {
             let _kept_in_memory_and_lost = log.write();
-            logs.freeze(LOG_PATIENCE)
+            logs.freeze(LOG_PATIENCE, pipes)
         });
         let frozen = frozen.await.map_err(|error| error.to_string())?;
         let (frozen, thaw) =
@@ -179,7 +187,14 @@ impl Driver {
         }
         let Frozen { lines } = frozen;
         let cannot = |error: io::Error| format!("cannot leave descriptors open: {error}");
-        let descriptors = self.passing.leave_open(true).map_err(cannot)?;
+        // None of them is closed before the step: nothing happens in between.
+        for (name, descriptor) in &self.guarding.held {
+            passing.keep(name, descriptor.as_fd());
+        }
+        for (run, running) in &self.running {
+            passing.keep(&guardian::name::pid(&running.id, *run), running.child.as_fd());
+        }
+        let descriptors = passing.numbers();
         let left = Left {
             version: VERSION,
             pid: std::process::id(),

@@ -3,53 +3,62 @@
 use std::{
     collections::BTreeMap,
     fmt,
-    os::fd::{AsFd as _, AsRawFd as _, BorrowedFd, OwnedFd},
+    os::fd::{AsRawFd as _, BorrowedFd},
     sync::{Mutex, MutexGuard, PoisonError},
 };
 
 use crate::{guardian::DescriptorStore, process};
 
-/// A store in our own process: a copy of everything that is kept, for the day of an upgrade.
-#[derive(Default)]
+/// A store for the moment of an upgrade. It makes no copies, which thousands of components would
+/// pay for all their lives: what it is given is left open where it is, so its owner must keep
+/// it until the program is replaced, or this is called off.
 pub(super) struct Passing {
-    kept: Mutex<BTreeMap<String, OwnedFd>>,
+    /// Names and numbers; none once it was called off.
+    open: Mutex<Option<BTreeMap<String, i32>>>,
 }
 
 impl Passing {
-    fn kept(&self) -> MutexGuard<'_, BTreeMap<String, OwnedFd>> {
-        self.kept.lock().unwrap_or_else(PoisonError::into_inner)
+    pub fn new() -> Self {
+        Self { open: Mutex::new(Some(BTreeMap::new())) }
     }
 
-    /// A copy of what is kept by this name.
-    pub fn copy(&self, name: &str) -> Option<OwnedFd> {
-        self.kept().get(name)?.try_clone().ok()
+    fn open(&self) -> MutexGuard<'_, Option<BTreeMap<String, i32>>> {
+        self.open.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Has everything go over, or not; the names with their numbers.
-    pub fn leave_open(&self, open: bool) -> std::io::Result<Vec<(String, i32)>> {
-        let kept = self.kept();
-        for descriptor in kept.values() {
-            process::leave_open(descriptor.as_fd(), open)?;
-        }
-        Ok(kept.iter().map(|(name, it)| (name.clone(), it.as_raw_fd())).collect())
+    /// What goes over.
+    pub fn numbers(&self) -> Vec<(String, i32)> {
+        self.open().iter().flatten().map(|(name, number)| (name.clone(), *number)).collect()
+    }
+
+    /// Nothing goes over, nor what a thread gives that was late.
+    pub fn call_off(&self) {
+        let mut open = self.open();
+        *open = None;
+        process::close_on_exec();
     }
 }
 
 impl DescriptorStore for Passing {
     fn keep(&self, name: &str, descriptor: BorrowedFd<'_>) {
-        // No descriptors left: the successor does without.
-        if let Ok(copy) = descriptor.try_clone_to_owned() {
-            self.kept().insert(name.to_owned(), copy);
+        let mut open = self.open();
+        // Where it cannot be left open the successor does without.
+        if let Some(open) = &mut *open
+            && process::leave_open(descriptor, true).is_ok()
+        {
+            open.insert(name.to_owned(), descriptor.as_raw_fd());
         }
     }
 
     fn forget(&self, name: &str) {
-        self.kept().remove(name);
+        if let Some(open) = &mut *self.open() {
+            open.remove(name);
+        }
     }
 }
 
 impl fmt::Debug for Passing {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_tuple("Passing").field(&self.kept().len()).finish()
+        f.debug_tuple("Passing").field(&self.open().as_ref().map(BTreeMap::len)).finish()
     }
 }

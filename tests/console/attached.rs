@@ -5,7 +5,7 @@ use std::time::Duration;
 use rustix::process::Signal;
 
 use crate::{
-    support::{Place, Registry, Server, until},
+    support::{Place, Registry, Server, place::text, processes, until},
     terminal::Terminal,
 };
 
@@ -92,4 +92,122 @@ fn one_host_that_is_down_does_not_disturb_the_other() {
     terminal.press("q");
     terminal.ends_with(0);
     terminal.is_restored();
+}
+
+/// A component that has grown and is small again, in a console whose chart shows that. The engine
+/// stores such a peak only seconds later.
+struct Watched {
+    terminal: Terminal,
+    pid: u32,
+    /// The chart's last time.
+    last: String,
+}
+
+const SWELL: &str = "until test -e grow; do sleep 0.05; done
+    (x=$(head -c 20000000 /dev/zero | tr '\\0' a); until test -e shrink; do sleep 0.05; done)
+    exec sleep 600";
+
+/// MiB that it has only for a while.
+const MUCH: f64 = 19.0;
+
+impl Watched {
+    fn open(place: &Place) -> Self {
+        let pid = place.running("only");
+        let folder = place.path("");
+        let words = ["-i", text(&folder), "console"];
+        let program = env!("CARGO_BIN_EXE_s7supervisor");
+        let mut terminal = Terminal::sized(place, program, &words, (120, 30));
+        terminal.row("only", &["running", &pid.to_string()]);
+        terminal.press("\r");
+        terminal.press("\t");
+        terminal.until("a chart", highest);
+        place.write("grow", "");
+        terminal.until("much memory", |screen| (memory(screen)? > MUCH).then_some(()));
+        // Another range and back: the chart is asked for at once.
+        terminal.press("+");
+        terminal.shows("[15 m]");
+        terminal.press("-");
+        terminal.shows("[2 m]");
+        terminal.until("a chart of it", |screen| (highest(screen)? > MUCH).then_some(()));
+        place.write("shrink", "");
+        terminal.until("little memory", |screen| (memory(screen)? < MUCH).then_some(()));
+        let last = terminal.until("the chart's last time", last_time);
+        Self { terminal, pid, last }
+    }
+
+    /// The next engine's chart has what was shown before; the process is the same; what happened is
+    /// told.
+    fn goes_on(mut self, place: &Place, told: &str) {
+        let Self { terminal, pid, last } = &mut self;
+        terminal.shows_no("STALE");
+        let peak = terminal.until("a newer chart", |screen| {
+            (last_time(screen)? != *last).then(|| highest(screen)).flatten()
+        });
+        assert!(peak > MUCH, "what was shown is gone:\n{}", terminal.screen());
+        assert_eq!(place.pid("only"), *pid);
+        terminal.press("q");
+        terminal.row("only", &["running", &pid.to_string()]);
+        terminal.press("e");
+        terminal.shows(told);
+        terminal.press("q");
+        terminal.press("q");
+        terminal.ends_with(0);
+        terminal.is_restored();
+    }
+}
+
+/// The title of the memory's chart.
+fn title(screen: &str) -> Option<Vec<&str>> {
+    let line = screen.lines().find(|line| line.starts_with(" memory "))?;
+    Some(line.split_whitespace().collect())
+}
+
+/// MiB that the component has now.
+fn memory(screen: &str) -> Option<f64> {
+    mebibytes(title(screen)?.get(1)?)
+}
+
+/// The most that the chart shows.
+fn highest(screen: &str) -> Option<f64> {
+    let words = title(screen)?;
+    let at = words.iter().position(|word| *word == "highest")?;
+    mebibytes(words.get(at + 1)?)
+}
+
+fn mebibytes(text: &str) -> Option<f64> {
+    text.strip_suffix('M')?.parse().ok()
+}
+
+/// The time below the chart's last column.
+fn last_time(screen: &str) -> Option<String> {
+    let is_time = |word: &str| word.matches(':').count() == 2;
+    let times = |line: &str| line.split_whitespace().all(is_time) && !line.trim().is_empty();
+    let line = screen.lines().find(|line| times(line))?;
+    line.split_whitespace().last().map(str::to_owned)
+}
+
+/// It says so while there is no engine, and goes on by itself with all that it had shown.
+#[test]
+fn a_console_goes_on_over_a_kill_of_the_engine() {
+    let place = Place::new(&Registry::of([Server::shell("only", SWELL)]));
+    let supervisor = place.start();
+    let watched = Watched::open(&place);
+    let engine = supervisor.pid();
+    // The guardian can start no other one for now.
+    supervisor.signal(Signal::STOP);
+    processes::signal(engine, Signal::KILL);
+    watched.terminal.shows("STALE");
+    assert!(processes::alive(watched.pid), "the component does not notice");
+    supervisor.signal(Signal::CONT);
+    watched.goes_on(&place, "the engine ended by SIGKILL");
+    assert_ne!(supervisor.pid(), engine);
+}
+
+#[test]
+fn a_console_goes_on_over_an_upgrade() {
+    let place = Place::new(&Registry::of([Server::shell("only", SWELL)]));
+    let _supervisor = place.start();
+    let watched = Watched::open(&place);
+    place.cli(&format!("upgrade --binary {}", env!("CARGO_BIN_EXE_s7supervisor"))).assert_code(0);
+    watched.goes_on(&place, "upgraded in place");
 }

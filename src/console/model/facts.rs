@@ -75,6 +75,8 @@ pub struct Row {
     pub explanation: Option<Box<Explanation>>,
     pub details: Option<Box<ComponentDetails>>,
     pub histories: BTreeMap<Range, History>,
+    /// What these were when the connection was lost last.
+    pub histories_before: BTreeMap<Range, History>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -190,6 +192,7 @@ impl Row {
             explanation: None,
             details: None,
             histories: BTreeMap::new(),
+            histories_before: BTreeMap::new(),
         };
         row.derive_times(now);
         row

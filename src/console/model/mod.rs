@@ -27,7 +27,7 @@ use jiff::{Timestamp, tz::TimeZone};
 
 use crate::{model::Moment, wire::Severity};
 
-pub use charts::{Range, Series};
+pub use charts::{Range, Series, keep_shown};
 pub use confirm::{Confirm, Shape, Target};
 pub use facts::{Facts, Host, LinkState, Pending, Row, RowKey};
 pub use filter::score;

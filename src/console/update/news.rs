@@ -6,7 +6,9 @@ use super::Effect;
 use crate::{
     console::{
         feed::{Answer, HostIndex, Incoming, Link, News, Page},
-        model::{LinkState, LogView, Model, Paged, Range, Row, RowKey, Screen, Urgency},
+        model::{
+            LinkState, LogView, Model, Paged, Range, Row, RowKey, Screen, Urgency, keep_shown,
+        },
     },
     wire::{
         ComponentStatus, EventRecord, LogRecord, Sample, Severity, Snapshot, Update, UpdateMessage,
@@ -42,9 +44,12 @@ pub(super) fn take(model: &mut Model, incoming: Incoming, effects: &mut Vec<Effe
             }
             model.wants(Urgency::Lines);
         }
-        News::History { range, history } => {
+        News::History { range, mut history } => {
             let key = RowKey::new(host, &history.id);
             if let (Some(row), Some(range)) = (model.facts.rows.get_mut(&key), Range::of(range)) {
+                if let Some(shown) = row.histories_before.get(&range) {
+                    keep_shown(&mut history, shown);
+                }
                 row.histories.insert(range, *history);
             }
             model.wants(Urgency::Lines);
@@ -99,6 +104,9 @@ fn link(model: &mut Model, host: HostIndex, link: Link) {
         // What was asked for and not confirmed is not known any more.
         for (_, row) in model.facts.rows.iter_mut().filter(|(key, _)| key.host == host) {
             row.pending = None;
+            if was_live {
+                row.histories_before.clone_from(&row.histories);
+            }
         }
         model.table.dirty = true;
     }

@@ -85,7 +85,7 @@ pub fn open_pipe(path: &Path, owner: Option<Owner>) -> io::Result<Opened> {
     }
     // A second open file: O_NONBLOCK must not be shared with the component.
     let identity = identity(&stat);
-    let write_end = reopen_pipe(path, identity)
+    let write_end = try_reopen(path, identity)?
         .ok_or_else(|| io::Error::other("it was replaced while it was opened"))?;
     let capacity = rustix::pipe::fcntl_getpipe_size(&fd)?;
     Ok(Opened { pipe: Pipe { fd, capacity, enlarge: true }, write_end, identity })
@@ -93,13 +93,20 @@ pub fn open_pipe(path: &Path, owner: Option<Owner>) -> io::Result<Opened> {
 
 /// A write end of the FIFO at `path`; `None` when another one stands there, or none.
 pub fn reopen_pipe(path: &Path, identity: PipeIdentity) -> Option<WriteEnd> {
+    try_reopen(path, identity).ok().flatten()
+}
+
+fn try_reopen(path: &Path, identity: PipeIdentity) -> io::Result<Option<WriteEnd>> {
     // Should something else stand there meanwhile, opening it must not wait.
-    let write_end = rustix::fs::open(path, OPEN | OFlags::NONBLOCK, Mode::empty()).ok()?;
-    if self::identity(&rustix::fs::fstat(&write_end).ok()?) != identity {
-        return None;
+    let write_end = match rustix::fs::open(path, OPEN | OFlags::NONBLOCK, Mode::empty()) {
+        Err(Errno::NOENT) => return Ok(None),
+        answer => answer?,
+    };
+    if self::identity(&rustix::fs::fstat(&write_end)?) != identity {
+        return Ok(None);
     }
-    rustix::fs::fcntl_setfl(&write_end, OFlags::RDWR).ok()?;
-    Some(write_end)
+    rustix::fs::fcntl_setfl(&write_end, OFlags::RDWR)?;
+    Ok(Some(write_end))
 }
 
 /// Makes the folder, and those above it, for this user alone; one that exists stays as it is.

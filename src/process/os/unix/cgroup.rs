@@ -21,7 +21,7 @@ use std::{
 };
 
 use rustix::{
-    fs::{CWD, Mode, OFlags, openat},
+    fs::{CWD, Mode, OFlags, fstat, openat, stat},
     process::pidfd_send_signal,
 };
 
@@ -49,10 +49,14 @@ pub(super) struct Base {
 }
 
 /// The cgroup of one run.
+///
+/// No descriptor of it is kept: one for each of thousands of components would be a quarter of all
+/// that we may have. At its path is the next run's, later; the number, which the kernel gives to
+/// no other cgroup, tells them apart.
 #[derive(Debug)]
 pub(super) struct Leaf {
     folder: Box<Path>,
-    directory: OwnedFd,
+    inode: u64,
 }
 
 /// The name of the folder of a Supervisor's cgroups.
@@ -191,9 +195,8 @@ impl Leaf {
     }
 
     fn open(folder: PathBuf) -> io::Result<Self> {
-        let flags = OFlags::DIRECTORY | OFlags::RDONLY | OFlags::CLOEXEC;
-        let directory = openat(CWD, &folder, flags, Mode::empty())?;
-        Ok(Self { folder: folder.into_boxed_path(), directory })
+        let inode = stat(&folder)?.st_ino;
+        Ok(Self { folder: folder.into_boxed_path(), inode })
     }
 
     fn try_out(&self) -> io::Result<Joining> {
@@ -201,7 +204,7 @@ impl Leaf {
         self.open_file("cgroup.kill", OFlags::WRONLY)?;
         self.is_empty()?;
         for joining in [Joining::AtBirth, Joining::ByWriting] {
-            if spawn::can_join(self.directory(), joining)? {
+            if spawn::can_join(self.directory()?, joining)? {
                 return Ok(joining);
             }
         }
@@ -212,8 +215,16 @@ impl Leaf {
         &self.folder
     }
 
-    pub(super) fn directory(&self) -> BorrowedFd<'_> {
-        self.directory.as_fd()
+    /// Opened for as long as something is done with it. "Not found" also where another run's
+    /// stands at its path by now.
+    pub(super) fn directory(&self) -> io::Result<OwnedFd> {
+        let flags = OFlags::DIRECTORY | OFlags::RDONLY | OFlags::CLOEXEC;
+        let directory = openat(CWD, &*self.folder, flags, Mode::empty())?;
+        if fstat(&directory)?.st_ino == self.inode {
+            Ok(directory)
+        } else {
+            Err(rustix::io::Errno::NOENT.into())
+        }
     }
 
     /// `cgroup.events`, which becomes readable out of band (`EPOLLPRI`) at each change.
@@ -267,7 +278,8 @@ impl Leaf {
 
     /// In it and in the cgroups below. By descriptor: at its path is the next run's, later.
     pub(super) fn members(&self) -> Vec<i32> {
-        members_below(Path::new(&format!("/proc/self/fd/{}", self.directory.as_raw_fd())))
+        let Ok(directory) = self.directory() else { return Vec::new() };
+        members_below(Path::new(&format!("/proc/self/fd/{}", directory.as_raw_fd())))
     }
 
     pub(super) fn remove(&self) {
@@ -301,7 +313,7 @@ impl Leaf {
     }
 
     fn open_file(&self, name: &str, flags: OFlags) -> io::Result<OwnedFd> {
-        Ok(openat(&self.directory, name, flags | OFlags::CLOEXEC, Mode::empty())?)
+        Ok(openat(self.directory()?, name, flags | OFlags::CLOEXEC, Mode::empty())?)
     }
 }
 

@@ -29,8 +29,8 @@ use crate::{
 /// What [`hygiene`] changed, as it was before.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Original {
-    /// The soft limit of open files where it was raised; every child gets it back.
-    pub open_files: Option<u64>,
+    /// The limit of open files where it was raised; every child gets it back.
+    pub open_files: Option<Rlimit>,
     /// Our own binary. Remembered, because a binary that was replaced has no path any more.
     pub executable: Option<PathBuf>,
 }
@@ -65,14 +65,24 @@ pub fn close_on_exec() {
     unsafe { libc::syscall(libc::SYS_close_range, 3_u32, u32::MAX, libc::CLOSE_RANGE_CLOEXEC) };
 }
 
-/// The soft limit as it was, if it could be raised.
-fn raise_open_files() -> Option<u64> {
+/// The limit as it was, if it could be raised: the soft one to the hard one, and where the kernel
+/// lets us (`CAP_SYS_RESOURCE`) a low hard one to what thousands of components take.
+fn raise_open_files() -> Option<Rlimit> {
     const HIGHEST: u64 = 1 << 20;
-    let limit = getrlimit(Resource::Nofile);
-    let before = limit.current?;
-    let wanted = limit.maximum.unwrap_or(HIGHEST).min(HIGHEST);
-    let raised = Rlimit { current: Some(wanted), ..limit };
-    (before < wanted && setrlimit(Resource::Nofile, raised).is_ok()).then_some(before)
+    const PLENTY: u64 = 1 << 16;
+    let before = getrlimit(Resource::Nofile);
+    let soft = before.current?;
+    if let Some(hard) = before.maximum.filter(|&hard| hard < PLENTY) {
+        let text = fs::read_to_string("/proc/sys/fs/nr_open").unwrap_or_default();
+        let most = text.trim().parse().map_or(hard, |most: u64| most.min(PLENTY));
+        let raised = Rlimit { current: Some(most), maximum: Some(most) };
+        if most > hard && setrlimit(Resource::Nofile, raised).is_ok() {
+            return Some(before);
+        }
+    }
+    let wanted = before.maximum.unwrap_or(HIGHEST).min(HIGHEST);
+    let raised = Rlimit { current: Some(wanted), ..before };
+    (soft < wanted && setrlimit(Resource::Nofile, raised).is_ok()).then_some(before)
 }
 
 /// A descriptor that whoever started us has left open for us, close-on-exec from now on. Ask for
@@ -120,9 +130,11 @@ pub fn leave_terminal(output: Option<&Path>) -> io::Result<()> {
 
 /// What a child's limit of open files is to be, where we raised our own.
 pub(super) fn original_open_files() -> Option<libc::rlimit> {
-    let soft = ORIGINAL.get()?.open_files?;
-    let hard = getrlimit(Resource::Nofile).maximum.unwrap_or(libc::RLIM_INFINITY);
-    Some(libc::rlimit { rlim_cur: soft.min(hard), rlim_max: hard })
+    let before = ORIGINAL.get()?.open_files.as_ref()?;
+    let now = getrlimit(Resource::Nofile).maximum.unwrap_or(libc::RLIM_INFINITY);
+    let hard = before.maximum.unwrap_or(libc::RLIM_INFINITY).min(now);
+    let soft = before.current.unwrap_or(libc::RLIM_INFINITY).min(hard);
+    Some(libc::rlimit { rlim_cur: soft, rlim_max: hard })
 }
 
 /// Starts this same binary in the background: a session of its own, no input, its output in
@@ -199,8 +211,8 @@ pub fn execute(executable: &Path, arguments: &[OsString]) -> io::Error {
         command.arg0(name);
     }
     let raised = getrlimit(Resource::Nofile);
-    if let Some(soft) = ORIGINAL.get().and_then(|original| original.open_files) {
-        let _stays_raised = setrlimit(Resource::Nofile, Rlimit { current: Some(soft), ..raised });
+    if let Some(before) = ORIGINAL.get().and_then(|original| original.open_files) {
+        let _stays_raised = setrlimit(Resource::Nofile, before);
     }
     let error = command.args(arguments).exec();
     let _stays_low = setrlimit(Resource::Nofile, raised);

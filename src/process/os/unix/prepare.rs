@@ -5,7 +5,7 @@ use std::{
     ffi::{CString, OsStr, OsString},
     io, iter,
     os::{
-        fd::{AsFd, BorrowedFd, OwnedFd, RawFd},
+        fd::{AsFd, OwnedFd, RawFd},
         unix::ffi::OsStrExt,
     },
     path::Path,
@@ -74,9 +74,7 @@ impl Prepared {
         let places = Places::fill(launch.stdout.as_fd(), launch.stderr.as_fd())
             .map_err(|error| SpawnError::new(SpawnStage::Streams, program.to_string(), error))?;
         let cgroup = tree
-            .and_then(Tree::cgroup)
-            .map(|cgroup| cgroup.try_clone_to_owned())
-            .transpose()
+            .map_or(Ok(None), Tree::cgroup)
             .map_err(|error| SpawnError::new(SpawnStage::Tree, program.to_string(), error))?;
         let limits = &launch.limits;
         Ok(Self {
@@ -105,7 +103,7 @@ impl Prepared {
     }
 
     /// A process that ends at once, in `cgroup`.
-    pub(super) fn probe(cgroup: BorrowedFd<'_>, joining: Joining) -> io::Result<Self> {
+    pub(super) fn probe(cgroup: OwnedFd, joining: Joining) -> io::Result<Self> {
         Ok(Self {
             candidates: Vec::new(),
             argv: vec![ptr::null()],
@@ -119,7 +117,7 @@ impl Prepared {
             credentials: None,
             umask: None,
             cgroup_procs: None,
-            cgroup: Some(cgroup.try_clone_to_owned()?),
+            cgroup: Some(cgroup),
             joining,
             unneeded: None,
             _texts: Vec::new(),

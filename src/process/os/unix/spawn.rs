@@ -6,7 +6,7 @@
 use std::{
     ffi::c_void,
     io,
-    os::fd::{AsFd, BorrowedFd},
+    os::fd::{AsFd, OwnedFd},
     ptr,
     sync::{Mutex, PoisonError},
 };
@@ -51,7 +51,7 @@ pub(super) fn spawn_by(
 
 /// Whether a process that comes into this cgroup this way lives to its own end: one is made that
 /// ends at once.
-pub(super) fn can_join(cgroup: BorrowedFd<'_>, joining: Joining) -> io::Result<bool> {
+pub(super) fn can_join(cgroup: OwnedFd, joining: Joining) -> io::Result<bool> {
     let prepared = Prepared::probe(cgroup, joining)?;
     let child = prepared.start(Way::best()).map_err(|failure| failure.error)?;
     Ok(child.wait()? == Exit::Code(in_child::NOT_EXECUTED))

@@ -1,13 +1,6 @@
 //! Whole process trees: how they are known is chosen once, at the start of the Supervisor.
 
-use std::{
-    ffi::OsString,
-    io,
-    os::fd::{BorrowedFd, OwnedFd},
-    path::Path,
-    sync::Arc,
-    time::Duration,
-};
+use std::{ffi::OsString, io, os::fd::OwnedFd, path::Path, sync::Arc, time::Duration};
 
 use super::{
     Child,
@@ -258,10 +251,11 @@ impl Tree {
         }
     }
 
-    pub(super) fn cgroup(&self) -> Option<BorrowedFd<'_>> {
+    /// Its cgroup, where there is one, open for a birth into it.
+    pub(super) fn cgroup(&self) -> io::Result<Option<OwnedFd>> {
         match &self.members {
-            Members::Cgroup(leaf, _) => Some(leaf.directory()),
-            Members::Descent(_) => None,
+            Members::Cgroup(leaf, _) => leaf.directory().map(Some),
+            Members::Descent(_) => Ok(None),
         }
     }
 

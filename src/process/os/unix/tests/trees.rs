@@ -243,6 +243,9 @@ fn a_thousand_folders_come_and_go() {
     let folders = fs::read_dir(&base).expect("readable").flatten();
     let count = folders.filter(|it| it.file_type().is_ok_and(|kind| kind.is_dir())).count();
     assert_eq!(count, 1000);
+    let open = fs::read_dir("/proc/self/fd").expect("readable").flatten();
+    let held = open.filter_map(|it| fs::read_link(it.path()).ok());
+    assert_eq!(held.filter(|path| path.starts_with(&base)).count(), 0, "held without a need");
     drop(trees);
     ground.0.remove();
     assert!(!base.exists());
