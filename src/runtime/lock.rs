@@ -13,8 +13,10 @@ use std::{
 
 use rustix::fs::{FlockOperation, flock};
 
-/// Where the holder is dead, a process that it was just making may have its descriptors for a
-/// moment longer, until its own program begins.
+use crate::process::stat::Stat;
+
+/// Where the holder is dead, a thread of it that is on its way out, or a process that it was just
+/// making, may have its descriptors for a moment longer.
 const LOOKS: u32 = 50;
 const BETWEEN_LOOKS: Duration = Duration::from_millis(20);
 
@@ -89,10 +91,13 @@ fn holder(file: &mut File) -> Option<u32> {
     text.trim().parse().ok()
 }
 
+/// It is dead, though one of its threads may still be on its way out, with its descriptors.
 fn is_gone(pid: u32) -> bool {
-    let pid = i32::try_from(pid).ok().and_then(rustix::process::Pid::from_raw);
-    let asked = pid.map(rustix::process::test_kill_process);
-    matches!(asked, Some(Err(rustix::io::Errno::SRCH)))
+    let stat = i32::try_from(pid).ok().map(Stat::of);
+    match stat {
+        Some(Ok(stat)) => stat.is_none_or(|stat| matches!(stat.state, b'Z' | b'X')),
+        Some(Err(_)) | None => false,
+    }
 }
 
 impl AsFd for Lock {
