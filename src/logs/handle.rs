@@ -550,7 +550,8 @@ impl Shared {
     }
 }
 
-pub(super) fn kept_name(id: &ComponentId, stream: Stream) -> String {
+/// The name under which our end of a pipe is kept.
+pub fn kept_name(id: &ComponentId, stream: Stream) -> String {
     format!("{}.{id}", stream.name())
 }
 

@@ -53,7 +53,9 @@ mod worker;
 #[cfg(test)]
 mod tests;
 
-pub use handle::{Counters, LogThread, Logs, Notice, NoticeSink, Options, Streams, Thaw};
+pub use handle::{
+    Counters, LogThread, Logs, Notice, NoticeSink, Options, Streams, Thaw, kept_name,
+};
 pub use intake::OpenLine;
 pub use line::{End, LINE_MAX, Line, Mark, Source, Stream};
 pub use os::{Owner, WriteEnd};

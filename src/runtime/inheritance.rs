@@ -4,7 +4,12 @@
 //! A process is ours if the journal of this boot names its pid with its start time, or if it is
 //! in one of our cgroups. Everything else is nobody's business.
 
-use std::{collections::BTreeSet, sync::Arc, time::Duration};
+use std::{
+    collections::{BTreeSet, HashMap},
+    os::fd::OwnedFd,
+    sync::Arc,
+    time::Duration,
+};
 
 use super::{
     clock,
@@ -16,6 +21,7 @@ use super::{
 };
 use crate::{
     guardian::{self, Inheritance},
+    logs,
     machine::{Adoption, EndedMeanwhile, Process, Resting},
     model::{ComponentId, Exit, Origin, RunId},
     process::{self, Child, Signal, Tree},
@@ -40,19 +46,25 @@ struct Found {
     child: Option<Child>,
 }
 
+/// Descriptors that an earlier engine had kept, by name.
+type Held = HashMap<String, OwnedFd>;
+
 /// Deals with everything that is left. An error means that nothing was started or ended.
 ///
 /// `may_be_outdated`: what was started otherwise than the registry says now is started anew.
 pub(super) async fn take_over(
     driver: &mut Driver,
     remembered: &journal::State,
-    mut inheritance: Inheritance,
+    inheritance: Inheritance,
     may_be_outdated: bool,
 ) -> Result<(), String> {
     let policy = driver.supervisor.registry().config.leftovers;
     tell_damage(driver, remembered.damaged);
     let kept: Vec<String> = inheritance.kept.iter().map(|kept| kept.name.clone()).collect();
-    let found = find(driver, remembered, &mut inheritance);
+    let kept_with_descriptor = inheritance.kept.into_iter();
+    let mut descriptors: Held =
+        kept_with_descriptor.map(|kept| (kept.name, kept.descriptor)).collect();
+    let found = find(driver, remembered, &mut descriptors);
     if policy == Leftovers::Refuse {
         refuse(driver, &found)?;
     }
@@ -70,7 +82,7 @@ pub(super) async fn take_over(
                 end(driver, &id, tree, one.process.pid).await?;
             }
             if config.is_some() {
-                read_output(driver, &id);
+                read_output(driver, &id, &mut descriptors);
                 let end = unseen_end(driver, &one);
                 unseen.push((id, run, end, one.remembered.stopping.is_some()));
                 inherited.push(one.inherited(Some(end)));
@@ -81,7 +93,7 @@ pub(super) async fn take_over(
         };
         match config {
             Some(config) if policy == Leftovers::Adopt || held => {
-                adopt(driver, &one, &config, child)?;
+                adopt(driver, &one, &config, child, &mut descriptors)?;
                 let fingerprint = launch::fingerprint(&config);
                 if fingerprint != one.process.fingerprint {
                     if may_be_outdated {
@@ -101,21 +113,7 @@ pub(super) async fn take_over(
             }
         }
     }
-    // What is left of trees whose leader has ended meanwhile, or was never written down.
-    for leftover in driver.containment.leftovers() {
-        if adopted.contains(&leftover.component) {
-            continue;
-        }
-        let id = &leftover.component;
-        let cannot = |error| format!("cannot look at {id}: {error}");
-        for pid in leftover.pids {
-            let Some(start_time) = process::start_time(pid).map_err(cannot)? else { continue };
-            let Some(member) = Child::adopt(pid, start_time).map_err(cannot)? else { continue };
-            // By way of one member, the whole cgroup.
-            let tree = driver.containment.adopt(id, RunId(0), &member);
-            end(driver, id, tree, pid).await?;
-        }
-    }
+    end_leaderless(driver, &adopted).await?;
     // As long as nothing is started.
     unclaimed::tidy(driver);
     for (id, one) in &remembered.components {
@@ -152,6 +150,28 @@ pub(super) async fn take_over(
     restart_outdated(driver, outdated);
     // What became of all of them is in the journal now.
     unclaimed::let_go(driver, &kept);
+    Ok(())
+}
+
+/// Ends what is left of trees whose leader has ended meanwhile, or was never written down.
+async fn end_leaderless(
+    driver: &mut Driver,
+    adopted: &BTreeSet<ComponentId>,
+) -> Result<(), String> {
+    for leftover in driver.containment.leftovers() {
+        if adopted.contains(&leftover.component) {
+            continue;
+        }
+        let id = &leftover.component;
+        let cannot = |error| format!("cannot look at {id}: {error}");
+        for pid in leftover.pids {
+            let Some(start_time) = process::start_time(pid).map_err(cannot)? else { continue };
+            let Some(member) = Child::adopt(pid, start_time).map_err(cannot)? else { continue };
+            // By way of one member, the whole cgroup.
+            let tree = driver.containment.adopt(id, RunId(0), &member);
+            end(driver, id, tree, pid).await?;
+        }
+    }
     Ok(())
 }
 
@@ -219,12 +239,12 @@ fn tell_damage(driver: &Driver, lines: usize) {
     }
 }
 
-fn find(driver: &Driver, remembered: &journal::State, inheritance: &mut Inheritance) -> Vec<Found> {
+fn find(driver: &Driver, remembered: &journal::State, held: &mut Held) -> Vec<Found> {
     let mut found = Vec::new();
     for (id, one) in &remembered.components {
         let Some(run) = one.run else { continue };
-        let held = inheritance.take(&guardian::name::pid(id, run));
-        let known = match (&one.process, held) {
+        let pidfd = held.remove(&guardian::name::pid(id, run));
+        let known = match (&one.process, pidfd) {
             (Some(process), _) if one.ended.is_some() => Some((process.clone(), None)),
             (Some(process), Some(pidfd)) => {
                 let child = Child::held(process.pid, process.start_time, pidfd);
@@ -285,10 +305,11 @@ fn adopt(
     found: &Found,
     config: &Component,
     child: Child,
+    held: &mut Held,
 ) -> Result<(), String> {
     let (id, run, pid) = (&found.id, found.run, child.pid().unsigned_abs());
     let tree = driver.containment.adopt(id, run, &child);
-    read_output(driver, id);
+    read_output(driver, id, held);
     driver.logs.started(id, run, pid);
     if let Err(error) = driver.probes.prepare(run, config) {
         tracing::warn!(%id, %error, "cannot prepare the checks of a process taken over");
@@ -310,14 +331,18 @@ fn adopt(
     Ok(())
 }
 
-/// What it writes, and what it wrote while nobody read.
-fn read_output(driver: &Driver, id: &ComponentId) {
+/// What it writes, and what it wrote while nobody read. What was held of its pipes is let go at once:
+/// with thousands of components there is no room for a second of each.
+fn read_output(driver: &Driver, id: &ComponentId, held: &mut Held) {
     let Some(config) = driver.supervisor.config(id) else { return };
     let owner = launch::pipe_owner(config).ok().flatten();
     let pipes = launch::pipes_folder(&driver.supervisor.registry().config.temp);
     // The write ends are dropped: the process holds its own.
     if let Err(error) = driver.logs.open(id, config.output.arc(), &pipes, owner) {
         tracing::error!(%id, %error, "cannot read the output of a process taken over");
+    }
+    for stream in logs::Stream::BOTH {
+        held.remove(&logs::kept_name(id, stream));
     }
 }
 
