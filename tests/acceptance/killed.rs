@@ -42,10 +42,13 @@ fn killed_after(entries: u64) -> bool {
         let told = place.cli(words).stdout;
         is_stopped = words == "stop other" && told.contains("other") && told.contains("stopped");
     }
+    let failed = || {
+        let answer = place.try_get("/v1/components/fails");
+        answer.is_some_and(|it| it.status == 200 && it.json()["state"] == "failed")
+    };
+    until("nothing is left to be written, or it is dead", || (dead() || failed()).then_some(()));
     let was_killed = dead();
-    if !was_killed {
-        first.crash();
-    }
+    first.kill();
     drop(first);
 
     place.set("S7_TEST_KILL_AFTER", "");

@@ -59,6 +59,15 @@ impl<'place> Supervisor<'place> {
         until("the Supervisor ends", || self.exit())
     }
 
+    /// Kills the process that was started, unless it has come to its end by itself.
+    pub fn kill(&self) {
+        if self.exit().is_none() {
+            // Not waited for yet: the pid is its own even if it ends now.
+            processes::signal(self.guardian(), Signal::KILL);
+        }
+        self.ended();
+    }
+
     /// Ends it the hard way, so that nobody is left: guardian and engine.
     pub fn crash(&self) {
         let guardian = self.guardian();
