@@ -3,15 +3,26 @@
 //! Wall time, so a quiet machine is wanted; `benches/instructions.py` counts instead, and does not
 //! mind company.
 
+#[path = "fixtures/console.rs"]
+mod console;
+
 use std::{
-    collections::BTreeSet, fmt::Write as _, fs::File, hint::black_box, io::Write as _, path::Path,
-    sync::Arc, thread, time::Duration,
+    collections::BTreeSet,
+    fmt::Write as _,
+    fs::File,
+    hint::black_box,
+    io::Write as _,
+    path::Path,
+    sync::Arc,
+    thread,
+    time::{Duration, Instant},
 };
 
 use criterion::{BatchSize, Criterion, Throughput, criterion_group, criterion_main};
 use regex::bytes::Regex;
 use rustix::event::{PollFd, PollFlags, poll};
 use s7supervisor::{
+    console::feed::News,
     logs::{Logs, Options, Streams},
     machine::{Context, Event, Machine, Process},
     model::{ComponentId, Exit, Moment, RunId},
@@ -30,7 +41,7 @@ criterion_group! {
         .warm_up_time(Duration::from_secs(1))
         .measurement_time(Duration::from_secs(3))
         .sample_size(30);
-    targets = machine, supervisor, parse, spawn, log_chunk, ring_search, sampler, status, fan_out
+    targets = machine, supervisor, parse, spawn, log_chunk, ring_search, sampler, status, fan_out, frame
 }
 criterion_main!(benches);
 
@@ -327,4 +338,38 @@ fn fan_out(c: &mut Criterion) {
             });
         });
     });
+}
+
+/// The console with 1,000 rows at 200x60, from news to the bytes of the frame that shows them.
+fn frame(c: &mut Criterion) {
+    let mut screen = console::Screen::new();
+    screen.keys("P");
+    c.bench_function("console/sample of 1000 rows and frame", |b| {
+        b.iter_custom(|rounds| draw(&mut screen, rounds, console::Screen::sample));
+    });
+    screen.keys("g");
+    screen.keys("l");
+    c.bench_function("console/100 log lines and frame", |b| {
+        b.iter_custom(|rounds| {
+            draw(&mut screen, rounds, |screen, round| screen.lines(u64::from(round) * 100))
+        });
+    });
+}
+
+/// The news are made outside the time that is taken.
+fn draw(
+    screen: &mut console::Screen,
+    rounds: u64,
+    news: impl Fn(&console::Screen, u32) -> News,
+) -> Duration {
+    let mut taken = Duration::ZERO;
+    for round in 0..rounds {
+        screen.wait(Duration::from_secs(1));
+        let news = news(screen, u32::try_from(round).unwrap_or(u32::MAX));
+        let begin = Instant::now();
+        screen.news(news);
+        black_box(screen.frame());
+        taken += begin.elapsed();
+    }
+    taken
 }
