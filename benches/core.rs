@@ -7,15 +7,8 @@
 mod console;
 
 use std::{
-    collections::BTreeSet,
-    fmt::Write as _,
-    fs::File,
-    hint::black_box,
-    io::Write as _,
-    path::Path,
-    sync::Arc,
-    thread,
-    time::{Duration, Instant},
+    cell::RefCell, collections::BTreeSet, fmt::Write as _, fs::File, hint::black_box,
+    io::Write as _, path::Path, sync::Arc, thread, time::Duration,
 };
 
 use criterion::{BatchSize, Criterion, Throughput, criterion_group, criterion_main};
@@ -342,34 +335,29 @@ fn fan_out(c: &mut Criterion) {
 
 /// The console with 1,000 rows at 200x60, from news to the bytes of the frame that shows them.
 fn frame(c: &mut Criterion) {
-    let mut screen = console::Screen::new();
-    screen.keys("P");
-    c.bench_function("console/sample of 1000 rows and frame", |b| {
-        b.iter_custom(|rounds| draw(&mut screen, rounds, console::Screen::sample));
-    });
-    screen.keys("g");
-    screen.keys("l");
-    c.bench_function("console/100 log lines and frame", |b| {
-        b.iter_custom(|rounds| {
-            draw(&mut screen, rounds, |screen, round| screen.lines(u64::from(round) * 100))
-        });
-    });
-}
-
-/// The news are made outside the time that is taken.
-fn draw(
-    screen: &mut console::Screen,
-    rounds: u64,
-    news: impl Fn(&console::Screen, u32) -> News,
-) -> Duration {
-    let mut taken = Duration::ZERO;
-    for round in 0..rounds {
+    let screen = RefCell::new(console::Screen::new());
+    let draw = |news: News| {
+        let mut screen = screen.borrow_mut();
         screen.wait(Duration::from_secs(1));
-        let news = news(screen, u32::try_from(round).unwrap_or(u32::MAX));
-        let begin = Instant::now();
         screen.news(news);
-        black_box(screen.frame());
-        taken += begin.elapsed();
-    }
-    taken
+        black_box(screen.frame())
+    };
+    let mut round = 0;
+    screen.borrow_mut().keys("P");
+    c.bench_function("console/sample of 1000 rows and frame", |b| {
+        let next = || {
+            round += 1;
+            screen.borrow().sample(round)
+        };
+        b.iter_batched(next, draw, BatchSize::PerIteration);
+    });
+    screen.borrow_mut().keys("g");
+    screen.borrow_mut().keys("l");
+    c.bench_function("console/100 log lines and frame", |b| {
+        let next = || {
+            round += 1;
+            screen.borrow().lines(u64::from(round) * 100)
+        };
+        b.iter_batched(next, draw, BatchSize::PerIteration);
+    });
 }
