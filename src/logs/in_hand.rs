@@ -145,25 +145,14 @@ impl InHand {
 
     /// So many bytes of a stream of this component are about to be read, to the place that is given
     /// back. Of a smaller buffer it is as much as it has.
-    pub fn begin(
-        &mut self,
-        id: Option<&ComponentId>,
-        stream: Stream,
-        length: usize,
-    ) -> &mut [u8] {
+    pub fn begin(&mut self, id: Option<&ComponentId>, stream: Stream, length: usize) -> &mut [u8] {
         self.number += 1;
         let length = length.min(self.bytes().len());
         self.begin_as(self.number, id, stream, length);
         &mut self.bytes()[..length]
     }
 
-    fn begin_as(
-        &mut self,
-        number: u64,
-        id: Option<&ComponentId>,
-        stream: Stream,
-        length: usize,
-    ) {
+    fn begin_as(&mut self, number: u64, id: Option<&ComponentId>, stream: Stream, length: usize) {
         let Some((id, words)) = id.zip(self.words.clone()) else { return };
         for mark in marks(length) {
             self.bytes()[mark.clone()].copy_from_slice(&MARK[MARK.len() - mark.len()..]);
@@ -494,7 +483,10 @@ mod tests {
                 let left = Leftover::all(folder.path()).pop().map_or(0, |left| left.bytes.len());
                 let whole_pages = if read == length { length } else { read / PAGE * PAGE };
                 // Where the next page would be the last and has no mark of its own, it is one less.
-                assert!(left <= read && left + 2 * PAGE > whole_pages, "{read} of {length}: {left}");
+                assert!(
+                    left <= read && left + 2 * PAGE > whole_pages,
+                    "{read} of {length}: {left}"
+                );
                 assert!(read < length || left == length, "{length}: {left}");
             }
         }

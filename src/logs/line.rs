@@ -177,7 +177,8 @@ impl Lines {
     /// begun one. Empty where that cannot be said without a look at each.
     pub fn whole_lines(&self, chunk: &[u8]) -> Range<usize> {
         let is_begun = self.cut || !self.rest.is_empty();
-        let first = if is_begun { memchr(b'\n', chunk).map(|newline| newline + 1) } else { Some(0) };
+        let first =
+            if is_begun { memchr(b'\n', chunk).map(|newline| newline + 1) } else { Some(0) };
         let end = memrchr(b'\n', chunk).map(|newline| newline + 1);
         let Some((begin, end)) = first.zip(end) else { return 0..0 };
         // From one newline to the last that a line which begins there may have.
