@@ -17,6 +17,10 @@ const FIRST_REST: Duration = Duration::from_micros(250);
 /// A rest that would be shorter is not taken: the timer is no finer.
 const SHORTEST_REST: Duration = Duration::from_micros(80);
 
+/// A pipe that was silent for so long is left to the poller: its writer may just have been without a
+/// processor.
+const SILENCE: Duration = Duration::from_millis(4);
+
 /// A pipe of which so small a part is full after the longest rest needs no clock.
 const SELDOM: usize = 16;
 
@@ -65,10 +69,12 @@ impl Pace {
     /// A pipe that the poller named was read; whether it is busy from now on.
     pub fn polled(&mut self, key: u64, found: Found, now: Instant) -> bool {
         let is_busy = found.is_crowded();
-        // How fast it is filled is not known yet.
-        self.ask(if is_busy { Duration::ZERO } else { self.longer_rest() });
         if is_busy {
+            // It was filled since the rest before this turn, or more quickly.
+            self.ask(found.rest_after(self.rest.max(SHORTEST_REST)));
             self.hold(key, now);
+        } else {
+            self.ask((self.rest * 2).clamp(FIRST_REST, TICK));
         }
         is_busy
     }
@@ -78,16 +84,13 @@ impl Pace {
         let Some(busy) = self.busy.get_mut(index) else { return false };
         let took = now.saturating_duration_since(std::mem::replace(&mut busy.read_at, now));
         let is_seldom = took >= TICK && found.bytes < found.capacity / SELDOM;
-        if found.bytes == 0 || is_seldom {
+        let is_silent = took >= SILENCE && found.bytes == 0;
+        if is_seldom || is_silent {
             self.leave(index);
-            if is_seldom {
-                self.ask(self.longer_rest());
-            }
+            self.ask(if is_silent { Duration::ZERO } else { TICK });
             return false;
         }
-        let wanted = found.time_to_half(took);
-        let rest = wanted.min(self.longer_rest());
-        self.ask(if wanted < SHORTEST_REST { Duration::ZERO } else { rest });
+        self.ask(found.rest_after(took));
         true
     }
 
@@ -114,10 +117,6 @@ impl Pace {
     fn ask(&mut self, rest: Duration) {
         self.next = Some(self.next.map_or(rest, |next| next.min(rest)));
     }
-
-    fn longer_rest(&self) -> Duration {
-        (self.rest * 2).clamp(FIRST_REST, TICK)
-    }
 }
 
 impl Found {
@@ -126,12 +125,17 @@ impl Found {
         self.bytes >= self.capacity / 2
     }
 
-    /// In which half of the pipe is full again, where this came in `took`.
-    fn time_to_half(self, took: Duration) -> Duration {
+    /// How long to rest where this came in `took`: until half of the pipe is full again, but not
+    /// much longer than that was.
+    fn rest_after(self, took: Duration) -> Duration {
         // Of one that is full it is not known since when: it may have been filled much sooner.
         let part = if self.bytes >= self.capacity / 8 * 7 { 4 } else { 2 };
         let nanos = took.as_nanos() * (self.capacity / part) as u128 / self.bytes.max(1) as u128;
-        Duration::from_nanos(u64::try_from(nanos).unwrap_or(u64::MAX))
+        let until_half = Duration::from_nanos(u64::try_from(nanos).unwrap_or(u64::MAX));
+        if until_half < SHORTEST_REST && self.bytes > 0 {
+            return Duration::ZERO;
+        }
+        until_half.min(took * 2).clamp(SHORTEST_REST, TICK)
     }
 }
 
@@ -184,10 +188,16 @@ mod tests {
 
     #[test]
     fn a_pipe_that_is_silent_or_slow_is_left_to_the_poller() {
-        let (mut pace, now) = (Pace::default(), monotonic());
+        let (mut pace, mut now) = (Pace::default(), monotonic());
         assert!(pace.polled(7, found(CAPACITY / 2), now) && !pace.is_idle());
+        // A writer that had no processor for a moment.
+        let mut turns = 0;
+        while pace.read(0, found(0), now) {
+            now += pace.take_rest();
+            turns += 1;
+        }
+        assert!(pace.is_idle() && (2..10).contains(&turns), "{turns}");
         assert_eq!(pace.take_rest(), Duration::ZERO);
-        assert!(!pace.read(0, found(0), now) && pace.is_idle());
         assert!(pace.polled(7, found(CAPACITY), now));
         assert!(!pace.read(0, found(1_000), now + TICK) && pace.is_idle());
         assert!(!pace.polled(8, found(1_000), now) && pace.is_idle());
@@ -204,7 +214,8 @@ mod tests {
         assert_eq!(pace.rest, TICK);
         assert!(pace.polled(2, found(CAPACITY), now));
         assert!(!pace.polled(1, found(100), now));
-        assert_eq!(pace.take_rest(), Duration::ZERO);
+        let rest = pace.take_rest();
+        assert!(rest < TICK / 2, "{rest:?}");
         pace.silence();
         pace.polled(1, found(100), now);
         assert_eq!(pace.take_rest(), FIRST_REST);

@@ -341,8 +341,8 @@ impl Segment {
         // Lines that stand behind one header, and where they end.
         let mut block: Option<(&[u8], Line)> = None;
         std::iter::from_fn(move || {
-            if let Some((lines, like)) = &mut block {
-                let line = first_of(lines, like, sequence);
+            if let Some((lines, last)) = &mut block {
+                let line = first_of(lines, last, sequence);
                 if lines.is_empty() {
                     block = None;
                 }
@@ -379,11 +379,11 @@ impl Segment {
             let run = Some(about).filter(|&run| run != 0).map(RunId);
             let line = if end == LINES {
                 let (none, end) = (Vec::new(), End::Newline);
-                let like = Line { sequence, position, at, source, run, mark, text: none, end };
+                let last = Line { sequence, position, at, source, run, mark, text: none, end };
                 let mut rest = text;
-                let line = first_of(&mut rest, &like, sequence);
-                block = Some((rest, like)).filter(|(rest, _)| !rest.is_empty());
-                line
+                let first = first_of(&mut rest, &last, sequence);
+                block = Some((rest, last)).filter(|(rest, _)| !rest.is_empty());
+                first
             } else {
                 let (text, end) = (text.to_vec(), end_of(end));
                 Line { sequence, position, at, source, run, mark, text, end }
@@ -394,13 +394,13 @@ impl Segment {
     }
 }
 
-/// The first of these lines, taken from them; the last ends where `like` does.
-fn first_of(lines: &mut &[u8], like: &Line, sequence: u64) -> Line {
+/// The first of these lines, taken from them; the last ends where `last` does, and has no text.
+fn first_of(lines: &mut &[u8], last: &Line, sequence: u64) -> Line {
     let newline = memchr(b'\n', lines).unwrap_or(lines.len());
     let (text, rest) = lines.split_at(newline);
     *lines = rest.get(1..).unwrap_or_default();
-    let position = like.position - lines.len() as u64;
-    Line { sequence, position, text: text.to_vec(), ..like.clone() }
+    let position = last.position - lines.len() as u64;
+    Line { sequence, position, text: text.to_vec(), ..last.clone() }
 }
 
 impl Kind {
