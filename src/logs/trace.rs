@@ -253,7 +253,7 @@ impl State {
             }
             let _ = stderr.write_all(shown);
         } else {
-            let events = shown.iter().filter(|&&byte| byte == b'\n').count();
+            let events = shown.split_inclusive(|&byte| byte == b'\n').count();
             self.stderr_dropped.fetch_add(events as u64, Ordering::AcqRel);
         }
         shown.clear();

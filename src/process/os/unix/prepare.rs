@@ -52,7 +52,7 @@ pub(super) struct Prepared {
 }
 
 impl Prepared {
-    pub(super) fn new(launch: &Launch, mut tree: Option<&mut Tree>) -> Result<Self, SpawnError> {
+    pub(super) fn new(launch: &Launch, tree: Option<&mut Tree>) -> Result<Self, SpawnError> {
         let program = launch.executable.display();
         let unfit =
             |error: io::Error| SpawnError::new(SpawnStage::Request, program.to_string(), error);
@@ -75,7 +75,6 @@ impl Prepared {
             .map_err(|error| SpawnError::new(SpawnStage::Streams, program.to_string(), error))?;
         let joining = tree.as_deref().map_or(Joining::AtBirth, Tree::joining);
         let cgroup = tree
-            .as_deref_mut()
             .map_or(Ok(None), Tree::cgroup)
             .map_err(|error| SpawnError::new(SpawnStage::Tree, program.to_string(), error))?;
         let limits = &launch.limits;
