@@ -245,7 +245,8 @@ pub fn run(options: EngineOptions) -> Result<(), EngineError> {
     let restarts = end.as_ref().is_ok_and(|end| end.restart);
     let guardian = stores.guardian().filter(|link| !link.is_broken());
     let handed_over = guardian.as_ref().filter(|_| restarts && is_handed_over).map(Arc::clone);
-    if let Some(link) = guardian.filter(|_| handed_over.is_none()) {
+    // An engine that fails has ended nothing: what is kept is for the next one.
+    if let Some(link) = guardian.filter(|_| handed_over.is_none() && end.is_ok()) {
         link.farewell();
     }
     drop(lock);

@@ -95,6 +95,9 @@ impl Descent {
     fn scan(&mut self, look: Look) -> bool {
         /// Only a tree that forks and dies all the time keeps a scan from coming to rest.
         const PASSES: u32 = 64;
+        /// Where all processes are looked at, others' that come and go do so, too: who asks again
+        /// later holds nothing up meanwhile.
+        const PASSES_OF_ALL: u32 = 4;
         let mut frontier = Vec::new();
         self.known.retain(|&pid, &mut start_time| {
             let alive = living(pid).is_some_and(|stat| stat.start_time == start_time);
@@ -107,7 +110,7 @@ impl Descent {
         // A process that ended after the list was read has left its children to us after it, so
         // the list is conclusive only when nobody on it turns out to have ended since.
         let mut buried = HashSet::new();
-        for _ in 0..PASSES {
+        for _ in 0..if self.is_adopted { PASSES_OF_ALL } else { PASSES } {
             let orphans = self.orphans(look, &mut buried);
             if orphans.some_unclear {
                 // Executing a program takes it a fraction of a millisecond.
