@@ -1,6 +1,6 @@
 //! Processes as the kernel shows them in /proc: who lives, and whose they are.
 
-use std::{fs, path::Path, time::Duration};
+use std::{fs, path::Path};
 
 use rustix::process::{Pid, Signal};
 
@@ -90,15 +90,6 @@ pub fn stat(pid: u32) -> Option<Stat> {
         nice: fields.get(16)?.parse().ok()?,
         started: fields.get(19)?.parse().ok()?,
     })
-}
-
-/// CPU time that `pid` itself has used.
-pub fn cpu(pid: u32) -> Duration {
-    let text = fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
-    let fields = text.rsplit_once(')').map(|(_, rest)| rest.split_ascii_whitespace());
-    let ticks = fields.into_iter().flatten().skip(11).take(2);
-    // A tick is 10 ms.
-    Duration::from_millis(ticks.filter_map(|ticks| ticks.parse::<u64>().ok()).sum::<u64>() * 10)
 }
 
 /// Resident bytes of `pid`.
