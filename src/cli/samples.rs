@@ -3,8 +3,8 @@
 use jiff::Timestamp;
 
 use crate::wire::{
-    ComponentState, ComponentStatus, ContainmentLevel, Health, Intent, LastExit, Status,
-    SupervisorStatus,
+    ComponentState, ComponentStatus, ContainmentLevel, GuardianForm, GuardianStatus, Health,
+    Intent, LastExit, Status, SupervisorStatus,
 };
 
 pub fn now() -> Timestamp {
@@ -50,7 +50,12 @@ pub fn status(components: Vec<ComponentStatus>) -> Status {
     Status {
         supervisor: SupervisorStatus {
             pid: 812,
-            guardian_pid: None,
+            guardian_pid: Some(811),
+            guardian: Some(GuardianStatus {
+                pid: 811,
+                form: GuardianForm::Parent,
+                uptime_s: 356_400.0,
+            }),
             version: "0.1.0".to_owned(),
             uptime_s: 273_600.0,
             registry: "/usr/local/scene7/ImageServing/conf/SupervisorRegistry.xml".to_owned(),

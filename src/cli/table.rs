@@ -10,7 +10,9 @@ use super::{
     verbs::hold,
     words,
 };
-use crate::wire::{ComponentState, ComponentStatus, Health, Status, SupervisorStatus};
+use crate::wire::{
+    ComponentState, ComponentStatus, GuardianForm, GuardianStatus, Health, Status, SupervisorStatus,
+};
 
 /// One cell: text and what it means.
 type Cell = (String, Tone);
@@ -98,7 +100,8 @@ fn remarks_below(text: &mut String, remarks: impl Iterator<Item = (String, Strin
 fn supervisor(supervisor: &SupervisorStatus, colour: bool) -> String {
     let registry = clean(&supervisor.registry);
     let registry = paint(Tone::Dim, &registry, colour);
-    let mut text = format!("{}\n{registry}\n", headline(supervisor));
+    let guardian = guardian(supervisor);
+    let mut text = format!("{}\n{guardian}\n{registry}\n", headline(supervisor));
     if let Some(note) = farewell(supervisor) {
         let _ = writeln!(text, "{}", paint(Tone::Busy, note, colour));
     }
@@ -114,6 +117,22 @@ fn headline(supervisor: &SupervisorStatus) -> String {
         words::percent(supervisor.cpu_percent),
         words::bytes(supervisor.memory_bytes),
     )
+}
+
+/// Who starts the engine again should it die.
+fn guardian(supervisor: &SupervisorStatus) -> String {
+    match (&supervisor.guardian, supervisor.guardian_pid) {
+        (Some(GuardianStatus { pid, form, uptime_s }), _) => {
+            let form = match form {
+                GuardianForm::Parent => "",
+                GuardianForm::Beside => ", beside it",
+            };
+            format!("Guardian: pid {pid}{form}, up {}", words::span(*uptime_s))
+        }
+        // An older Supervisor says no more.
+        (None, Some(pid)) => format!("Guardian: pid {pid}"),
+        (None, None) => "Guardian: none".to_owned(),
+    }
 }
 
 fn farewell(supervisor: &SupervisorStatus) -> Option<&'static str> {

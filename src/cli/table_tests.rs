@@ -45,6 +45,22 @@ fn a_registry_without_components_is_no_empty_table() {
 }
 
 #[test]
+fn it_is_told_who_would_start_the_engine_again() {
+    let mut status = samples::status(Vec::new());
+    let line = |status: &Status| {
+        let text = super::status(status, samples::now(), false);
+        text.lines().nth(1).expect("below the first line").to_owned()
+    };
+    let supervisor = &mut status.supervisor;
+    supervisor.guardian.as_mut().expect("the sample has one").form = GuardianForm::Beside;
+    assert_eq!(line(&status), "Guardian: pid 811, beside it, up 4d 3h");
+    status.supervisor.guardian = None;
+    assert_eq!(line(&status), "Guardian: pid 811", "an older one says no more");
+    status.supervisor.guardian_pid = None;
+    assert_eq!(line(&status), "Guardian: none");
+}
+
+#[test]
 fn what_is_well_needs_no_remark() {
     assert_eq!(remark(&component("is", ComponentState::Running), samples::now()), None);
     assert_eq!(remark(&component("is", ComponentState::Stopped), samples::now()), None);

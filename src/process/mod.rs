@@ -22,7 +22,7 @@ mod signal;
 
 pub use launch::{Launch, SpawnError, SpawnStage};
 pub use os::{
-    Child, Containment, Endpoint, KernelLog, MARKER, Original, Prospects, Tree, Watcher,
+    Child, Containment, Endpoint, KernelLog, MARKER, Original, Prospects, Tree, Watcher, age,
     belongs_to, boot_id, close_on_exec, executable, execute, execute_self, exit_of_status,
     give_back, group_id, hygiene, identity, ignore_job_control, inherited, is_clock_synchronized,
     leave_open, leave_terminal, memory_file, prospects, readable, reap_orphans, socket_of_output,

@@ -23,7 +23,7 @@ use crate::{
     guardian::{self, Death, DescriptorStore as _, Link, News},
     model::{Exit, Moment, RunId, in_words},
     process,
-    wire::EventKind,
+    wire::{self, EventKind, GuardianForm},
 };
 
 /// How long the guardian may take to tell how a process ended that it has reaped.
@@ -64,6 +64,7 @@ pub(super) struct Guarding {
     pub held: Vec<(&'static str, OwnedFd)>,
     /// It is our parent, so it reaps what an engine before us has started.
     is_parent: bool,
+    since: Option<Moment>,
     /// Where it is our child.
     child: Option<process::Child>,
     /// One is to be made.
@@ -88,6 +89,9 @@ impl Guarding {
         let pid = link.as_ref().map(|link| link.guardian());
         process::set_guardian(pid);
         self.is_parent = pid.is_some_and(|pid| pid == std::os::unix::process::parent_id());
+        let age = pid.and_then(|pid| process::age(i32::try_from(pid).ok()?).ok().flatten());
+        self.since =
+            age.map(|age| Moment::from_boot(clock::now().since_boot().saturating_sub(age)));
         self.link = link;
         Ok(())
     }
@@ -95,6 +99,13 @@ impl Guarding {
     /// The guardian's pid, while it lives.
     pub fn pid(&self) -> Option<u32> {
         self.alive().map(Link::guardian).filter(|pid| *pid != 0)
+    }
+
+    /// For the status.
+    pub fn status(&self, now: Moment) -> Option<wire::GuardianStatus> {
+        let form = if self.is_parent { GuardianForm::Parent } else { GuardianForm::Beside };
+        let uptime_s = self.since.map_or(0.0, |since| now.since(since).as_secs_f64());
+        self.pid().map(|pid| wire::GuardianStatus { pid, form, uptime_s })
     }
 
     pub fn alive(&self) -> Option<&Link> {

@@ -263,6 +263,7 @@ impl Driver {
         let supervisor = SupervisorStatus {
             pid: std::process::id(),
             guardian_pid: self.guarding.pid(),
+            guardian: self.guarding.status(now),
             version: crate::process::version().to_owned(),
             uptime_s: now.since(self.started).as_secs_f64(),
             registry: self.place.registry_file.display().to_string(),

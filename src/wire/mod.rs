@@ -26,8 +26,8 @@ pub use history::{History, HistoryPoint};
 pub use log::{LogEntry, LogRecord, LogStream};
 pub use problem::{Problem, ProblemCode};
 pub use status::{
-    ComponentState, ComponentStatus, ContainmentLevel, Health, Hold, HoldReport, Intent, LastExit,
-    Readiness, Status, SupervisorStatus,
+    ComponentState, ComponentStatus, ContainmentLevel, GuardianForm, GuardianStatus, Health, Hold,
+    HoldReport, Intent, LastExit, Readiness, Status, SupervisorStatus,
 };
 pub use trace::{TraceLevel, TraceRecord};
 pub use update::{Access, ComponentSample, Sample, Snapshot, Update, UpdateMessage};

@@ -20,6 +20,9 @@ pub struct SupervisorStatus {
     /// The process that starts the engine again should it die; absent where there is none.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub guardian_pid: Option<u32>,
+    /// That process in more words; absent where there is none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub guardian: Option<GuardianStatus>,
     pub version: String,
     pub uptime_s: f64,
     /// Path of the registry file.
@@ -37,6 +40,26 @@ pub struct SupervisorStatus {
     pub containment: ContainmentLevel,
     /// The Supervisor is on its way out: everything is being stopped.
     pub shutting_down: bool,
+}
+
+/// The process that starts the engine again should it die.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
+pub struct GuardianStatus {
+    pub pid: u32,
+    pub form: GuardianForm,
+    /// Since its own start: engines come and go meanwhile.
+    pub uptime_s: f64,
+}
+
+/// How the guardian stands to the engine.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum GuardianForm {
+    /// The engine's parent: it reaps whoever ends while no engine lives.
+    Parent,
+    /// A child of the engine, which has replaced another guardian or shares its process with a console.
+    /// Whoever ends while no engine lives is reaped by another.
+    Beside,
 }
 
 /// The means by which a component's whole process tree is known.

@@ -231,6 +231,14 @@ fn an_end_between_two_engines_is_told_with_its_exit_code() {
     assert_ne!(status["supervisor"]["pid"], engine, "another engine");
     assert_eq!(status["supervisor"]["pid"], supervisor.pid(), "that of the lock");
     assert_eq!(status["supervisor"]["guardian_pid"], supervisor.guardian(), "{status:#}");
+    let guardian = &status["supervisor"]["guardian"];
+    assert_eq!(guardian["pid"], supervisor.guardian(), "{status:#}");
+    assert_eq!(guardian["form"], "parent", "{status:#}");
+    let of_engine = status["supervisor"]["uptime_s"].as_f64().expect("seconds");
+    assert!(guardian["uptime_s"].as_f64() >= Some(of_engine), "it is older: {status:#}");
+    let shown = place.cli("status").stdout;
+    let line = format!("Guardian: pid {}, up ", supervisor.guardian());
+    assert!(shown.lines().any(|known| known.starts_with(&line)), "{shown}");
     let told = events(&place, "supervisor");
     let is_death = |event: &&Value| {
         event["text"].as_str().is_some_and(|text| {
@@ -377,6 +385,7 @@ fn a_guardian_that_is_killed_is_replaced_and_the_next_one_guards() {
     });
     assert_eq!(place.status()["supervisor"]["pid"], engine, "the engine goes on");
     assert_eq!(processes::stat(second).expect("it lives").parent, engine, "a child of the engine");
+    assert_eq!(place.status()["supervisor"]["guardian"]["form"], "beside");
 
     // Now the engine, while its guardian cannot act; and the crasher after it.
     processes::signal(second, Signal::STOP);
@@ -421,6 +430,9 @@ fn a_supervisor_can_do_without() {
     assert_eq!(supervisor.pid(), supervisor.guardian(), "one process");
     let status = place.status();
     assert!(status["supervisor"].get("guardian_pid").is_none(), "{status:#}");
+    assert!(status["supervisor"].get("guardian").is_none(), "{status:#}");
+    let shown = place.cli("status").stdout;
+    assert!(shown.contains("\nGuardian: none\n"), "{shown}");
     place.cli("restart").assert_code(0);
     assert_eq!(place.status()["supervisor"]["pid"], supervisor.guardian());
 }

@@ -387,6 +387,7 @@ impl State {
         Status {
             supervisor: SupervisorStatus {
                 guardian_pid: None,
+                guardian: None,
                 pid: 1,
                 version: "0.1.0".into(),
                 uptime_s: 60.0,

@@ -256,6 +256,7 @@ pub fn snapshot(host: &str, components: Vec<ComponentStatus>) -> Snapshot {
             supervisor: SupervisorStatus {
                 pid: 812,
                 guardian_pid: None,
+                guardian: None,
                 version: "0.1.0".to_owned(),
                 uptime_s: 300_000.0,
                 registry: "/usr/local/scene7/ImageServing/conf/SupervisorRegistry.xml".to_owned(),

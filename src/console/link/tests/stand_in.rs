@@ -233,6 +233,7 @@ pub fn snapshot() -> Update {
     let supervisor = SupervisorStatus {
         pid: 812,
         guardian_pid: None,
+        guardian: None,
         version: env!("CARGO_PKG_VERSION").to_owned(),
         uptime_s: 1.0,
         registry: "/s7/conf/SupervisorRegistry.xml".to_owned(),

@@ -46,7 +46,7 @@ pub use kernel_log::KernelLog;
 pub use leaders::reap_orphans;
 pub use memory::{give_back, use_one_heap};
 pub use own::{
-    Original, boot_id, close_on_exec, executable, execute, execute_self, hygiene,
+    Original, age, boot_id, close_on_exec, executable, execute, execute_self, hygiene,
     ignore_job_control, inherited, leave_open, leave_terminal, memory_file, socket_of_output,
     spawn_beside, spawn_detached, start_time, tests_wish, version,
 };

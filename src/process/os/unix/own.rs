@@ -15,12 +15,14 @@ use std::{
     process::Command,
     ptr,
     sync::OnceLock,
+    time::Duration,
 };
 
 use rustix::io::FdFlags;
 use rustix::process::{DumpableBehavior, Resource, Rlimit, getrlimit, setrlimit};
+use rustix::time::{ClockId, clock_gettime};
 
-use super::{Child, spawn};
+use super::{Child, spawn, stat::TICKS_PER_SECOND};
 use crate::{
     process::{Launch, SpawnError, SpawnStage},
     registry::Limits,
@@ -280,6 +282,16 @@ pub fn boot_id() -> io::Result<String> {
 /// When a process started, in clock ticks since boot; `None`: there is no such process.
 pub fn start_time(pid: i32) -> io::Result<Option<u64>> {
     Ok(super::stat::Stat::of(pid)?.map(|stat| stat.start_time))
+}
+
+/// How long ago this process started; `None`: there is no such process.
+pub fn age(pid: i32) -> io::Result<Option<Duration>> {
+    let Some(started) = start_time(pid)? else { return Ok(None) };
+    // The clock of start times goes on while the machine sleeps.
+    let now = clock_gettime(ClockId::Boottime);
+    let now = Duration::new(now.tv_sec.unsigned_abs(), u32::try_from(now.tv_nsec).unwrap_or(0));
+    let started = Duration::from_millis(started * (1_000 / TICKS_PER_SECOND));
+    Ok(Some(now.saturating_sub(started)))
 }
 
 /// Whether our memory may be dumped, and be read by other processes of our user.
