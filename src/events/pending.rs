@@ -21,6 +21,8 @@ pub(super) struct Pending {
     bytes: u64,
     /// Lines that are not in it yet.
     gathered: Vec<u8>,
+    /// A line may have been written in part.
+    is_torn: bool,
 }
 
 impl Pending {
@@ -37,11 +39,15 @@ impl Pending {
         std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
         let file = options.open(path)?;
         let bytes = file.metadata()?.len();
-        Ok((Self { file, bytes, gathered: Vec::new() }, events))
+        Ok((Self { file, bytes, gathered: Vec::new(), is_torn: bytes > 0 }, events))
     }
 
     pub fn gather(&mut self, event: &EventRecord) {
         let before = self.gathered.len();
+        // What was begun must not spoil this one.
+        if before == 0 && self.is_torn {
+            self.gathered.push(b'\n');
+        }
         if serde_json::to_writer(&mut self.gathered, event).is_ok() {
             self.gathered.push(b'\n');
         } else {
@@ -51,10 +57,8 @@ impl Pending {
 
     pub fn note(&mut self) {
         let length = self.gathered.len() as u64;
-        if length > 0
-            && self.bytes + length <= LARGEST
-            && self.file.write_all(&self.gathered).is_ok()
-        {
+        if length > 0 && self.bytes + length <= LARGEST {
+            self.is_torn = self.file.write_all(&self.gathered).is_err();
             self.bytes += length;
         }
         self.gathered.clear();
@@ -64,7 +68,7 @@ impl Pending {
     pub fn clear(&mut self) {
         self.gathered.clear();
         if self.bytes > 0 && self.file.set_len(0).is_ok() {
-            self.bytes = 0;
+            (self.bytes, self.is_torn) = (0, false);
         }
     }
 }

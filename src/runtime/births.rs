@@ -112,13 +112,8 @@ impl Driver {
         match result {
             Ok(newborn) => {
                 let process = newborn.process;
-                if let Err(error) = self.take_in(run, newborn) {
-                    // Unwatched, its end would never be seen: it must not live.
-                    tracing::error!(%run, %error, "cannot watch a new process; it is ended");
-                    self.facts.push(Fact::SpawnFailed { run, error });
-                } else {
-                    self.facts.push(Fact::Spawned { run, process });
-                }
+                self.take_in(run, newborn);
+                self.facts.push(Fact::Spawned { run, process });
             }
             Err(error) => {
                 self.probes.forget(run);
@@ -130,11 +125,12 @@ impl Driver {
         }
     }
 
-    fn take_in(&mut self, run: RunId, newborn: Newborn) -> Result<(), String> {
+    fn take_in(&mut self, run: RunId, newborn: Newborn) {
         let Newborn { child, mut tree, process, unbounded } = newborn;
         let Some(id) = self.supervisor.component_of(run).cloned() else {
-            let _ended_below = tree.kill();
-            return Err("nobody waits for it any more".to_owned());
+            tracing::error!(%run, "nobody waits for a new process any more; it is ended");
+            let _nobody_could_try_again = tree.kill();
+            return;
         };
         if let Some(config) = self.supervisor.config(&id) {
             self.journal.gather(&Entry::Started {
@@ -147,15 +143,11 @@ impl Driver {
                 fingerprint: launch::fingerprint(config),
             });
         }
-        if let Err(error) = self.watcher.add_child(&child, run.0) {
-            let _ended_below = tree.kill();
-            return Err(error.to_string());
-        }
         self.tell_unbounded(&id, unbounded);
         self.keep_limits(&id);
         self.stores.keep(&guardian::name::pid(&id, run), child.as_fd());
         let running = Running { id, child, tree, leader_ended: false, used: Duration::ZERO };
         self.running.insert(run, Box::new(running));
-        Ok(())
+        self.watch_leader(run);
     }
 }
