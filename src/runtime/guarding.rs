@@ -168,6 +168,10 @@ impl Driver {
         {
             link.flush();
         }
+        // An engine that has no guardian.
+        if self.stores.pause().is_some() {
+            self.stores.settle();
+        }
         if self.guarding.unsure.values().any(|until| *until <= now) {
             self.ask_the_unsure();
         }
