@@ -81,7 +81,7 @@ pub(super) fn bind(path: &Path, group: Option<u32>) -> io::Result<Bound> {
     )?;
     rustix::fs::flock(&folder, FlockOperation::NonBlockingLockExclusive).map_err(|error| {
         match error {
-            rustix::io::Errno::WOULDBLOCK => io::Error::new(
+            Errno::WOULDBLOCK => io::Error::new(
                 io::ErrorKind::AddrInUse,
                 "another Supervisor is starting in this folder",
             ),
