@@ -3,15 +3,19 @@
 //! Wall time, so a quiet machine is wanted; `benches/instructions.py` counts instead, and does not
 //! mind company.
 
+#[path = "fixtures/console.rs"]
+mod console;
+
 use std::{
-    collections::BTreeSet, fmt::Write as _, fs::File, hint::black_box, io::Write as _, path::Path,
-    sync::Arc, thread, time::Duration,
+    cell::RefCell, collections::BTreeSet, fmt::Write as _, fs::File, hint::black_box,
+    io::Write as _, path::Path, sync::Arc, thread, time::Duration,
 };
 
 use criterion::{BatchSize, Criterion, Throughput, criterion_group, criterion_main};
 use regex::bytes::Regex;
 use rustix::event::{PollFd, PollFlags, poll};
 use s7supervisor::{
+    console::feed::News,
     logs::{Logs, Options, Streams},
     machine::{Context, Event, Machine, Process},
     model::{ComponentId, Exit, Moment, RunId},
@@ -30,7 +34,7 @@ criterion_group! {
         .warm_up_time(Duration::from_secs(1))
         .measurement_time(Duration::from_secs(3))
         .sample_size(30);
-    targets = machine, supervisor, parse, spawn, log_chunk, ring_search, sampler, status, fan_out
+    targets = machine, supervisor, parse, spawn, log_chunk, ring_search, sampler, status, fan_out, frame
 }
 criterion_main!(benches);
 
@@ -326,5 +330,34 @@ fn fan_out(c: &mut Criterion) {
                 }
             });
         });
+    });
+}
+
+/// The console with 1,000 rows at 200x60, from news to the bytes of the frame that shows them.
+fn frame(c: &mut Criterion) {
+    let screen = RefCell::new(console::Screen::new());
+    let draw = |news: News| {
+        let mut screen = screen.borrow_mut();
+        screen.wait(Duration::from_secs(1));
+        screen.news(news);
+        black_box(screen.frame())
+    };
+    let mut round = 0;
+    screen.borrow_mut().keys("P");
+    c.bench_function("console/sample of 1000 rows and frame", |b| {
+        let next = || {
+            round += 1;
+            screen.borrow().sample(round)
+        };
+        b.iter_batched(next, draw, BatchSize::PerIteration);
+    });
+    screen.borrow_mut().keys("g");
+    screen.borrow_mut().keys("l");
+    c.bench_function("console/100 log lines and frame", |b| {
+        let next = || {
+            round += 1;
+            screen.borrow().lines(u64::from(round) * 100)
+        };
+        b.iter_batched(next, draw, BatchSize::PerIteration);
     });
 }

@@ -15,15 +15,19 @@ in a folder in memory, and measures, one after the other:
   crash      from SIGKILL of a child until the next one runs, 20 times; the median
   watched    CPU while a console reads /v1/updates: one sample a second; the longest pause
              between two samples, and the turns of its loop that came more than 25 ms late
+  console    (--console) the same with a real console in a terminal of 200x60, whose own CPU and
+             bytes are told too; then `r` `r`, until the new child of its first row runs
   stop       from SIGTERM until everything has gone
 
 Python 3.9 with its standard library; Linux. Ends only what it has started.
 """
 import argparse
+import fcntl
 import glob
 import json
 import mmap
 import os
+import pty
 import resource
 import select
 import shutil
@@ -34,6 +38,7 @@ import struct
 import subprocess
 import sys
 import tempfile
+import termios
 import time
 
 HERE = os.path.dirname(os.path.abspath(__file__))
@@ -272,6 +277,63 @@ class Supervisor:
             "late_turns": late_now[1] - late[1],
         }
 
+    def console(self, seconds):
+        """A console watches, in a terminal; then its operator restarts the first row."""
+        pid, terminal = pty.fork()
+        if pid == 0:
+            os.environ["TERM"] = "xterm-256color"
+            os.execv(self.binary, self.command("console"))
+        try:
+            return self.watched_by(pid, terminal, seconds)
+        finally:
+            os.kill(pid, signal.SIGKILL)
+            os.waitpid(pid, 0)
+            os.close(terminal)
+
+    def watched_by(self, pid, terminal, seconds):
+        fcntl.ioctl(terminal, termios.TIOCSWINSZ, struct.pack("HHHH", 60, 200, 0, 0))
+        os.set_blocking(terminal, False)
+        drawn = []
+
+        def drain(until, done=lambda: False):
+            while now() < until and not done():
+                if select.select([terminal], [], [], 0.0005)[0]:
+                    drawn.append((now(), len(os.read(terminal, 1 << 20))))
+
+        def own():
+            return time.clock_gettime_ns((~pid << 3) | 2)
+
+        drain(now() + 10e9)  # the snapshot, and the first samples
+        drawn.clear()
+        before, mine, late = self.cpu(), own(), self.late_turns()
+        drain(now() + seconds * 1e9)
+        after, mine_now, late_now = self.cpu(), own(), self.late_turns()
+        frames = [drawn[0][0]] if drawn else []
+        pauses = [b[0] - a[0] for a, b in zip(drawn, drawn[1:])]
+        # What comes within a tenth of a second is one frame in pieces, or the clock beside it.
+        frames += [b[0] for b, pause in zip(drawn[1:], pauses) if pause > 100e6]
+        row = {
+            "console_supervisor_cpu_ms_per_s": (after[0] - before[0]) / 1e6 / seconds,
+            "console_own_cpu_ms_per_s": (mine_now - mine) / 1e6 / seconds,
+            "console_frames_per_s": len(frames) / seconds,
+            "console_longest_pause_s": max(pauses, default=seconds * 1e9) / 1e9,
+            "console_bytes_per_s": sum(size for _, size in drawn) / seconds,
+            "console_late_turns": late_now[1] - late[1],
+        }
+        os.write(terminal, b"g")
+        drain(now() + 300e6)
+        runs = self.starts[:]
+        os.write(terminal, b"r")
+        drain(now() + 300e6)
+        begin = now()
+        os.write(terminal, b"r")
+        drain(begin + 20e9, lambda: self.starts[:] != runs)
+        again = [i for i in range(self.count) if self.starts[8 * i : 8 * i + 8] != runs[8 * i : 8 * i + 8]]
+        if len(again) != 1:
+            raise SystemExit(f"`r` `r` in the console started {again} instead of one component")
+        row["console_restart_ms"] = (self.started(again[0]) - begin) / 1e6
+        return row
+
     def stop(self):
         ends = [*self.own(), *self.children().values()]
         begin = now()
@@ -340,6 +402,8 @@ def measure(binary, count, child, options):
                 time.sleep(0.1)
             row["crash_ms"] = statistics.median(crashes)
             row.update(supervisor.watch(options.watch))
+            if options.console:
+                row.update(supervisor.console(options.watch))
         row["stop_ms"] = supervisor.stop()
     finally:
         supervisor.close()
@@ -366,6 +430,7 @@ def main():
     words.add_argument("--rest", type=float, default=10, help="seconds before memory is read")
     words.add_argument("--idle", type=float, default=10, help="seconds of idling")
     words.add_argument("--watch", type=float, default=20, help="seconds of watching")
+    words.add_argument("--console", action="store_true", help="watched by a console, too")
     words.add_argument("--smaps", action="store_true", help="memory by mapping")
     words.add_argument("--quick", action="store_true", help="memory, idling, start and stop alone")
     options = words.parse_args()
