@@ -337,7 +337,9 @@ fn what_the_store_has_of_long_ago_is_let_go_and_believed_of_nobody() {
     drop(supervisor);
     // The pidfd of another process under its name, one of a run that is no more, and a name that
     // came twice.
-    let other = Command::new("sleep").arg("60").spawn().expect("a program");
+    let mut sleeper = Command::new("sleep");
+    sleeper.arg("60");
+    let other = place.spawn(sleeper);
     let other_pid = i32::try_from(other.id()).ok().and_then(rustix::process::Pid::from_raw);
     let open = || {
         let flags = rustix::process::PidfdFlags::empty();
