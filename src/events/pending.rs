@@ -19,6 +19,8 @@ const LARGEST: u64 = 4 << 20;
 pub(super) struct Pending {
     file: File,
     bytes: u64,
+    /// A line may have been written in part.
+    is_torn: bool,
 }
 
 impl Pending {
@@ -35,13 +37,18 @@ impl Pending {
         std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
         let file = options.open(path)?;
         let bytes = file.metadata()?.len();
-        Ok((Self { file, bytes }, events))
+        Ok((Self { file, bytes, is_torn: bytes > 0 }, events))
     }
 
     pub fn note(&mut self, event: &EventRecord) {
-        let Ok(mut line) = serde_json::to_vec(event) else { return };
+        // What was begun must not spoil this one.
+        let mut line = if self.is_torn { vec![b'\n'] } else { Vec::new() };
+        if serde_json::to_writer(&mut line, event).is_err() {
+            return;
+        }
         line.push(b'\n');
-        if self.bytes + line.len() as u64 <= LARGEST && self.file.write_all(&line).is_ok() {
+        if self.bytes + line.len() as u64 <= LARGEST {
+            self.is_torn = self.file.write_all(&line).is_err();
             self.bytes += line.len() as u64;
         }
     }
@@ -49,7 +56,7 @@ impl Pending {
     /// The log has everything.
     pub fn clear(&mut self) {
         if self.bytes > 0 && self.file.set_len(0).is_ok() {
-            self.bytes = 0;
+            (self.bytes, self.is_torn) = (0, false);
         }
     }
 }

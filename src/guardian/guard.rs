@@ -46,6 +46,8 @@ const PASSED_ON: [i32; 6] =
 const PANICKED: i32 = 101;
 /// For an engine that takes back what was kept, and reads meanwhile.
 const READS_WITHIN: Duration = Duration::from_secs(2);
+/// Where an engine could not be forked at all, nothing is gained by trying faster.
+const SHORTEST_REST: Duration = Duration::from_millis(20);
 /// Until a burst of starts is taken for over.
 const REST: Duration = Duration::from_secs(3);
 
@@ -161,11 +163,23 @@ enum Turn {
 impl Guardian {
     fn run(mut self) -> io::Result<Role> {
         loop {
-            if self.engine.is_none()
-                && let Some(guarded) = self.start()?
-            {
-                drop(self);
-                return Ok(Role::Engine(guarded));
+            if self.engine.is_none() {
+                match self.start() {
+                    Ok(None) => {}
+                    Ok(Some(guarded)) => {
+                        drop(self);
+                        return Ok(Role::Engine(guarded));
+                    }
+                    // No process, memory or descriptor to be had. Components may run that nobody
+                    // else looks after, so there is no end to it.
+                    Err(error) => match self.budget.died(now(), Duration::ZERO) {
+                        Verdict::StartAt(at) => {
+                            self.rest_until(at.max(now().after(SHORTEST_REST)));
+                            continue;
+                        }
+                        Verdict::GiveUp(_) => return Err(error),
+                    },
+                }
             }
             // A burst of starts leaves memory, which goes back when nothing has come for a while.
             let mut is_restless = true;
@@ -197,6 +211,14 @@ impl Guardian {
     fn is_over(&self, engine: &Engine, exit: Exit) -> Option<u8> {
         match exit {
             Exit::Code(PANICKED) if !engine.ends => None,
+            // It has not said farewell, so components may run.
+            Exit::Code(code)
+                if code != 0
+                    && !engine.ends
+                    && self.budget.outlasts_failure(self.stopping || self.end_asked.is_some()) =>
+            {
+                None
+            }
             Exit::Code(code) => Some(u8::try_from(code).unwrap_or(1)),
             Exit::Signal { signal, .. } => (engine.ends || self.quit && signal == libc::SIGQUIT)
                 .then(|| 128 + u8::try_from(signal).unwrap_or(0)),
@@ -231,6 +253,17 @@ impl Guardian {
         let socket = Some(ours);
         self.engine = Some(Engine { pid, stranger: None, socket, since: now(), ends: false });
         Ok(None)
+    }
+
+    /// Until then, whatever comes meanwhile.
+    fn rest_until(&mut self, due: Moment) {
+        loop {
+            let left = due.since(now());
+            if left.is_zero() {
+                return;
+            }
+            self.turn(Some(left));
+        }
     }
 
     /// Until the next engine is due; who asks for an end does not wait.

@@ -5,7 +5,7 @@
 //! each answers through a channel. `effects.rs` performs, `messages.rs` answers clients.
 
 use std::{
-    collections::{BTreeSet, HashMap},
+    collections::HashMap,
     os::fd::{AsFd as _, OwnedFd},
     sync::Arc,
     time::Duration,
@@ -29,6 +29,7 @@ use super::{
     journal::{Entry, Journal},
     launch,
     limits::LimitWatch,
+    loose_ends::{LOOK, LooseEnds},
     messages::Internal,
     metrics::ToldCpu,
     notify::ServiceManager,
@@ -54,10 +55,6 @@ use crate::{
     supervisor::{Effect, Fact},
     wire::{EventKind, Health, Operation, Problem},
 };
-
-/// How often a tree is looked at that no event tells about: what is left of it after its leader
-/// ended, without cgroup.
-const LINGERING_LOOK: Duration = Duration::from_millis(50);
 
 /// How much more time the service manager is asked for while the start goes on.
 const START_EXTENSION: Duration = Duration::from_mins(2);
@@ -90,8 +87,7 @@ pub(super) struct Driver {
     /// Callers who wait for an operation's end.
     pub waiters: HashMap<OperationId, Vec<oneshot::Sender<Result<Operation, Problem>>>>,
     pub stop_commands: HashMap<RunId, AbortHandle>,
-    /// Runs whose leader ended and whose tree no event tells about.
-    pub lingering: BTreeSet<RunId>,
+    pub loose_ends: LooseEnds,
     /// How processes ended that others reaped.
     pub ends: Ends,
     /// Who keeps descriptors for the next engine.
@@ -250,8 +246,8 @@ impl Driver {
         if self.hold_file.is_behind {
             self.store_holds(|_| {});
         }
-        if !self.lingering.is_empty() {
-            self.look_after_lingering();
+        if !self.loose_ends.is_empty() {
+            self.look_after_loose_ends();
         }
         if self.next_watchdog.is_some_and(|at| at <= now) {
             self.manager.alive();
@@ -273,12 +269,12 @@ impl Driver {
     }
 
     fn next_deadline(&self) -> Option<Moment> {
-        let lingering = (!self.lingering.is_empty()).then(|| clock::now().after(LINGERING_LOOK));
+        let loose_ends = (!self.loose_ends.is_empty()).then(|| clock::now().after(LOOK));
         let deadlines = [
             self.supervisor.next_deadline(),
             self.next_statistics,
             self.next_watchdog,
-            lingering,
+            loose_ends,
             self.limits.next_deadline(),
             Some(self.history.next_deadline()),
             self.publisher.next_deadline(),
@@ -298,13 +294,8 @@ impl Driver {
         match result {
             Ok(newborn) => {
                 let process = newborn.process;
-                if let Err(error) = self.take_in(run, newborn) {
-                    // Unwatched, its end would never be seen: it must not live.
-                    tracing::error!(%run, %error, "cannot watch a new process; it is ended");
-                    self.facts.push(Fact::SpawnFailed { run, error });
-                } else {
-                    self.facts.push(Fact::Spawned { run, process });
-                }
+                self.take_in(run, newborn);
+                self.facts.push(Fact::Spawned { run, process });
             }
             Err(error) => {
                 self.probes.forget(run);
@@ -317,11 +308,12 @@ impl Driver {
         self.take_facts();
     }
 
-    fn take_in(&mut self, run: RunId, newborn: Newborn) -> Result<(), String> {
+    fn take_in(&mut self, run: RunId, newborn: Newborn) {
         let Newborn { child, mut tree, process, unbounded } = newborn;
         let Some(id) = self.supervisor.component_of(run).cloned() else {
-            let _ended_below = tree.kill();
-            return Err("nobody waits for it any more".to_owned());
+            tracing::error!(%run, "nobody waits for a new process any more; it is ended");
+            let _nobody_could_try_again = tree.kill();
+            return;
         };
         if let Some(config) = self.supervisor.config(&id) {
             self.journal.append(&Entry::Started {
@@ -334,31 +326,23 @@ impl Driver {
                 fingerprint: launch::fingerprint(config),
             });
         }
-        if let Err(error) = self.watcher.add_child(&child, run.0) {
-            let _ended_below = tree.kill();
-            return Err(error.to_string());
-        }
         self.tell_unbounded(&id, unbounded);
         self.keep_limits(&id);
         self.stores.keep(&guardian::name::pid(&id, run), child.as_fd());
         let running = Running { id, child, tree, leader_ended: false, used: Duration::ZERO };
         self.running.insert(run, Box::new(running));
-        Ok(())
+        self.watch_leader(run);
     }
 
     /// Takes over a process of an earlier Supervisor.
-    pub fn take_over(&mut self, id: &ComponentId, run: RunId, child: Child, tree: Tree) -> bool {
-        if let Err(error) = self.watcher.add_child(&child, run.0) {
-            tracing::error!(%id, %error, "cannot watch a process of an earlier Supervisor");
-            return false;
-        }
+    pub fn take_over(&mut self, id: &ComponentId, run: RunId, child: Child, tree: Tree) {
         self.stores.keep(&guardian::name::pid(id, run), child.as_fd());
         let id_of_run = id.clone();
         let running =
             Running { id: id_of_run, child, tree, leader_ended: false, used: Duration::ZERO };
         self.running.insert(run, Box::new(running));
+        self.watch_leader(run);
         self.keep_limits(id);
-        true
     }
 
     fn take_notices(&mut self, notices: &mut Vec<Notice>) {
@@ -413,41 +397,9 @@ impl Driver {
         self.facts.push(Fact::Exited { run, exit, oom, tree_gone });
     }
 
-    /// Has the end of what is left of a tree told.
-    fn watch_tree(&mut self, run: RunId) {
-        let Some(running) = self.running.get(&run) else { return };
-        match self.watcher.add_tree(&running.tree, run.0) {
-            Ok(true) => {}
-            Ok(false) => {
-                self.lingering.insert(run);
-            }
-            Err(error) => {
-                tracing::warn!(id = %running.id, %error, "cannot watch a tree; it is looked at");
-                self.lingering.insert(run);
-            }
-        }
-    }
-
-    fn look_at_tree(&mut self, run: RunId) {
-        let Some(running) = self.running.get_mut(&run) else { return };
-        if running.leader_ended && running.tree.is_empty() {
-            // Its zombies go before anything starts that might look for their pids.
-            process::reap_orphans(|_| false);
-            self.forget(run);
-            self.facts.push(Fact::TreeGone { run });
-        }
-    }
-
-    fn look_after_lingering(&mut self) {
-        for run in self.lingering.clone() {
-            self.look_at_tree(run);
-        }
-        self.take_facts();
-    }
-
     /// A run's whole tree is gone.
-    fn forget(&mut self, run: RunId) {
-        self.lingering.remove(&run);
+    pub fn forget(&mut self, run: RunId) {
+        self.loose_ends.forget(run);
         self.watcher.remove_tree(run.0);
         self.probes.forget(run);
         if let Some(command) = self.stop_commands.remove(&run) {

@@ -123,10 +123,7 @@ impl Driver {
 
     fn kill_tree(&mut self, run: RunId) {
         self.give_up_evidence(run);
-        let Some(running) = self.running.get_mut(&run) else { return };
-        if let Err(error) = running.tree.kill() {
-            tracing::warn!(id = %running.id, %run, %error, "cannot kill all of a process tree");
-        }
+        self.kill(run);
     }
 
     pub fn start_probes(&mut self, id: &ComponentId, run: RunId, ready: bool) {

@@ -93,7 +93,7 @@ pub(super) async fn take_over(
         };
         match config {
             Some(config) if policy == Leftovers::Adopt || held => {
-                adopt(driver, &one, &config, child, &mut descriptors)?;
+                adopt(driver, &one, &config, child, &mut descriptors);
                 let fingerprint = launch::fingerprint(&config);
                 if fingerprint != one.process.fingerprint {
                     if may_be_outdated {
@@ -300,13 +300,7 @@ fn refuse(driver: &Driver, found: &[Found]) -> Result<(), String> {
     ))
 }
 
-fn adopt(
-    driver: &mut Driver,
-    found: &Found,
-    config: &Component,
-    child: Child,
-    held: &mut Held,
-) -> Result<(), String> {
+fn adopt(driver: &mut Driver, found: &Found, config: &Component, child: Child, held: &mut Held) {
     let (id, run, pid) = (&found.id, found.run, child.pid().unsigned_abs());
     let tree = driver.containment.adopt(id, run, &child);
     read_output(driver, id, held);
@@ -317,18 +311,15 @@ fn adopt(
     if found.remembered.process.is_none() {
         driver.journal.append(&found.started());
     }
-    if !driver.take_over(id, run, child, tree) {
-        return Err(format!("cannot watch {id} (pid {pid})"));
-    }
+    driver.take_over(id, run, child, tree);
     if driver.upgrades > 0 {
         tracing::debug!(%id, pid, %run, "goes on under this version");
-        return Ok(());
+        return;
     }
     tracing::info!(%id, pid, %run, "taken over from an earlier Supervisor");
     let about = Some(About { id, run: Some(run) });
     let text = format!("taken over from an earlier Supervisor as pid {pid}");
     driver.tell(about, EventKind::Adopted, text, None);
-    Ok(())
 }
 
 /// What it writes, and what it wrote while nobody read. What was held of its pipes is let go at once:

@@ -295,9 +295,22 @@ impl Journal {
             Err(error) => return Err(error),
         };
         state.components.retain(|_, one| *one != Remembered::default());
-        let (file, bytes) = write_anew(&path, &boot, &state)?;
+        let mut broken = false;
+        let (file, bytes) = match write_anew(&path, &boot, &state) {
+            Ok(written) => written,
+            Err(error) if state.components.is_empty() => return Err(error),
+            // Processes run that somebody has to look after, and the lines about them are there.
+            Err(error) => {
+                let Ok(file) = OpenOptions::new().append(true).open(&path) else {
+                    return Err(error);
+                };
+                cannot_write(&path, &error);
+                broken = true;
+                (file, 0)
+            }
+        };
         let kept = bytes;
-        let journal = Self { path, boot, file, bytes, kept, state: state.clone(), broken: false };
+        let journal = Self { path, boot, file, bytes, kept, state: state.clone(), broken };
         Ok((state, journal))
     }
 
@@ -318,11 +331,7 @@ impl Journal {
         match result {
             Err(error) if !self.broken => {
                 self.broken = true;
-                tracing::error!(
-                    path = %self.path.display(), %error,
-                    "cannot write the journal: if this Supervisor is killed, the next one may not \
-                     know every process; make room, or mend the folder"
-                );
+                cannot_write(&self.path, &error);
             }
             Ok(()) if self.broken => {
                 self.broken = false;
@@ -345,16 +354,35 @@ impl Journal {
     }
 
     fn try_append(&mut self, entry: &Entry) -> io::Result<()> {
-        if self.broken || self.bytes > COMPACT_ABOVE.max(2 * self.kept) {
-            (self.file, self.bytes) = write_anew(&self.path, &self.boot, &self.state)?;
-            self.kept = self.bytes;
-            return Ok(());
+        let is_long = self.bytes > COMPACT_ABOVE.max(2 * self.kept);
+        if self.broken || is_long {
+            match write_anew(&self.path, &self.boot, &self.state) {
+                Ok((file, bytes)) => {
+                    (self.file, self.bytes, self.kept) = (file, bytes, bytes);
+                    return Ok(());
+                }
+                // Half a line may stand at its end.
+                Err(error) if self.broken => return Err(error),
+                // The long one is as good; it is tried again when it has doubled.
+                Err(error) => {
+                    self.kept = self.bytes;
+                    tracing::warn!(path = %self.path.display(), %error, "cannot shorten the journal");
+                }
+            }
         }
         let line = line(entry)?;
         self.file.write_all(&line)?;
         self.bytes += line.len() as u64;
         Ok(())
     }
+}
+
+fn cannot_write(path: &Path, error: &io::Error) {
+    tracing::error!(
+        path = %path.display(), %error,
+        "cannot write the journal: if this Supervisor is killed, the next one may not know every \
+         process; make room, or mend the folder"
+    );
 }
 
 /// `kill -9` after so many entries, for the test of all of them; debug builds alone have it.

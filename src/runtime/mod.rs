@@ -37,6 +37,7 @@ mod links;
 mod lock;
 mod log_answers;
 mod log_feed;
+mod loose_ends;
 mod messages;
 mod metrics;
 mod notify;
