@@ -167,7 +167,6 @@ pub(super) fn original_open_files() -> Option<libc::rlimit> {
 /// Starts this same binary in the background: a session of its own, no input, its output in
 /// `output` (appended to) or nowhere.
 pub fn spawn_detached(arguments: &[OsString], output: Option<&Path>) -> Result<Child, SpawnError> {
-    let executable = executable();
     let failed = |what: &Path, error| {
         SpawnError::new(SpawnStage::Streams, what.display().to_string(), error)
     };
@@ -178,19 +177,7 @@ pub fn spawn_detached(arguments: &[OsString], output: Option<&Path>) -> Result<C
         .open(target)
         .map_err(|error| failed(target, error))?;
     let stderr = stdout.try_clone().map_err(|error| failed(target, error))?;
-    let launch = Launch {
-        executable,
-        arguments: arguments.to_vec(),
-        environment: std::env::vars_os().collect(),
-        working_directory: PathBuf::from("."),
-        user: None,
-        group: None,
-        umask: None,
-        limits: Limits::default(),
-        stdout: stdout.into(),
-        stderr: stderr.into(),
-    };
-    spawn(&launch, None)
+    spawn_beside(arguments, stdout.into(), stderr.into())
 }
 
 /// Starts this same binary as a process of its own session, with `socket` as its standard output:
