@@ -26,7 +26,8 @@ use rustix::{
 
 use super::{
     budget::{Budget, Verdict},
-    inheritance::{Death, Inheritance},
+    depot::Depot,
+    inheritance::{Death, Inheritance, Kept},
     link::Link,
     service::ServiceSocket,
     socket::{self, LONGEST, Received, Sent},
@@ -77,8 +78,11 @@ pub struct Guarded {
 /// and in each that follows; in the guardian when all is over.
 ///
 /// To be called early, with one thread and after [`process::hygiene`].
-pub fn guard() -> io::Result<Role> {
-    Guardian::new()?.run()
+///
+/// `passed`: what the service manager had kept for us.
+pub fn guard(passed: Vec<Kept>) -> io::Result<Role> {
+    // The main process is who the service manager listens to.
+    Guardian::new(Vault::beside(Depot::from_environment(), passed))?.run()
 }
 
 /// As [`guard`], for an engine that runs already, at the other end of this socket: it is not in
@@ -89,7 +93,7 @@ pub fn guard_beside(socket: OwnedFd) -> io::Result<Role> {
     let Some(stranger) = process::Child::adopt(peer, start_time)? else {
         return Err(io::Error::new(io::ErrorKind::NotFound, "the engine has ended"));
     };
-    let mut guardian = Guardian::new()?;
+    let mut guardian = Guardian::new(Vault::default())?;
     // It serves, or it would not have made us.
     guardian.budget.served();
     guardian.engine = Some(Engine {
@@ -103,7 +107,7 @@ pub fn guard_beside(socket: OwnedFd) -> io::Result<Role> {
 }
 
 impl Guardian {
-    fn new() -> io::Result<Self> {
+    fn new(vault: Vault) -> io::Result<Self> {
         let mut inbox = PASSED_ON.to_vec();
         inbox.push(libc::SIGCHLD);
         let signals = SignalInbox::open(&inbox)?;
@@ -112,7 +116,7 @@ impl Guardian {
         process::set_name(c"s7-guardian");
         Ok(Self {
             signals,
-            vault: Vault::default(),
+            vault,
             budget: Budget::default(),
             service: ServiceSocket::from_environment(),
             engine: None,
@@ -304,11 +308,16 @@ impl Guardian {
                 if stranger.is_some() { PollFlags::IN } else { PollFlags::empty() },
             ),
         ];
+        let pause = self.vault.pause();
+        let patience = patience.into_iter().chain(pause).min();
         let patience = patience.and_then(|patience| Timespec::try_from(patience).ok());
         // Interrupted or refused: then there is nothing to be read below.
         let is_over = matches!(poll(&mut watched, patience.as_ref()), Ok(0));
         let [_, from_engine, of_stranger] = watched.map(|one| one.revents());
-        self.is_quiet = is_over && rest.is_none();
+        self.is_quiet = is_over && rest.is_none() && pause.is_none();
+        if pause.is_some() {
+            self.vault.settle();
+        }
         let mut children = false;
         while let Some(signal) = self.signals.next() {
             if signal == libc::SIGCHLD {
@@ -386,7 +395,9 @@ impl Guardian {
                     self.end_asked = None;
                 }
                 (Some(ToGuardian::Notify(text)), _) => {
-                    if let Some(service) = &self.service {
+                    if !self.vault.say(text)
+                        && let Some(service) = &self.service
+                    {
                         let _manager_is_gone = service.send(text);
                     }
                 }

@@ -313,6 +313,7 @@ impl Driver {
             self.tidy.next_deadline(),
             self.alerting.next_deadline(),
             self.guarding.next_deadline(),
+            self.stores.pause().map(|pause| clock::now().after(pause)),
             self.upgrade_deadline(),
         ];
         deadlines.into_iter().flatten().min()
@@ -531,6 +532,8 @@ impl Driver {
         if !self.manager.is_present() || self.supervisor.is_shutting_down() {
             return;
         }
+        let generation = self.supervisor.generation();
+        self.manager.mind_room(generation, self.supervisor.registry());
         let status = self.summary();
         let booted =
             self.boot.is_some_and(|boot| self.supervisor.operation_ended(boot) != Some(false));

@@ -254,6 +254,7 @@ pub fn run(options: EngineOptions) -> Result<(), EngineError> {
     if let Some(link) = guardian.filter(|_| handed_over.is_none() && end.is_ok()) {
         link.farewell();
     }
+    stores.clear();
     drop(lock);
     let end = end?;
     if end.restart {
@@ -327,7 +328,7 @@ async fn supervise(
     let (handle, messages) = Handle::channel_above(Left::last_update(legacy.passed.as_ref()) + 1);
     let (internal, internal_inbox) = mpsc::unbounded_channel();
     let supervisor = begin(&registry, &remembered, how.record.as_deref())?;
-    let manager = ServiceManager::from_environment(legacy.stores.guardian());
+    let manager = ServiceManager::from_environment(legacy.stores.clone());
     let guarding = legacy.guarding().map_err(system("listen to the guardian"))?;
     let now = clock::now();
     let mut driver = Driver {
