@@ -31,6 +31,14 @@ impl Budget {
         self.has_served = true;
     }
 
+    /// Whether an engine follows on one that says that it cannot start. What kept the first one
+    /// from its start is for whoever started it; a later one has components to take over, and
+    /// what it needs (room, memory, descriptors, the registry) may come back. Who is only to stop them
+    /// is not tried for ever.
+    pub fn outlasts_failure(&self, is_to_end: bool) -> bool {
+        self.has_served && (!is_to_end || self.deaths + 1 < TRIES)
+    }
+
     /// An engine that had lived so long has died.
     pub fn died(&mut self, now: Moment, lived: Duration) -> Verdict {
         if self.has_served && lived >= STABLE {
@@ -69,6 +77,19 @@ mod tests {
         assert_eq!(delays(&mut budget, &[10, 10, 10, 10]), [0, 50, 100, 200]);
         assert_eq!(delays(&mut budget, &[1_000, 10]), [0, 50]);
         assert_eq!(delays(&mut budget, &[10; 10])[8..], [5_000, 5_000]);
+    }
+
+    #[test]
+    fn what_keeps_a_successor_from_its_start_may_pass() {
+        let mut budget = Budget::default();
+        assert!(!budget.outlasts_failure(false), "the first one's failure is for the operator");
+        budget.served();
+        assert_eq!(delays(&mut budget, &[10; 9])[8..], [5_000]);
+        assert!(budget.outlasts_failure(false), "components run, and wait for one");
+        let mut budget = Budget { deaths: 0, has_served: true };
+        assert!(budget.outlasts_failure(true));
+        assert_eq!(delays(&mut budget, &[10, 10]), [0, 50]);
+        assert!(!budget.outlasts_failure(true), "whoever asked for the end waits for an answer");
     }
 
     #[test]

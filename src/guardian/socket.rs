@@ -14,6 +14,9 @@ use rustix::{
     },
 };
 
+/// How often a socket is asked again that could not answer for want of memory.
+const TRIES: u32 = 10;
+
 /// No packet is longer.
 pub const LONGEST: usize = 4_096;
 
@@ -34,6 +37,15 @@ pub enum Sent {
 }
 
 pub fn send(socket: BorrowedFd<'_>, bytes: &[u8], descriptor: Option<BorrowedFd<'_>>) -> Sent {
+    send_parts(socket, &[IoSlice::new(bytes)], descriptor)
+}
+
+/// One packet of these parts.
+pub fn send_parts(
+    socket: BorrowedFd<'_>,
+    parts: &[IoSlice<'_>],
+    descriptor: Option<BorrowedFd<'_>>,
+) -> Sent {
     let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(1))];
     let mut control = SendAncillaryBuffer::new(&mut space);
     let descriptors = descriptor.as_slice();
@@ -42,7 +54,7 @@ pub fn send(socket: BorrowedFd<'_>, bytes: &[u8], descriptor: Option<BorrowedFd<
     }
     let flags = SendFlags::DONTWAIT | SendFlags::NOSIGNAL;
     loop {
-        match sendmsg(socket, &[IoSlice::new(bytes)], &mut control, flags) {
+        match sendmsg(socket, parts, &mut control, flags) {
             Ok(_) => return Sent::Gone,
             Err(Errno::INTR) => {}
             // Too many descriptors of this user are under way; or memory is short.
@@ -68,6 +80,7 @@ pub fn receive(socket: BorrowedFd<'_>, bytes: &mut [u8; LONGEST]) -> Received {
     let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(1))];
     let mut control = RecvAncillaryBuffer::new(&mut space);
     let flags = RecvFlags::DONTWAIT | RecvFlags::CMSG_CLOEXEC;
+    let mut tries = 0;
     loop {
         let mut parts = [IoSliceMut::new(bytes)];
         match recvmsg(socket.as_fd(), &mut parts, &mut control, flags) {
@@ -81,6 +94,8 @@ pub fn receive(socket: BorrowedFd<'_>, bytes: &mut [u8; LONGEST]) -> Received {
                 return Received::Packet(length, descriptor);
             }
             Err(Errno::INTR) => {}
+            // Whoever is taken for gone is replaced: not for a moment without memory.
+            Err(Errno::NOMEM | Errno::NOBUFS) if tries < TRIES => tries += 1,
             Err(Errno::AGAIN) => return Received::Nothing,
             Err(_) => return Received::Broken,
         }

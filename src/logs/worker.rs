@@ -38,6 +38,10 @@ use crate::{
     registry::{Output, Timestamps},
 };
 
+/// After it was woken for a message the thread looks for more by itself so much later, and nobody
+/// wakes it meanwhile: messages come in crowds, and a wake-up costs more than most of them.
+const BELL_REST: Duration = Duration::from_millis(5);
+
 /// Until a notice that was given back is offered again.
 const OFFER_AGAIN: Duration = Duration::from_millis(20);
 
@@ -111,6 +115,25 @@ pub(super) enum Command {
     Shutdown,
 }
 
+impl Command {
+    /// Somebody waits for an answer.
+    pub fn is_awaited(&self) -> bool {
+        match self {
+            Self::Sync { .. } | Self::Settle { .. } | Self::Freeze { .. } | Self::Shutdown => true,
+            Self::Open { .. }
+            | Self::Configure { .. }
+            | Self::Close { .. }
+            | Self::Started { .. }
+            | Self::Exited { .. }
+            | Self::Watch { .. }
+            | Self::Unwatch { .. }
+            | Self::Trace { .. }
+            | Self::KeepPipes { .. }
+            | Self::Reopen => false,
+        }
+    }
+}
+
 /// What the log thread has in its hands while it rests.
 #[derive(Debug, Default)]
 pub struct Frozen {
@@ -138,6 +161,8 @@ pub(super) struct Worker {
     /// What killed engines had read and not stored.
     leftovers: Vec<Leftover>,
     pace: Pace,
+    /// When it looks for messages by itself.
+    looks_at: Option<Instant>,
     ring_bytes: usize,
     rings_bytes: usize,
     numbers: Numbers,
@@ -219,6 +244,7 @@ impl Worker {
             buffer,
             leftovers,
             pace: Pace::default(),
+            looks_at: None,
             ring_bytes,
             rings_bytes,
             numbers,
@@ -252,17 +278,32 @@ impl Worker {
             if monotonic().saturating_duration_since(begin) >= TICK {
                 self.pace.silence();
             }
-            // Messages first: what was written after a call is treated as the call says.
-            if ready.woken {
-                self.obey();
-                self.take_trace();
-            }
+            self.look_for_messages(ready.woken);
             self.read(&ready.pipes);
             self.keep_time();
             self.announce();
             let rest = self.pace.take_rest();
             if !rest.is_zero() && !self.ended {
                 self.poller.pause(rest);
+            }
+        }
+    }
+
+    /// Messages first: what was written after a call is treated as the call says.
+    fn look_for_messages(&mut self, woken: bool) {
+        let now = monotonic();
+        if woken {
+            self.looks_at = Some(now + BELL_REST);
+        }
+        let Some(at) = self.looks_at else { return };
+        let any = self.obey() | self.take_trace();
+        if now >= at {
+            self.looks_at = any.then(|| now + BELL_REST);
+            if !any {
+                self.poller.listen();
+                // What came before that was known.
+                self.obey();
+                self.take_trace();
             }
         }
     }
@@ -276,7 +317,7 @@ impl Worker {
         let wall = self.tools.calendar.now();
         // A moment late rather than early: at midnight sharp the date has just changed.
         let midnight = self.tools.calendar.until_tomorrow(wall) + Duration::from_millis(5);
-        let set = [offer, unfinished, self.upkeep_at].into_iter().flatten().min();
+        let set = [offer, unfinished, self.upkeep_at, self.looks_at].into_iter().flatten().min();
         let until_set = set.map_or(Duration::MAX, |at| at.saturating_duration_since(now));
         until_set.min(midnight)
     }
@@ -327,10 +368,14 @@ impl Worker {
         }
     }
 
-    fn obey(&mut self) {
+    /// Whether there was anything.
+    fn obey(&mut self) -> bool {
+        let mut any = false;
         while let Ok(command) = self.inbox.try_recv() {
+            any = true;
             self.perform(command);
         }
+        any
     }
 
     fn perform(&mut self, command: Command) {
@@ -548,12 +593,15 @@ impl Worker {
         positions.max().unwrap_or(0).max(self.left_number).max(self.first_number)
     }
 
-    fn take_trace(&mut self) {
-        let Some(queue) = &self.trace else { return };
+    /// Whether there was anything.
+    fn take_trace(&mut self) -> bool {
+        let Some(queue) = &self.trace else { return false };
         let (text, lost) = queue.take();
-        if !text.is_empty() || lost > 0 {
+        let any = !text.is_empty() || lost > 0;
+        if any {
             self.supervisor.take_trace(&mut self.tools, &text, lost, monotonic());
         }
+        any
     }
 
     /// Does what is due by time.

@@ -22,6 +22,22 @@ pub fn delay_before(policy: &RestartPolicy, failures: u32, stable: bool, chance:
     Duration::from_secs_f64(bounded * (1.0 - JITTER * chance.clamp(0.0, 1.0)))
 }
 
+/// Where there was no process at all, trying again at once meets the same want (of descriptors,
+/// memory, a file), and would keep the whole Supervisor busy: these bound such attempts where the policy
+/// knows no delay.
+const ATTEMPT_DELAY: Duration = Duration::from_millis(100);
+const LONGEST_ATTEMPT_DELAY: Duration = Duration::from_secs(1);
+
+/// As [`delay_before`], after attempts that made no process: never zero.
+pub fn delay_before_attempt(policy: &RestartPolicy, failures: u32, chance: f64) -> Duration {
+    if !policy.delay.is_zero() {
+        return delay_before(policy, failures, false, chance);
+    }
+    let (delay, max_delay) = (ATTEMPT_DELAY, LONGEST_ATTEMPT_DELAY);
+    let bounded = RestartPolicy { delay, max_delay, ..policy.clone() };
+    delay_before(&bounded, failures, false, chance)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -39,6 +55,15 @@ mod tests {
     fn chance_shortens_a_delay_by_at_most_a_fifth() {
         let policy = RestartPolicy::default();
         assert_eq!(delay_before(&policy, 1, false, 1.0), Duration::from_millis(80));
+    }
+
+    #[test]
+    fn an_attempt_that_made_no_process_is_never_repeated_at_once() {
+        let policy = RestartPolicy::default();
+        assert_eq!(delay_before_attempt(&policy, 3, 0.0), Duration::from_millis(400));
+        let eager = RestartPolicy { delay: Duration::ZERO, ..policy };
+        let delays = [1, 2, 5, 200].map(|n| delay_before_attempt(&eager, n, 0.0)).to_vec();
+        assert_eq!(delays, [100, 200, 1_000, 1_000].map(Duration::from_millis).to_vec());
     }
 
     #[test]

@@ -3,7 +3,7 @@
 use super::{
     Context, Effect, Ended, FailReason, Live, Machine, Process, Response, State, StopCause,
     StopPhase,
-    backoff::delay_before,
+    backoff::{delay_before, delay_before_attempt},
     step::{EVIDENCE_PATIENCE, KILL_PATIENCE},
 };
 use crate::{
@@ -169,7 +169,12 @@ impl Machine {
             return Response::Applied;
         }
         let record = &self.record;
-        let delay = delay_before(policy, record.failures_in_a_row, record.was_stable, cx.chance);
+        let delay = match ended {
+            Ended::NotStarted(_) => {
+                delay_before_attempt(policy, record.failures_in_a_row, cx.chance)
+            }
+            _ => delay_before(policy, record.failures_in_a_row, record.was_stable, cx.chance),
+        };
         let until = cx.now.after(delay).max(cx.restart_from);
         if until <= cx.now {
             self.begin(cx, effects);

@@ -27,7 +27,7 @@ mod step;
 #[cfg(test)]
 mod tests;
 
-pub use backoff::delay_before;
+pub use backoff::{delay_before, delay_before_attempt};
 pub use record::{Ended, ExitEntry, FailReason, Record};
 pub use resume::{Adoption, EndedMeanwhile, Resting, StopUnderWay};
 pub use state::{Live, Process, State, StopCause, StopPhase};

@@ -5,7 +5,7 @@
 //! each answers through a channel. `effects.rs` performs, `messages.rs` answers clients.
 
 use std::{
-    collections::{BTreeSet, HashMap},
+    collections::HashMap,
     os::fd::{AsFd as _, OwnedFd},
     sync::Arc,
     time::Duration,
@@ -19,6 +19,7 @@ use tokio::{
 
 use super::{
     alerting::Alerting,
+    births::Births,
     clock,
     dossiers::Desk,
     engine::{Place, tests_wish},
@@ -27,8 +28,8 @@ use super::{
     history::Chronicle,
     holds::HoldFile,
     journal::{Entry, Journal},
-    launch,
     limits::LimitWatch,
+    loose_ends::{LOOK, LooseEnds},
     messages::Internal,
     metrics::ToldCpu,
     notify::ServiceManager,
@@ -36,7 +37,7 @@ use super::{
     recording::Recorded,
     samples::Samples,
     signals::{SentTo, SignalKind, Signals, Wishes},
-    spawner::{Made, Newborn, Spawner},
+    spawner::Nursery,
     tallies::Tallies,
     telling::{About, Telling, Told},
     tidy::Tidy,
@@ -55,9 +56,12 @@ use crate::{
     wire::{EventKind, Health, Operation, Problem},
 };
 
-/// How often a tree is looked at that no event tells about: what is left of it after its leader
-/// ended, without cgroup.
-const LINGERING_LOOK: Duration = Duration::from_millis(50);
+/// So many facts, or effects of one, are written down together.
+pub(super) const CROWD: usize = 8;
+
+/// Entries of the journal that are gathered at most: until they are written, a kill takes how a
+/// process ended that was reaped meanwhile.
+pub(super) const MOST_GATHERED: usize = 32;
 
 /// How much more time the service manager is asked for while the start goes on.
 const START_EXTENSION: Duration = Duration::from_mins(2);
@@ -67,7 +71,7 @@ pub(super) struct Driver {
     pub supervisor: Recorded,
     pub running: HashMap<RunId, Box<Running>>,
     pub watcher: Watcher,
-    pub spawner: Spawner,
+    pub births: Births,
     pub logs: Logs,
     pub trace: logs::trace::Trace,
     pub probes: Probes,
@@ -90,8 +94,7 @@ pub(super) struct Driver {
     /// Callers who wait for an operation's end.
     pub waiters: HashMap<OperationId, Vec<oneshot::Sender<Result<Operation, Problem>>>>,
     pub stop_commands: HashMap<RunId, AbortHandle>,
-    /// Runs whose leader ended and whose tree no event tells about.
-    pub lingering: BTreeSet<RunId>,
+    pub loose_ends: LooseEnds,
     /// How processes ended that others reaped.
     pub ends: Ends,
     /// Who keeps descriptors for the next engine.
@@ -100,8 +103,12 @@ pub(super) struct Driver {
     pub wishes: Wishes,
     /// Facts that came up while effects were performed.
     pub facts: Vec<Fact>,
+    /// There are more of them than what is worth a write of its own.
+    pub is_crowd: bool,
     /// Runs of which nothing is left, until what follows from that is written down.
     pub gone: Vec<(ComponentId, RunId)>,
+    /// Descriptors that nobody needs when that is in the journal.
+    pub unneeded: Vec<String>,
     pub boot: Option<OperationId>,
     pub started: Moment,
     /// What the service manager was told last.
@@ -161,7 +168,7 @@ pub(super) type Configs = Arc<std::sync::Mutex<HashMap<ComponentId, Arc<Componen
 /// Where inputs come from.
 pub(super) struct Inputs {
     pub messages: mpsc::Receiver<Message>,
-    pub made: mpsc::UnboundedReceiver<Made>,
+    pub nursery: Nursery,
     pub probes: mpsc::Receiver<ProbeNotice>,
     pub logs: mpsc::Receiver<logs::Notice>,
     pub internal: mpsc::UnboundedReceiver<Internal>,
@@ -194,13 +201,14 @@ impl Driver {
                     }
                     self.take_notices(&mut notices);
                 }
-                Some(made) = inputs.made.recv() => self.made(made),
+                () = inputs.nursery.bell.notified() => {}
                 Some(notice) = inputs.probes.recv() => self.probed(notice),
                 Some(notice) = inputs.logs.recv() => self.logged(notice),
                 Some(internal) = inputs.internal.recv() => self.handle_internal(internal),
                 Some(message) = inputs.messages.recv() => self.handle_message(message),
                 () = sleep(wait) => {}
             }
+            self.take_newborns(&inputs.nursery);
             self.tick();
         }
     }
@@ -213,19 +221,34 @@ impl Driver {
 
     pub fn take_facts(&mut self) {
         while !self.facts.is_empty() {
-            for fact in std::mem::take(&mut self.facts) {
+            let facts = std::mem::take(&mut self.facts);
+            self.is_crowd = facts.len() > CROWD;
+            for fact in facts {
                 tracing::trace!(?fact, "a fact");
                 let mut effects = Vec::new();
                 self.supervisor.handle(clock::now(), fact, &mut effects);
                 self.perform(effects);
             }
         }
+        self.is_crowd = false;
         // After what was decided: a successor that knows of no run must know what became of it.
         for (id, run) in std::mem::take(&mut self.gone) {
-            let name = guardian::name::pid(&id, run);
+            self.unneeded.push(guardian::name::pid(&id, run));
             if self.journal.knows_run(&id, run) {
-                self.journal.append(&Entry::Gone { id, run });
+                self.journal.gather(&Entry::Gone { id, run });
             }
+        }
+        self.write_down_all();
+    }
+
+    /// Writes what was gathered, and does what has waited for that.
+    pub fn write_down_all(&mut self) {
+        // Events first: what a successor finds undecided in the journal it tells of, unless the event
+        // is there.
+        self.telling.log.note();
+        self.journal.flush();
+        self.births.begin();
+        for name in self.unneeded.drain(..) {
             // Afterwards: whoever reads of it in the journal must find it kept.
             self.stores.forget(&name);
         }
@@ -250,8 +273,8 @@ impl Driver {
         if self.hold_file.is_behind {
             self.store_holds(|_| {});
         }
-        if !self.lingering.is_empty() {
-            self.look_after_lingering();
+        if !self.loose_ends.is_empty() {
+            self.look_after_loose_ends();
         }
         if self.next_watchdog.is_some_and(|at| at <= now) {
             self.manager.alive();
@@ -270,22 +293,27 @@ impl Driver {
         self.publish(now);
         self.send_alerts(now);
         self.write_events(now);
+        // What was told without a fact.
+        self.write_down_all();
+        self.trace.release();
     }
 
     fn next_deadline(&self) -> Option<Moment> {
-        let lingering = (!self.lingering.is_empty()).then(|| clock::now().after(LINGERING_LOOK));
+        let loose_ends = (!self.loose_ends.is_empty()).then(|| clock::now().after(LOOK));
         let deadlines = [
             self.supervisor.next_deadline(),
             self.next_statistics,
             self.next_watchdog,
-            lingering,
+            loose_ends,
             self.limits.next_deadline(),
             Some(self.history.next_deadline()),
+            self.births.next_deadline(),
             self.publisher.next_deadline(),
             self.telling.next_deadline(),
             self.tidy.next_deadline(),
             self.alerting.next_deadline(),
             self.guarding.next_deadline(),
+            self.stores.pause().map(|pause| clock::now().after(pause)),
             self.upgrade_deadline(),
         ];
         deadlines.into_iter().flatten().min()
@@ -293,75 +321,19 @@ impl Driver {
 
     // ---- the world's news -----------------------------------------------------------------
 
-    fn made(&mut self, made: Made) {
-        let Made { run, result } = made;
-        match result {
-            Ok(newborn) => {
-                let process = newborn.process;
-                if let Err(error) = self.take_in(run, newborn) {
-                    // Unwatched, its end would never be seen: it must not live.
-                    tracing::error!(%run, %error, "cannot watch a new process; it is ended");
-                    self.facts.push(Fact::SpawnFailed { run, error });
-                } else {
-                    self.facts.push(Fact::Spawned { run, process });
-                }
-            }
-            Err(error) => {
-                self.probes.forget(run);
-                if let Some(id) = self.supervisor.component_of(run).cloned() {
-                    self.gone.push((id, run));
-                }
-                self.facts.push(Fact::SpawnFailed { run, error });
-            }
-        }
-        self.take_facts();
-    }
-
-    fn take_in(&mut self, run: RunId, newborn: Newborn) -> Result<(), String> {
-        let Newborn { child, mut tree, process, unbounded } = newborn;
-        let Some(id) = self.supervisor.component_of(run).cloned() else {
-            let _ended_below = tree.kill();
-            return Err("nobody waits for it any more".to_owned());
-        };
-        if let Some(config) = self.supervisor.config(&id) {
-            self.journal.append(&Entry::Started {
-                id: id.clone(),
-                run,
-                pid: child.pid(),
-                start_time: child.start_time(),
-                at: process.started,
-                restarts: 0,
-                fingerprint: launch::fingerprint(config),
-            });
-        }
-        if let Err(error) = self.watcher.add_child(&child, run.0) {
-            let _ended_below = tree.kill();
-            return Err(error.to_string());
-        }
-        self.tell_unbounded(&id, unbounded);
-        self.keep_limits(&id);
-        self.stores.keep(&guardian::name::pid(&id, run), child.as_fd());
-        let running = Running { id, child, tree, leader_ended: false, used: Duration::ZERO };
-        self.running.insert(run, Box::new(running));
-        Ok(())
-    }
-
     /// Takes over a process of an earlier Supervisor.
-    pub fn take_over(&mut self, id: &ComponentId, run: RunId, child: Child, tree: Tree) -> bool {
-        if let Err(error) = self.watcher.add_child(&child, run.0) {
-            tracing::error!(%id, %error, "cannot watch a process of an earlier Supervisor");
-            return false;
-        }
+    pub fn take_over(&mut self, id: &ComponentId, run: RunId, child: Child, tree: Tree) {
         self.stores.keep(&guardian::name::pid(id, run), child.as_fd());
         let id_of_run = id.clone();
         let running =
             Running { id: id_of_run, child, tree, leader_ended: false, used: Duration::ZERO };
         self.running.insert(run, Box::new(running));
+        self.watch_leader(run);
         self.keep_limits(id);
-        true
     }
 
     fn take_notices(&mut self, notices: &mut Vec<Notice>) {
+        self.trace.gather();
         if let Err(error) = self.watcher.poll(notices) {
             tracing::error!(%error, "cannot ask which processes ended");
         }
@@ -369,6 +341,9 @@ impl Driver {
             match notice {
                 Notice::Exited { token } => self.leader_ended(RunId(token)),
                 Notice::TreeEmpty { token } => self.look_at_tree(RunId(token)),
+            }
+            if self.journal.gathered() >= MOST_GATHERED {
+                self.write_down_all();
             }
         }
         self.take_facts();
@@ -406,48 +381,16 @@ impl Driver {
         let expected = self.supervisor.is_end_expected(run);
         self.logs.exited(id, run, exit, expected);
         let oom = self.is_out_of_memory(run, exit);
-        self.journal.append(&Entry::Ended { id: id.clone(), run, exit, oom });
+        self.journal.gather(&Entry::Ended { id: id.clone(), run, exit, oom });
         self.count_exit(id, run, exit, oom);
         self.tell_exit(id, run, exit, Told { expected, oom });
         self.complete_dossier(run, exit, oom);
         self.facts.push(Fact::Exited { run, exit, oom, tree_gone });
     }
 
-    /// Has the end of what is left of a tree told.
-    fn watch_tree(&mut self, run: RunId) {
-        let Some(running) = self.running.get(&run) else { return };
-        match self.watcher.add_tree(&running.tree, run.0) {
-            Ok(true) => {}
-            Ok(false) => {
-                self.lingering.insert(run);
-            }
-            Err(error) => {
-                tracing::warn!(id = %running.id, %error, "cannot watch a tree; it is looked at");
-                self.lingering.insert(run);
-            }
-        }
-    }
-
-    fn look_at_tree(&mut self, run: RunId) {
-        let Some(running) = self.running.get_mut(&run) else { return };
-        if running.leader_ended && running.tree.is_empty() {
-            // Its zombies go before anything starts that might look for their pids.
-            process::reap_orphans(|_| false);
-            self.forget(run);
-            self.facts.push(Fact::TreeGone { run });
-        }
-    }
-
-    fn look_after_lingering(&mut self) {
-        for run in self.lingering.clone() {
-            self.look_at_tree(run);
-        }
-        self.take_facts();
-    }
-
     /// A run's whole tree is gone.
-    fn forget(&mut self, run: RunId) {
-        self.lingering.remove(&run);
+    pub fn forget(&mut self, run: RunId) {
+        self.loose_ends.forget(run);
         self.watcher.remove_tree(run.0);
         self.probes.forget(run);
         if let Some(command) = self.stop_commands.remove(&run) {
@@ -589,6 +532,8 @@ impl Driver {
         if !self.manager.is_present() || self.supervisor.is_shutting_down() {
             return;
         }
+        let generation = self.supervisor.generation();
+        self.manager.mind_room(generation, self.supervisor.registry());
         let status = self.summary();
         let booted =
             self.boot.is_some_and(|boot| self.supervisor.operation_ended(boot) != Some(false));

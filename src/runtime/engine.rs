@@ -16,6 +16,7 @@ use tokio::{
 
 use super::{
     alerting::Alerting,
+    births::Births,
     clock,
     dossiers::Desk,
     driver::{Driver, End, Inputs, Turn},
@@ -59,6 +60,10 @@ use crate::{
 
 /// How long the end may take after every component is gone.
 const FAREWELL: Duration = Duration::from_secs(5);
+
+/// Names in the runtime folder.
+const PENDING_EVENTS: &str = "events.pending";
+const IN_HAND: &str = "in-hand";
 
 /// What a Supervisor is started with.
 pub struct EngineOptions {
@@ -245,9 +250,11 @@ pub fn run(options: EngineOptions) -> Result<(), EngineError> {
     let restarts = end.as_ref().is_ok_and(|end| end.restart);
     let guardian = stores.guardian().filter(|link| !link.is_broken());
     let handed_over = guardian.as_ref().filter(|_| restarts && is_handed_over).map(Arc::clone);
-    if let Some(link) = guardian.filter(|_| handed_over.is_none()) {
+    // An engine that fails has ended nothing: what is kept is for the next one.
+    if let Some(link) = guardian.filter(|_| handed_over.is_none() && end.is_ok()) {
         link.farewell();
     }
+    stores.clear();
     drop(lock);
     let end = end?;
     if end.restart {
@@ -309,10 +316,8 @@ async fn supervise(
     let folder = |source| EngineError::Folder { path: temp.clone(), source };
     let (hold_file, holds) = HoldFile::open(&temp).map_err(folder)?;
 
-    let (made_sender, made) = mpsc::unbounded_channel();
-    let spawner =
-        Spawner::start(logs.clone(), containment.clone(), pipes_folder(&temp), made_sender)
-            .map_err(system("start the spawner thread"))?;
+    let (spawner, nursery) = Spawner::start(logs.clone(), containment.clone(), pipes_folder(&temp))
+        .map_err(system("start the spawner thread"))?;
     let (watcher, ended) = watch().map_err(system("watch processes"))?;
 
     let configs = initial_configs(&registry);
@@ -323,7 +328,7 @@ async fn supervise(
     let (handle, messages) = Handle::channel_above(Left::last_update(legacy.passed.as_ref()) + 1);
     let (internal, internal_inbox) = mpsc::unbounded_channel();
     let supervisor = begin(&registry, &remembered, how.record.as_deref())?;
-    let manager = ServiceManager::from_environment(legacy.stores.guardian());
+    let manager = ServiceManager::from_environment(legacy.stores.clone());
     let guarding = legacy.guarding().map_err(system("listen to the guardian"))?;
     let now = clock::now();
     let mut driver = Driver {
@@ -331,7 +336,7 @@ async fn supervise(
         supervisor,
         running: HashMap::with_capacity(registry.components.len()),
         watcher,
-        spawner,
+        births: Births::new(spawner),
         logs,
         trace,
         probes,
@@ -354,13 +359,15 @@ async fn supervise(
         internal,
         waiters: HashMap::new(),
         stop_commands: HashMap::new(),
-        lingering: BTreeSet::new(),
+        loose_ends: super::loose_ends::LooseEnds::default(),
         ends: legacy.inheritance.ends.iter().copied().collect(),
         stores: legacy.stores,
         guarding,
         wishes: Wishes::default(),
         facts: Vec::new(),
+        is_crowd: false,
         gone: Vec::new(),
+        unneeded: Vec::new(),
         boot: None,
         started: now,
         told: String::new(),
@@ -382,7 +389,7 @@ async fn supervise(
     take_up(&mut driver, &remembered, legacy.inheritance, legacy.passed).await?;
     let inputs = Inputs {
         messages,
-        made,
+        nursery,
         probes: probes_inbox,
         logs: logs_inbox,
         internal: internal_inbox,
@@ -593,7 +600,7 @@ fn start_logs(
     options.open_lines =
         passed.map(|left| std::mem::take(&mut left.open_lines)).unwrap_or_default();
     options.stores = stores;
-    options.in_hand = Some(temp.join("in-hand"));
+    options.in_hand = Some(temp.join(IN_HAND));
     let (logs, thread) = Logs::start(options)?;
     Ok((logs, thread, inbox))
 }
@@ -666,10 +673,13 @@ async fn finish(mut driver: Driver, log_thread: logs::LogThread, temp: &Path) {
         logs.close(id, !alive.contains(id));
     }
     let _never_made = std::fs::remove_dir_all(temp.join("notify"));
+    let pending = temp.join(PENDING_EVENTS);
     // Nothing else is left to be done on this thread.
     let flushed = tokio::task::spawn_blocking(move || {
         if let events::Written::Failed { error, .. } = telling.log.write() {
             tracing::error!(%error, "the last events could not be stored");
+        } else {
+            let _holds_nothing = std::fs::remove_file(pending);
         }
         history.close();
         log_thread.shutdown(FAREWELL)
@@ -680,6 +690,7 @@ async fn finish(mut driver: Driver, log_thread: logs::LogThread, temp: &Path) {
         tracing::error!("the logs could not be written to their end in time");
     }
     let _still_used = std::fs::remove_dir(pipes_folder(temp));
+    let _holds_output = std::fs::remove_dir(temp.join(IN_HAND));
 }
 
 /// A panic at a test's wish; debug builds alone have it.
@@ -694,7 +705,7 @@ fn open_events(registry: &Registry) -> EventLog {
     if let Some(error) = error {
         tracing::error!(%error, "the log of events cannot be used; tried again with each event");
     }
-    let pending = registry.config.temp.join("events.pending");
+    let pending = registry.config.temp.join(PENDING_EVENTS);
     if let Err(error) = log.note_in(&pending) {
         tracing::warn!(%error, path = %pending.display(), "events that a kill would take are not noted");
     }

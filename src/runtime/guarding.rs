@@ -168,6 +168,10 @@ impl Driver {
         {
             link.flush();
         }
+        // An engine that has no guardian.
+        if self.stores.pause().is_some() {
+            self.stores.settle();
+        }
         if self.guarding.unsure.values().any(|until| *until <= now) {
             self.ask_the_unsure();
         }
@@ -285,8 +289,11 @@ impl Driver {
             in_words(gap)
         };
         tracing::error!(%exit, gap, kept, "the engine died, and was started again");
-        let text =
-            format!("the engine ended by {exit}; restarted after {gap}, {kept} components kept");
+        let kept = match kept {
+            1 => "1 component".to_owned(),
+            many => format!("{many} components"),
+        };
+        let text = format!("the engine ended by {exit}; restarted after {gap}, {kept} kept");
         self.tell(None, EventKind::Supervisor, text, None);
     }
 }

@@ -93,7 +93,7 @@ pub(super) async fn take_over(
         };
         match config {
             Some(config) if policy == Leftovers::Adopt || held => {
-                adopt(driver, &one, &config, child, &mut descriptors)?;
+                adopt(driver, &one, &config, child, &mut descriptors);
                 let fingerprint = launch::fingerprint(&config);
                 if fingerprint != one.process.fingerprint {
                     if may_be_outdated {
@@ -246,12 +246,12 @@ fn find(driver: &Driver, remembered: &journal::State, held: &mut Held) -> Vec<Fo
         let pidfd = held.remove(&guardian::name::pid(id, run));
         let known = match (&one.process, pidfd) {
             (Some(process), _) if one.ended.is_some() => Some((process.clone(), None)),
-            (Some(process), Some(pidfd)) => {
-                let child = Child::held(process.pid, process.start_time, pidfd);
-                Some((process.clone(), Some(child)))
-            }
-            (Some(process), None) => {
-                let child = Child::adopt(process.pid, process.start_time);
+            (Some(process), pidfd) => {
+                let (pid, start_time) = (process.pid, process.start_time);
+                let child = match pidfd {
+                    Some(pidfd) => Child::held(pid, start_time, pidfd),
+                    None => Child::adopt(pid, start_time),
+                };
                 let child = child.unwrap_or_else(|error| {
                     tracing::error!(%id, pid = process.pid, %error, "cannot look at a process");
                     None
@@ -280,7 +280,8 @@ fn find(driver: &Driver, remembered: &journal::State, held: &mut Held) -> Vec<Fo
 
 fn refuse(driver: &Driver, found: &[Found]) -> Result<(), String> {
     let is_held = |id| driver.supervisor.component(id).is_some_and(|view| view.hold.is_some());
-    let strangers = found.iter().filter(|one| one.child.is_some() && !is_held(&one.id));
+    let lives = |one: &Found| one.child.as_ref().is_some_and(Child::lives);
+    let strangers = found.iter().filter(|one| lives(one) && !is_held(&one.id));
     let mut names: BTreeSet<String> =
         strangers.map(|one| format!("{} (pid {})", one.id, one.process.pid)).collect();
     for leftover in driver.containment.leftovers() {
@@ -300,13 +301,7 @@ fn refuse(driver: &Driver, found: &[Found]) -> Result<(), String> {
     ))
 }
 
-fn adopt(
-    driver: &mut Driver,
-    found: &Found,
-    config: &Component,
-    child: Child,
-    held: &mut Held,
-) -> Result<(), String> {
+fn adopt(driver: &mut Driver, found: &Found, config: &Component, child: Child, held: &mut Held) {
     let (id, run, pid) = (&found.id, found.run, child.pid().unsigned_abs());
     let tree = driver.containment.adopt(id, run, &child);
     read_output(driver, id, held);
@@ -317,18 +312,15 @@ fn adopt(
     if found.remembered.process.is_none() {
         driver.journal.append(&found.started());
     }
-    if !driver.take_over(id, run, child, tree) {
-        return Err(format!("cannot watch {id} (pid {pid})"));
-    }
+    driver.take_over(id, run, child, tree);
     if driver.upgrades > 0 {
         tracing::debug!(%id, pid, %run, "goes on under this version");
-        return Ok(());
+        return;
     }
     tracing::info!(%id, pid, %run, "taken over from an earlier Supervisor");
     let about = Some(About { id, run: Some(run) });
     let text = format!("taken over from an earlier Supervisor as pid {pid}");
     driver.tell(about, EventKind::Adopted, text, None);
-    Ok(())
 }
 
 /// What it writes, and what it wrote while nobody read. What was held of its pipes is let go at once:

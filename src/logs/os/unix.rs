@@ -69,11 +69,11 @@ pub struct PipeIdentity {
 pub fn open_pipe(path: &Path, owner: Option<Owner>) -> io::Result<Opened> {
     let mode = Mode::RUSR | Mode::WUSR;
     match rustix::fs::mkfifoat(CWD, path, mode) {
-        Ok(()) | Err(Errno::EXIST) => {}
+        Ok(()) => {}
+        // Looked at before it is opened: opening a device could have effects of its own.
+        Err(Errno::EXIST) => check(&rustix::fs::lstat(path)?, owner)?,
         Err(error) => return Err(error.into()),
     }
-    // Looked at before it is opened: opening a device could have effects of its own.
-    check(&rustix::fs::lstat(path)?, owner)?;
     let fd = rustix::fs::open(path, OPEN | OFlags::NONBLOCK, Mode::empty())?;
     let stat = rustix::fs::fstat(&fd)?;
     check(&stat, owner)?;
@@ -193,23 +193,31 @@ impl Pipe {
 #[derive(Debug)]
 pub struct Waker {
     eventfd: OwnedFd,
-    /// Woken and not yet awake: no further system call is needed.
+    /// Woken and not yet awake, or about to look by itself: no system call is needed.
     pending: AtomicBool,
 }
 
 impl Waker {
     pub fn wake(&self) {
         if !self.pending.swap(true, Ordering::AcqRel) {
-            // It can fail only when the counter is full, and then the thread is awake anyway.
-            let _ = rustix::io::write(&self.eventfd, &1_u64.to_ne_bytes());
+            self.ring();
         }
     }
 
-    /// To be called before the queues are looked at, so that nothing slips between.
-    fn clear(&self) {
+    /// Whoever waits for the answer does not wait for the end of a rest.
+    pub fn wake_now(&self) {
+        self.pending.store(true, Ordering::Release);
+        self.ring();
+    }
+
+    fn ring(&self) {
+        // It can fail only when the counter is full, and then the thread is awake anyway.
+        let _ = rustix::io::write(&self.eventfd, &1_u64.to_ne_bytes());
+    }
+
+    fn silence(&self) {
         let mut count = [0; 8];
         let _ = rustix::io::read(&self.eventfd, &mut count);
-        self.pending.store(false, Ordering::Release);
     }
 }
 
@@ -277,13 +285,19 @@ impl Poller {
         for event in events {
             match event.data.u64() {
                 WAKER => {
-                    self.waker.clear();
+                    self.waker.silence();
                     ready.woken = true;
                 }
                 key => ready.pipes.push(key),
             }
         }
         Ok(())
+    }
+
+    /// From now on whoever has something to say rings; to be called before the queues are looked
+    /// at, so that nothing slips between. Until then nobody rings again.
+    pub fn listen(&self) {
+        self.waker.pending.store(false, Ordering::Release);
     }
 
     /// Lets output collect in the pipes for `time` (less than a second), unless the waker is

@@ -166,7 +166,8 @@ impl Past {
             {
                 let delay = until.since(now);
                 assert!(*until >= earliest, "{}: back-off of {delay:?} only", one.id);
-                assert!(delay <= policy.max_delay, "{}: back-off of {delay:?}", one.id);
+                let longest = policy.max_delay.max(Duration::from_secs(1));
+                assert!(delay <= longest, "{}: back-off of {delay:?}", one.id);
             }
         }
         if one.from == Stopped && !unseen {
@@ -213,8 +214,15 @@ impl Past {
             assert!(count <= limit as usize, "{id}: {count} restarts, {limit} are allowed");
         }
         let doublings = i32::try_from(self.failures.saturating_sub(1)).unwrap_or(30).min(30);
-        let full = policy.delay.as_secs_f64() * 2_f64.powi(doublings);
-        let full = full.min(policy.max_delay.as_secs_f64());
+        // Without a process nothing is tried again at once.
+        let was_made = !matches!(self.last, Some(Ended::NotStarted(_)));
+        let (delay, max_delay) = if was_made || !policy.delay.is_zero() {
+            (policy.delay, policy.max_delay)
+        } else {
+            (Duration::from_millis(100), Duration::from_secs(1))
+        };
+        let full = delay.as_secs_f64() * 2_f64.powi(doublings);
+        let full = full.min(max_delay.as_secs_f64());
         let least = if self.stable { 0.0 } else { full * LEAST };
         // Rounding is not what this is about.
         let least = Duration::from_secs_f64(least).saturating_sub(Duration::from_micros(1));

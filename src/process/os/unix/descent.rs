@@ -95,6 +95,9 @@ impl Descent {
     fn scan(&mut self, look: Look) -> bool {
         /// Only a tree that forks and dies all the time keeps a scan from coming to rest.
         const PASSES: u32 = 64;
+        /// Where all processes are looked at, some have always ended meanwhile, for others' come and go
+        /// as well. So many lists on which nothing of it was: what lives was on one of them.
+        const PASSES_OF_ALL: u32 = 4;
         let mut frontier = Vec::new();
         self.known.retain(|&pid, &mut start_time| {
             let alive = living(pid).is_some_and(|stat| stat.start_time == start_time);
@@ -107,8 +110,11 @@ impl Descent {
         // A process that ended after the list was read has left its children to us after it, so
         // the list is conclusive only when nobody on it turns out to have ended since.
         let mut buried = HashSet::new();
-        for _ in 0..PASSES {
+        let (mut is_quiet, mut is_clear) = (self.is_adopted, false);
+        for _ in 0..if self.is_adopted { PASSES_OF_ALL } else { PASSES } {
             let orphans = self.orphans(look, &mut buried);
+            is_quiet &= orphans.found.is_empty();
+            is_clear = !orphans.some_unclear;
             if orphans.some_unclear {
                 // Executing a program takes it a fraction of a millisecond.
                 thread::yield_now();
@@ -117,7 +123,7 @@ impl Descent {
             }
             self.follow(orphans.found);
         }
-        false
+        is_quiet && is_clear
     }
 
     /// Takes in everything that descends from these members.

@@ -108,19 +108,31 @@ pub struct Reaped {
 pub fn reap_any() -> Option<Reaped> {
     let peek = libc::WEXITED | libc::WNOHANG | libc::WNOWAIT;
     let mut info = MaybeUninit::<libc::siginfo_t>::zeroed();
-    // SAFETY: the structure is writable; all zero is a valid value of it, and its pid stays 0
-    // where there is nothing to tell.
-    let pid = unsafe {
-        (libc::waitid(libc::P_ALL, 0, info.as_mut_ptr(), peek) == 0)
-            .then(|| info.assume_init().si_pid())
-            .filter(|&pid| pid != 0)?
-    };
+    // SAFETY: the structure is writable.
+    again(|| unsafe { libc::waitid(libc::P_ALL, 0, info.as_mut_ptr(), peek) }).ok()?;
+    // SAFETY: all zero is a valid value of it, and its pid stays 0 where there is nothing to tell.
+    let pid = Some(unsafe { info.assume_init().si_pid() }).filter(|&pid| pid != 0)?;
     // While it is a zombie its number is its own.
     let start_time = Stat::of(pid).ok().flatten().map(|stat| stat.start_time);
     let mut status = 0;
     // SAFETY: the number is writable.
-    let reaped = unsafe { libc::waitpid(pid, &raw mut status, libc::WNOHANG) };
+    let reaped = again(|| unsafe { libc::waitpid(pid, &raw mut status, libc::WNOHANG) }).ok()?;
     (reaped == pid).then_some(Reaped { pid, start_time, status })
+}
+
+/// Makes a call anew for as long as a signal interrupts it: its caller was told once, by a signal, that
+/// there is something to reap, and would not ask again.
+fn again(mut call: impl FnMut() -> i32) -> io::Result<i32> {
+    loop {
+        let result = call();
+        if result >= 0 {
+            return Ok(result);
+        }
+        let error = io::Error::last_os_error();
+        if error.kind() != io::ErrorKind::Interrupted {
+            return Err(error);
+        }
+    }
 }
 
 /// What `ps` calls this process.

@@ -51,7 +51,7 @@ impl SharedMemory {
         let length = HEAD + bytes;
         // Allocated now: a page that cannot be had later would end us.
         let nothing = rustix::fs::FallocateFlags::empty();
-        rustix::fs::fallocate(file, nothing, 0, length as u64)?;
+        rustix::io::retry_on_intr(|| rustix::fs::fallocate(file, nothing, 0, length as u64))?;
         let flags = (ProtFlags::READ | ProtFlags::WRITE, MapFlags::SHARED);
         // SAFETY: the kernel chooses the place; nothing else is there.
         let address =

@@ -93,8 +93,9 @@ impl Watcher {
         if data & TREE == 0 {
             return Some(Notice::Exited { token });
         }
-        // An unreadable file is no proof that the tree is empty.
-        let is_empty = cgroup::is_unpopulated(self.trees.get(&token)?.as_fd()).unwrap_or(false);
+        // An unreadable file is no proof that the tree is empty, nor that it is not: whoever is told
+        // looks for himself, and the kernel tells of this change once.
+        let is_empty = cgroup::is_unpopulated(self.trees.get(&token)?.as_fd()).unwrap_or(true);
         is_empty.then_some(Notice::TreeEmpty { token })
     }
 }

@@ -1,0 +1,113 @@
+//! Runs of which something did not come off, and is tried again until it does: the kernel had no memory or
+//! descriptor for it at that moment.
+//!
+//! What is not watched is looked at; what could not be killed is killed again. Nothing of it is given up
+//! while the run is there, because a run that is forgotten is one that nobody ends.
+
+use std::{collections::BTreeSet, io, time::Duration};
+
+use super::driver::Driver;
+use crate::{model::RunId, process, supervisor::Fact};
+
+/// How often they are looked at.
+pub(super) const LOOK: Duration = Duration::from_millis(50);
+
+#[derive(Debug, Default)]
+pub(super) struct LooseEnds {
+    /// Their leader ended, and no event tells about the rest of their tree: there is no cgroup, or it
+    /// could not be read.
+    lingering: BTreeSet<RunId>,
+    /// Nothing tells when their leader ends.
+    unwatched: BTreeSet<RunId>,
+    /// They were to be killed.
+    unkilled: BTreeSet<RunId>,
+}
+
+impl LooseEnds {
+    pub fn is_empty(&self) -> bool {
+        self.lingering.is_empty() && self.unwatched.is_empty() && self.unkilled.is_empty()
+    }
+
+    /// Nothing is left of the run.
+    pub fn forget(&mut self, run: RunId) {
+        self.lingering.remove(&run);
+        self.unwatched.remove(&run);
+        self.unkilled.remove(&run);
+    }
+}
+
+impl Driver {
+    /// Has the end of a run's leader told; by looking, where the kernel cannot do it now.
+    pub(super) fn watch_leader(&mut self, run: RunId) {
+        let Some(running) = self.running.get(&run) else { return };
+        match self.watcher.add_child(&running.child, run.0) {
+            Ok(()) => {
+                self.loose_ends.unwatched.remove(&run);
+            }
+            Err(error) => {
+                if self.loose_ends.unwatched.insert(run) {
+                    tracing::warn!(id = %running.id, %run, %error, "cannot watch a process; tried again");
+                }
+            }
+        }
+    }
+
+    /// Has the end of what is left of a tree told.
+    pub(super) fn watch_tree(&mut self, run: RunId) {
+        let Some(running) = self.running.get(&run) else { return };
+        match self.watcher.add_tree(&running.tree, run.0) {
+            Ok(true) => {}
+            Ok(false) => {
+                self.loose_ends.lingering.insert(run);
+            }
+            Err(error) => {
+                tracing::warn!(id = %running.id, %error, "cannot watch a tree; it is looked at");
+                self.loose_ends.lingering.insert(run);
+            }
+        }
+    }
+
+    pub(super) fn look_at_tree(&mut self, run: RunId) {
+        let Some(running) = self.running.get_mut(&run).filter(|one| one.leader_ended) else {
+            return;
+        };
+        if running.tree.is_empty() {
+            // Its zombies go before anything starts that might look for their pids.
+            process::reap_orphans(|_| false);
+            self.forget(run);
+            self.facts.push(Fact::TreeGone { run });
+        } else {
+            // Whoever told that it is empty does not say so twice.
+            self.loose_ends.lingering.insert(run);
+        }
+    }
+
+    pub(super) fn kill(&mut self, run: RunId) {
+        let Some(running) = self.running.get_mut(&run) else { return };
+        match running.tree.kill() {
+            Ok(()) => {
+                self.loose_ends.unkilled.remove(&run);
+            }
+            Err(error) => {
+                // What another user's process refuses it refuses each time.
+                let is_passing = error.kind() != io::ErrorKind::PermissionDenied;
+                if !is_passing || self.loose_ends.unkilled.insert(run) {
+                    tracing::warn!(id = %running.id, %run, %error, "cannot kill all of a process tree");
+                }
+            }
+        }
+    }
+
+    pub(super) fn look_after_loose_ends(&mut self) {
+        for run in self.loose_ends.unkilled.clone() {
+            self.kill(run);
+        }
+        for run in self.loose_ends.unwatched.clone() {
+            self.watch_leader(run);
+        }
+        for run in self.loose_ends.lingering.clone() {
+            self.look_at_tree(run);
+        }
+        self.take_facts();
+    }
+}
