@@ -423,14 +423,23 @@ impl Store for Noting {
         let number = 1 + self.opened.fetch_add(1, Ordering::Relaxed);
         Ok((Box::new(NotingSink { sink, words: self.words.clone(), number, path, size }), size))
     }
+
+    fn left_out(&self, bytes: usize) {
+        if is_noted(&self.words) {
+            self.words[STORED].fetch_add(bytes as u64, Ordering::Release);
+        }
+    }
+}
+
+/// Whether what is written is of what is in hand.
+fn is_noted(words: &SharedWords) -> bool {
+    matches!(words[PHASE].load(Ordering::Relaxed), TAKEN | GIVING)
 }
 
 impl Sink for NotingSink {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        if !matches!(self.words[PHASE].load(Ordering::Relaxed), TAKEN | GIVING) {
-            let count = self.sink.write(bytes)?;
-            self.size += count as u64;
-            return Ok(count);
+        if !is_noted(&self.words) {
+            return self.write_beside(bytes);
         }
         let stored = self.words[STORED].load(Ordering::Relaxed);
         self.words[OFFSET].store(self.size, Ordering::Release);
@@ -446,6 +455,12 @@ impl Sink for NotingSink {
         // One word says both: that the write is over, and what it stored.
         self.words[STORED].store(stored + count, Ordering::Release);
         result
+    }
+
+    fn write_beside(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        let count = self.sink.write(bytes)?;
+        self.size += count as u64;
+        Ok(count)
     }
 }
 
@@ -576,6 +591,27 @@ mod tests {
         assert_eq!(left(b"before\nabcdef"), 6);
         fs::remove_file(&file).expect("there");
         assert_eq!(Leftover::all(&hands).pop().expect("in hand").stored, 0);
+    }
+
+    #[test]
+    fn what_is_written_beside_a_chunk_is_not_taken_for_it() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let hands = folder.path().join("in-hand");
+        let mut hand = InHand::new(&hands, 7, 64).expect("memory");
+        let store = hand.noting(Arc::new(Disk));
+        let (mut sink, _) = store.open(&folder.path().join("is.log")).expect("a file");
+        hand.begin(Some(&id()), Stream::Out, 12).copy_from_slice(b"rest\nwhole\n.");
+        hand.taken(12, Timestamp::UNIX_EPOCH);
+        let stored = || Leftover::all(&hands).pop().expect("in hand").stored;
+        // A torn line is ended, its rest is lost, and the next is stored.
+        assert_eq!((sink.write_beside(b"\n").expect("room"), stored()), (1, 0));
+        store.left_out(5);
+        assert_eq!(stored(), 5);
+        assert_eq!((sink.write(b"whole\n").expect("room"), stored()), (6, 11));
+        hand.done();
+        // Of nothing that is in hand nothing is noted.
+        store.left_out(5);
+        assert_eq!(Leftover::all(&hands), []);
     }
 
     #[test]
