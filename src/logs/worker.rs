@@ -47,6 +47,9 @@ const TICK_MIN: Duration = Duration::from_micros(250);
 /// Until a notice that was given back is offered again.
 const OFFER_AGAIN: Duration = Duration::from_millis(20);
 
+/// When a pipe that could not be watched is tried again.
+const WATCH_AGAIN: Duration = Duration::from_millis(50);
+
 const CHUNK: usize = 64 << 10;
 
 /// Chunks that are read from one pipe before the others get their turn.
@@ -144,6 +147,8 @@ pub(super) struct Worker {
     trace: Option<Arc<Queue>>,
     /// Asked for before the first start of the component: before there is any line.
     early_watches: HashMap<ComponentId, (RunId, Regex)>,
+    /// Pipes that the kernel could not watch when they were opened: their writers must not wait for ever.
+    unwatched: Vec<(ComponentId, Stream)>,
     tools: Tools,
     sink: NoticeSink,
     changes: Arc<watch::Sender<u64>>,
@@ -226,6 +231,7 @@ impl Worker {
             ),
             trace: None,
             early_watches: HashMap::new(),
+            unwatched: Vec::new(),
             tools: Tools::new(store, Calendar::new(clock)),
             sink: notices,
             changes,
@@ -271,6 +277,7 @@ impl Worker {
             }
             let crowded = self.read(&ready.pipes);
             self.keep_time();
+            self.watch_again();
             self.announce();
             if crowded {
                 self.rest = Duration::ZERO;
@@ -290,7 +297,8 @@ impl Worker {
         let wall = self.tools.calendar.now();
         // A moment late rather than early: at midnight sharp the date has just changed.
         let midnight = self.tools.calendar.until_tomorrow(wall) + Duration::from_millis(5);
-        let set = [offer, unfinished, self.upkeep_at].into_iter().flatten().min();
+        let again = (!self.unwatched.is_empty()).then(|| now + WATCH_AGAIN);
+        let set = [offer, unfinished, again, self.upkeep_at].into_iter().flatten().min();
         let until_set = set.map_or(Duration::MAX, |at| at.saturating_duration_since(now));
         until_set.min(midnight)
     }
@@ -448,7 +456,8 @@ impl Worker {
         for (stream, pipe) in Stream::BOTH.into_iter().zip(&pipes) {
             if let Err(error) = self.poller.add(pipe, key_of(slot, stream)) {
                 let component = id.as_str();
-                tracing::error!(component, %error, "cannot wait for a component's output");
+                tracing::error!(component, %error, "cannot wait for a component's output; tried again");
+                self.unwatched.push((id.clone(), stream));
             }
         }
         intake.pipes = Some(pipes);
@@ -470,6 +479,20 @@ impl Worker {
         self.intakes.by_id.insert(id, slot);
         self.tools.upkeep = true;
         self.share_memory();
+    }
+
+    fn watch_again(&mut self) {
+        let Self { unwatched, intakes, poller, .. } = self;
+        unwatched.retain(|(id, stream)| {
+            let Some(&slot) = intakes.by_id.get(id) else { return false };
+            let pipes = intakes.slots.get(slot).and_then(|intake| intake.as_ref()?.pipes.as_ref());
+            let Some(pipes) = pipes else { return false };
+            match poller.add(&pipes[stream.index()], key_of(slot, *stream)) {
+                Ok(()) => false,
+                // Opened anew meanwhile, and watched.
+                Err(error) => error.kind() != std::io::ErrorKind::AlreadyExists,
+            }
+        });
     }
 
     fn close(&mut self, id: &ComponentId, remove: &[PathBuf]) {

@@ -57,6 +57,11 @@ use crate::{
     wire::EventKind,
 };
 
+/// How long a thread that may wait for files stays without work. Longer than from one sample of the history
+/// to the next: so one of them always lives, and no others do for long. A pool without any panics when the
+/// kernel makes no thread (`pids.max`), which is when an operator wants to look.
+const HELPER_WAITS: Duration = Duration::from_secs(90);
+
 /// How long the end may take after every component is gone.
 const FAREWELL: Duration = Duration::from_secs(5);
 
@@ -230,7 +235,7 @@ pub fn run(options: EngineOptions) -> Result<(), EngineError> {
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .max_blocking_threads(8)
-        .thread_keep_alive(Duration::from_secs(2))
+        .thread_keep_alive(HELPER_WAITS)
         .build()
         .map_err(|source| EngineError::System { what: "make the event loop", source })?;
     let mut arguments = options.arguments;
@@ -306,6 +311,8 @@ async fn supervise(
     let left = legacy.passed.as_mut();
     let (logs, log_thread, logs_inbox) =
         start_logs(&temp, left, legacy.stores.clone()).map_err(system("start the log thread"))?;
+    // There is one from now on, whatever the kernel says later.
+    drop(tokio::task::spawn_blocking(|| ()));
     trace.attach(&logs, &registry.config.log, registry.config.keep_days);
     trace_start(&place, &registry);
 
