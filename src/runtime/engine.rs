@@ -660,8 +660,9 @@ async fn finish(mut driver: Driver, log_thread: logs::LogThread, temp: &Path) {
     driver.send_last_alerts().await;
     driver.supervisor.end_record();
     let ids: Vec<ComponentId> = driver.supervisor.ids().cloned().collect();
-    let Driver { containment, history, journal, logs, running, telling, .. } = driver;
+    let Driver { births, containment, history, journal, logs, running, telling, .. } = driver;
     journal.close();
+    births.finish();
     // What is held outlives a restart of the Supervisor; so do processes that cannot be ended.
     let alive: BTreeSet<&ComponentId> = running.values().map(|running| &running.id).collect();
     let swept = if alive.is_empty() { containment.sweep() } else { 0 };
@@ -669,7 +670,7 @@ async fn finish(mut driver: Driver, log_thread: logs::LogThread, temp: &Path) {
         tracing::warn!(swept, "processes that belonged to no component any more were ended");
     }
     containment.remove();
-    for id in &ids {
+    for id in ids.iter().filter(|id| !logs.is_retired(id)) {
         logs.close(id, !alive.contains(id));
     }
     let _never_made = std::fs::remove_dir_all(temp.join("notify"));

@@ -299,6 +299,16 @@ impl Tree {
         }
     }
 
+    /// When no process of it lives any more: CPU time of all that ever were in it, where somebody
+    /// counts that by tree.
+    pub fn end(&mut self) -> Option<Option<Duration>> {
+        match &mut self.members {
+            // What cannot be read is not known to be empty.
+            Members::Cgroup(leaf, _) => leaf.end().unwrap_or(None),
+            Members::Descent(descent) => descent.is_empty().then_some(None),
+        }
+    }
+
     /// Pids of the living members. Asked now and then, it makes a tree without cgroup better
     /// known: what was once seen is remembered.
     pub fn members(&mut self) -> Vec<i32> {
