@@ -49,7 +49,7 @@ use crate::{
     machine::{EndedMeanwhile, Process},
     model::{ComponentId, Exit, Moment, OperationId, Origin, RunId, Via},
     probes::{Commands, Finding, ProbeKind, ProbeNotice, Probes},
-    process::{self, Child, Containment, Notice, Tree, Watcher},
+    process::{self, Child, Containment, Notice, Tree, TreeEnd, Watcher},
     registry::Component,
     sampler::Source,
     supervisor::{Effect, Fact},
@@ -366,8 +366,8 @@ impl Driver {
         let id = running.id.clone();
         let gone = running.tree.end();
         self.ended(&id, run, exit, gone.is_some());
-        if let Some(used) = gone {
-            self.forget(run, used);
+        if let Some(end) = gone {
+            self.forget(run, end);
         } else {
             self.watch_tree(run);
         }
@@ -394,7 +394,7 @@ impl Driver {
     }
 
     /// A run's whole tree is gone.
-    pub fn forget(&mut self, run: RunId, used: Option<Duration>) {
+    pub fn forget(&mut self, run: RunId, end: TreeEnd) {
         self.loose_ends.forget(run);
         self.watcher.remove_tree(run.0);
         self.probes.forget(run);
@@ -403,7 +403,7 @@ impl Driver {
         }
         if let Some(running) = self.running.remove(&run) {
             let Running { id, tree, used: of_leader, .. } = *running;
-            self.count_cpu(&id, used.unwrap_or(of_leader));
+            self.count_cpu(&id, end.used.unwrap_or(of_leader));
             if self.supervisor.is_shutting_down() {
                 // Nothing is started any more: what is left of it goes while others are ending.
                 self.births.clear_away(tree);

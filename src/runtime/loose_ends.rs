@@ -71,10 +71,10 @@ impl Driver {
         let Some(running) = self.running.get_mut(&run).filter(|one| one.leader_ended) else {
             return;
         };
-        if let Some(used) = running.tree.end() {
+        if let Some(end) = running.tree.end() {
             // Its zombies go before anything starts that might look for their pids.
             process::reap_orphans(|_| false);
-            self.forget(run, used);
+            self.forget(run, end);
             self.facts.push(Fact::TreeGone { run });
         } else {
             // Whoever told that it is empty does not say so twice.

@@ -34,7 +34,7 @@ use super::{
 };
 use crate::{
     model::{ComponentId, RunId},
-    process::{Leftover, Signal},
+    process::{Leftover, Signal, TreeEnd},
 };
 
 const LEAF_PREFIX: &str = "component-";
@@ -254,9 +254,9 @@ impl Leaf {
     }
 
     /// Whether no process lives in it or below, and if so what all of them have used.
-    pub(super) fn end(&self) -> io::Result<Option<Option<Duration>>> {
+    pub(super) fn end(&self) -> io::Result<Option<TreeEnd>> {
         let directory = match self.directory() {
-            Err(error) if is_removed(&error) => return Ok(Some(None)),
+            Err(error) if is_removed(&error) => return Ok(Some(TreeEnd::default())),
             directory => directory?,
         };
         let events = open_in(&directory, "cgroup.events", OFlags::RDONLY)?;
@@ -265,7 +265,7 @@ impl Leaf {
             let file = open_in(&directory, "cpu.stat", OFlags::RDONLY).ok()?;
             Some(Duration::from_micros(number_in(&file, "usage_usec ")?))
         };
-        Ok(is_empty.then(used))
+        Ok(is_empty.then(|| TreeEnd { used: used() }))
     }
 
     /// All of it at once, also what is just being forked.

@@ -10,7 +10,7 @@ use super::{
 };
 use crate::{
     model::{ComponentId, RunId},
-    process::{Leftover, Level, Signal, Unbounded},
+    process::{Leftover, Level, Signal, TreeEnd, Unbounded},
     registry::Limits,
 };
 
@@ -299,13 +299,12 @@ impl Tree {
         }
     }
 
-    /// When no process of it lives any more: CPU time of all that ever were in it, where somebody
-    /// counts that by tree.
-    pub fn end(&mut self) -> Option<Option<Duration>> {
+    /// How it ended, when no process of it lives any more.
+    pub fn end(&mut self) -> Option<TreeEnd> {
         match &mut self.members {
             // What cannot be read is not known to be empty.
             Members::Cgroup(leaf, _) => leaf.end().unwrap_or(None),
-            Members::Descent(descent) => descent.is_empty().then_some(None),
+            Members::Descent(descent) => descent.is_empty().then(TreeEnd::default),
         }
     }
 

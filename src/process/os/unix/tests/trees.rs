@@ -241,7 +241,7 @@ fn a_tree_ends_when_nothing_of_it_lives_and_what_it_used_is_known_where_it_is_co
         end_of(&leader);
         let used = loop {
             match tree.end() {
-                Some(used) => break used,
+                Some(end) => break end.used,
                 None => thread::yield_now(),
             }
         };
