@@ -299,7 +299,7 @@ impl Driver {
                 self.facts.push(Fact::Spawned { run, process });
             }
             Err(error) => {
-                self.probes.forget(run);
+                self.forget_probes(run);
                 if let Some(id) = self.supervisor.component_of(run).cloned() {
                     self.gone.push((id, run));
                 }
@@ -402,7 +402,7 @@ impl Driver {
     pub fn forget(&mut self, run: RunId) {
         self.loose_ends.forget(run);
         self.watcher.remove_tree(run.0);
-        self.probes.forget(run);
+        self.forget_probes(run);
         if let Some(command) = self.stop_commands.remove(&run) {
             command.abort();
         }

@@ -61,7 +61,10 @@ impl Driver {
         self.count_start(id);
         self.configs().insert(id.clone(), Arc::clone(&component));
         match self.probes.prepare(run, &component) {
-            Ok(extra) => self.spawner.order(Order { run, component, extra }),
+            Ok(extra) => {
+                self.keep_socket(id, run);
+                self.spawner.order(Order { run, component, extra });
+            }
             Err(error) => {
                 self.gone.push((id.clone(), run));
                 self.facts.push(Fact::SpawnFailed { run, error: error.to_string() });
@@ -224,10 +227,11 @@ impl Driver {
             && matches!(view.state, ComponentState::Starting | ComponentState::Running)
         {
             // New checks take the place of the old ones.
-            self.probes.forget(run);
+            self.forget_probes(run);
             if let Err(error) = self.probes.prepare(run, &config) {
                 tracing::warn!(%id, %error, "cannot prepare the new checks");
             }
+            self.keep_socket(id, run);
             self.start_probes(id, run, view.state == ComponentState::Running);
         }
     }
