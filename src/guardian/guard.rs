@@ -47,6 +47,9 @@ const PASSED_ON: [i32; 6] =
 const PANICKED: i32 = 101;
 /// For an engine that takes back what was kept, and reads meanwhile.
 const READS_WITHIN: Duration = Duration::from_secs(2);
+/// After the engine has said something it is listened to again so much later: its words come in
+/// crowds, and wait in the socket meanwhile, also beyond its death.
+const LISTENS_AGAIN: Duration = Duration::from_millis(10);
 /// Where an engine could not be forked at all, nothing is gained by trying faster.
 const SHORTEST_REST: Duration = Duration::from_millis(20);
 /// Until a burst of starts is taken for over.
@@ -123,6 +126,7 @@ impl Guardian {
             unheard: Vec::new(),
             quit: false,
             is_quiet: false,
+            listens_at: None,
         })
     }
 }
@@ -145,6 +149,8 @@ struct Guardian {
     quit: bool,
     /// Nothing came while it waited last.
     is_quiet: bool,
+    /// When the engine is listened to again.
+    listens_at: Option<Moment>,
 }
 
 struct Engine {
@@ -286,7 +292,11 @@ impl Guardian {
         let socket = self.engine.as_ref().and_then(|engine| engine.socket.as_ref());
         let stranger = self.engine.as_ref().and_then(|engine| engine.stranger.as_ref());
         let tells = self.vault.next_untold().is_some();
-        let what = if tells { PollFlags::IN | PollFlags::OUT } else { PollFlags::IN };
+        let rest = self.listens_at.map(|at| at.since(now())).filter(|rest| !rest.is_zero());
+        let mut what = PollFlags::empty();
+        what.set(PollFlags::OUT, tells);
+        what.set(PollFlags::IN, rest.is_none());
+        let patience = patience.into_iter().chain(rest).min();
         let mut watched = [
             PollFd::new(&self.signals, PollFlags::IN),
             PollFd::from_borrowed_fd(
@@ -302,9 +312,9 @@ impl Guardian {
         let patience = patience.into_iter().chain(pause).min();
         let patience = patience.and_then(|patience| Timespec::try_from(patience).ok());
         // Interrupted or refused: then there is nothing to be read below.
-        let is_quiet = matches!(poll(&mut watched, patience.as_ref()), Ok(0));
+        let is_over = matches!(poll(&mut watched, patience.as_ref()), Ok(0));
         let [_, from_engine, of_stranger] = watched.map(|one| one.revents());
-        self.is_quiet = is_quiet && pause.is_none();
+        self.is_quiet = is_over && rest.is_none() && pause.is_none();
         if pause.is_some() {
             self.vault.settle();
         }
@@ -318,6 +328,9 @@ impl Guardian {
         }
         if from_engine.intersects(PollFlags::IN | PollFlags::HUP | PollFlags::ERR) {
             self.hear();
+            // Whoever ends waits for the answer to its farewell.
+            let is_busy = !self.stopping && self.end_asked.is_none();
+            self.listens_at = is_busy.then(|| now().after(LISTENS_AGAIN));
         }
         let turn = if children { self.reap() } else { Turn::Lives };
         let turn = if of_stranger.is_empty() { turn } else { self.ask_stranger() };
@@ -329,6 +342,7 @@ impl Guardian {
         let asks_for_end = matches!(signal, libc::SIGTERM | libc::SIGINT);
         if asks_for_end && !self.stopping {
             self.end_asked = Some(signal);
+            self.listens_at = None;
         }
         let Some(engine) = &self.engine else {
             if !asks_for_end && !self.unheard.contains(&signal) {

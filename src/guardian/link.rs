@@ -236,6 +236,18 @@ impl Link {
 
 impl DescriptorStore for Link {
     fn keep(&self, name: &str, descriptor: BorrowedFd<'_>) {
+        if self.is_broken() {
+            return;
+        }
+        let word = ToGuardian::Keep(name).encode();
+        if self.waiting().is_empty()
+            && matches!(
+                socket::send(self.socket.as_fd(), &word, Some(descriptor)),
+                Sent::Gone | Sent::Broken
+            )
+        {
+            return;
+        }
         // Out of descriptors: then a successor does without.
         if let Ok(copy) = descriptor.try_clone_to_owned() {
             self.say(&ToGuardian::Keep(name), Some(copy));

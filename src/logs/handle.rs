@@ -238,11 +238,17 @@ impl Logs {
         if let Some(streams) = self.reopen_pipes(id, output, folder, owner) {
             return Ok(streams);
         }
-        os::make_private_folder(folder)
-            .map_err(|error| cannot("make the folder", folder, &error))?;
         let paths = Stream::BOTH.map(|stream| pipe_path(folder, id, stream));
         let open = |path: &Path| {
-            os::open_pipe(path, owner).map_err(|error| cannot("open the pipe", path, &error))
+            let opened = match os::open_pipe(path, owner) {
+                Err(error) if error.kind() == io::ErrorKind::NotFound => {
+                    os::make_private_folder(folder)
+                        .map_err(|error| cannot("make the folder", folder, &error))?;
+                    os::open_pipe(path, owner)
+                }
+                opened => opened,
+            };
+            opened.map_err(|error| cannot("open the pipe", path, &error))
         };
         let (out, err) = (open(&paths[0])?, open(&paths[1])?);
         for (stream, opened) in Stream::BOTH.into_iter().zip([&out, &err]) {
@@ -499,8 +505,13 @@ impl Drop for LogThread {
 impl Mailbox {
     /// `false` when the thread has ended.
     fn send(&self, command: Command) -> bool {
+        let is_awaited = command.is_awaited();
         let sent = self.commands.send(command).is_ok();
-        self.waker.wake();
+        if is_awaited {
+            self.waker.wake_now();
+        } else {
+            self.waker.wake();
+        }
         sent
     }
 }

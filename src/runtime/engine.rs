@@ -16,6 +16,7 @@ use tokio::{
 
 use super::{
     alerting::Alerting,
+    births::Births,
     clock,
     dossiers::Desk,
     driver::{Driver, End, Inputs, Turn},
@@ -315,10 +316,8 @@ async fn supervise(
     let folder = |source| EngineError::Folder { path: temp.clone(), source };
     let (hold_file, holds) = HoldFile::open(&temp).map_err(folder)?;
 
-    let (made_sender, made) = mpsc::unbounded_channel();
-    let spawner =
-        Spawner::start(logs.clone(), containment.clone(), pipes_folder(&temp), made_sender)
-            .map_err(system("start the spawner thread"))?;
+    let (spawner, nursery) = Spawner::start(logs.clone(), containment.clone(), pipes_folder(&temp))
+        .map_err(system("start the spawner thread"))?;
     let (watcher, ended) = watch().map_err(system("watch processes"))?;
 
     let configs = initial_configs(&registry);
@@ -337,7 +336,7 @@ async fn supervise(
         supervisor,
         running: HashMap::with_capacity(registry.components.len()),
         watcher,
-        spawner,
+        births: Births::new(spawner),
         logs,
         trace,
         probes,
@@ -366,7 +365,9 @@ async fn supervise(
         guarding,
         wishes: Wishes::default(),
         facts: Vec::new(),
+        is_crowd: false,
         gone: Vec::new(),
+        unneeded: Vec::new(),
         boot: None,
         started: now,
         told: String::new(),
@@ -388,7 +389,7 @@ async fn supervise(
     take_up(&mut driver, &remembered, legacy.inheritance, legacy.passed).await?;
     let inputs = Inputs {
         messages,
-        made,
+        nursery,
         probes: probes_inbox,
         logs: logs_inbox,
         internal: internal_inbox,

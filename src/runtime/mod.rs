@@ -14,6 +14,7 @@
 //! and does not know how a screen looks.
 
 mod alerting;
+mod births;
 mod candidate;
 mod clock;
 mod details;

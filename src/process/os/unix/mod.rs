@@ -50,6 +50,7 @@ pub use own::{
     ignore_job_control, inherited, leave_open, leave_terminal, memory_file, socket_of_output,
     spawn_beside, spawn_detached, start_time, take_passed, tests_wish, version,
 };
+pub use places::reserve_places;
 pub use prospects::{Prospects, prospects};
 pub use readiness::readable;
 pub use shared::{SharedBytes, SharedMemory, SharedWords};

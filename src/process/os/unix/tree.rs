@@ -252,9 +252,9 @@ impl Tree {
     }
 
     /// Its cgroup, where there is one, open for a birth into it.
-    pub(super) fn cgroup(&self) -> io::Result<Option<OwnedFd>> {
-        match &self.members {
-            Members::Cgroup(leaf, _) => leaf.directory().map(Some),
+    pub(super) fn cgroup(&mut self) -> io::Result<Option<OwnedFd>> {
+        match &mut self.members {
+            Members::Cgroup(leaf, _) => leaf.for_birth().map(Some),
             Members::Descent(_) => Ok(None),
         }
     }

@@ -237,7 +237,12 @@ fn a_thousand_folders_come_and_go() {
     }
     let ground = Ground::new(Some(Level::Cgroup));
     let trees: Vec<_> = (0..1000)
-        .map(|number| ground.0.tree(&id(&format!("c{number}")), RunId(number)).expect("a tree"))
+        .map(|number| {
+            let id = id(&format!("c{number}"));
+            let mut tree = ground.0.tree(&id, RunId(number)).expect("a tree");
+            let _as_for_a_birth = tree.cgroup().expect("open");
+            tree
+        })
         .collect();
     let base = trees[0].folder().and_then(|folder| folder.parent()).expect("the base").to_owned();
     let folders = fs::read_dir(&base).expect("readable").flatten();
