@@ -98,7 +98,10 @@ impl Driver {
         self.count_start(id);
         self.configs().insert(id.clone(), Arc::clone(&component));
         match self.probes.prepare(run, &component) {
-            Ok(extra) => self.births.announce(Order { run, component, extra }),
+            Ok(extra) => {
+                self.keep_socket(id, run);
+                self.births.announce(Order { run, component, extra });
+            }
             Err(error) => {
                 self.gone.push((id.clone(), run));
                 self.facts.push(Fact::SpawnFailed { run, error: error.to_string() });
@@ -130,7 +133,7 @@ impl Driver {
                 self.facts.push(Fact::Spawned { run, process });
             }
             Err(error) => {
-                self.probes.forget(run);
+                self.forget_probes(run);
                 if let Some(id) = self.supervisor.component_of(run).cloned() {
                     self.gone.push((id, run));
                 }

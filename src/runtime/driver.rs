@@ -397,7 +397,7 @@ impl Driver {
     pub fn forget(&mut self, run: RunId, end: TreeEnd) {
         self.loose_ends.forget(run);
         self.watcher.remove_tree(run.0);
-        self.probes.forget(run);
+        self.forget_probes(run);
         if let Some(command) = self.stop_commands.remove(&run) {
             command.abort();
         }

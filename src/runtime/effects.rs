@@ -225,10 +225,11 @@ impl Driver {
             && matches!(view.state, ComponentState::Starting | ComponentState::Running)
         {
             // New checks take the place of the old ones.
-            self.probes.forget(run);
+            self.forget_probes(run);
             if let Err(error) = self.probes.prepare(run, &config) {
                 tracing::warn!(%id, %error, "cannot prepare the new checks");
             }
+            self.keep_socket(id, run);
             self.start_probes(id, run, view.state == ComponentState::Running);
         }
     }

@@ -306,9 +306,11 @@ fn adopt(driver: &mut Driver, found: &Found, config: &Component, child: Child, h
     let tree = driver.containment.adopt(id, run, &child);
     read_output(driver, id, held);
     driver.logs.started(id, run, pid);
-    if let Err(error) = driver.probes.prepare(run, config) {
+    let socket = held.remove(&guardian::name::notify(id, run));
+    if let Err(error) = driver.probes.prepare_with(run, config, socket) {
         tracing::warn!(%id, %error, "cannot prepare the checks of a process taken over");
     }
+    driver.keep_socket(id, run);
     if found.remembered.process.is_none() {
         driver.journal.append(&found.started());
     }
