@@ -8,7 +8,7 @@ use super::{
     place::Place,
 };
 use crate::{
-    guardian::{Guarded, Stores},
+    guardian::{Guarded, Inheritance, Kept, Stores},
     process::Level,
     runtime::{self, Embedding, EngineError, EngineOptions, Handover},
 };
@@ -31,6 +31,8 @@ pub struct Start<'a> {
     pub handover: Option<Handover>,
     /// What it is given by its guardian; none where it has no guardian.
     pub guarded: Option<Guarded>,
+    /// What the service manager passed to an engine that has no guardian, and is to have none.
+    pub passed: Option<Vec<Kept>>,
     /// How a guardian is made where there is none, or no more.
     pub successor: Option<Successor>,
 }
@@ -39,6 +41,14 @@ pub struct Start<'a> {
 pub fn run(start: Start<'_>) -> Result<(), Failure> {
     let (guardian, inheritance) =
         start.guarded.map(|guarded| (guarded.link, guarded.inheritance)).unzip();
+    let mut inheritance: Inheritance = inheritance.unwrap_or_default();
+    let mut stores = Stores::default();
+    if let Some(passed) = start.passed {
+        inheritance.kept.extend(passed);
+        // The store has what the version before us had, too.
+        let handed_over = start.handover.iter().flat_map(|handover| &handover.kept);
+        stores = Stores::alone(inheritance.kept.iter().chain(handed_over));
+    }
     let options = EngineOptions {
         install_folder: start.place.install_folder.clone(),
         registry_file: start.place.registry.clone(),
@@ -48,8 +58,8 @@ pub fn run(start: Start<'_>) -> Result<(), Failure> {
         arguments: start.arguments,
         record: start.record,
         embedding: start.embedding,
-        inheritance: inheritance.unwrap_or_default(),
-        stores: Stores::default(),
+        inheritance,
+        stores,
         handover: start.handover,
         guardian,
         successor: start.successor,

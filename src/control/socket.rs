@@ -16,7 +16,9 @@ use std::{
 use rustix::{
     event::{PollFd, PollFlags, Timespec, poll},
     fs::{FlockOperation, Mode, OFlags},
+    io::Errno,
     net::{AddressFamily, SocketAddrUnix, SocketFlags, SocketType},
+    process::{Pid, PidfdFlags, pidfd_open},
 };
 
 /// Connections that wait to be accepted.
@@ -67,7 +69,7 @@ pub(super) struct SocketFile {
 }
 
 /// Binds the control socket: mode 0600, or 0660 for a group. A socket that a dead Supervisor
-/// left is replaced; one that somebody listens at never is.
+/// left is replaced; one that somebody listens at who lives never is.
 pub(super) fn bind(path: &Path, group: Option<u32>) -> io::Result<Bound> {
     let (folder, _name) = split(path)?;
     // Held until we listen, so that two Supervisors that start at once cannot both find the old
@@ -79,7 +81,7 @@ pub(super) fn bind(path: &Path, group: Option<u32>) -> io::Result<Bound> {
     )?;
     rustix::fs::flock(&folder, FlockOperation::NonBlockingLockExclusive).map_err(|error| {
         match error {
-            rustix::io::Errno::WOULDBLOCK => io::Error::new(
+            Errno::WOULDBLOCK => io::Error::new(
                 io::ErrorKind::AddrInUse,
                 "another Supervisor is starting in this folder",
             ),
@@ -115,10 +117,12 @@ pub(super) fn resume(path: &Path, group: Option<u32>, known: OwnedFd) -> Option<
     // ours if ours is.
     let came = owner(short.as_path());
     let is_full = came.as_ref().is_err_and(|error| error.kind() == io::ErrorKind::WouldBlock);
-    if !(came.is_ok() || is_full) || !has_guests(&known) {
+    if !(came.is_ok() || is_full) || !is_readable(&known) {
         return None;
     }
     open_to(short.as_path(), group).ok()?;
+    // The kernel names us from now on, not who is dead, to whoever asks who listens.
+    rustix::net::listen(&known, BACKLOG).ok()?;
     let listener = UnixListener::from(known);
     listener.set_nonblocking(true).ok()?;
     let file = SocketFile { path: path.to_owned(), identity: (metadata.dev(), metadata.ino()) };
@@ -134,8 +138,8 @@ fn open_to(path: &Path, group: Option<u32>) -> io::Result<()> {
     fs::set_permissions(path, fs::Permissions::from_mode(mode))
 }
 
-fn has_guests(listener: &OwnedFd) -> bool {
-    let mut polled = [PollFd::new(listener, PollFlags::IN)];
+fn is_readable(descriptor: &OwnedFd) -> bool {
+    let mut polled = [PollFd::new(descriptor, PollFlags::IN)];
     poll(&mut polled, Some(&Timespec::default())).is_ok_and(|count| count > 0)
 }
 
@@ -171,6 +175,8 @@ fn clear_stale(path: &ShortPath) -> io::Result<()> {
         Ok(_) => {}
     }
     match owner(path) {
+        // Kept by somebody for one that lives no more (systemd's descriptor store).
+        Ok(Some(pid)) if is_dead(pid) => fs::remove_file(path),
         Ok(pid) => {
             let by = pid.map_or_else(|| "another process".to_owned(), |pid| format!("pid {pid}"));
             Err(io::Error::new(io::ErrorKind::AddrInUse, format!("in use by {by}")))
@@ -196,6 +202,15 @@ fn owner(path: &Path) -> io::Result<Option<i32>> {
     // Of a connected client the kernel tells who called listen() at the other end.
     let credentials = rustix::net::sockopt::socket_peercred(&probe);
     Ok(credentials.ok().map(|credentials| credentials.pid.as_raw_nonzero().get()))
+}
+
+/// Nobody has this pid, or who has it has ended.
+fn is_dead(pid: i32) -> bool {
+    let Some(pid) = Pid::from_raw(pid) else { return false };
+    match pidfd_open(pid, PidfdFlags::empty()) {
+        Ok(pidfd) => is_readable(&pidfd),
+        Err(error) => error == Errno::SRCH,
+    }
 }
 
 fn split(path: &Path) -> io::Result<(&Path, &OsStr)> {

@@ -6,6 +6,7 @@ use super::{
     Finding, Scene, Sheet,
     units::{self, Unit},
 };
+use crate::runtime;
 
 /// What systemd gives a stop without a setting.
 const USUAL_STOP: Duration = Duration::from_secs(90);
@@ -36,7 +37,8 @@ pub(super) fn check(scene: &Scene, sheet: &Sheet) {
     } else {
         sheet.add(Finding::ok("manager", shown));
     }
-    for finding in judge(&unit, stop_time(scene), bounds(scene)) {
+    let descriptors = runtime::descriptors_kept(scene.components().iter().map(|one| &**one));
+    for finding in judge(&unit, stop_time(scene), bounds(scene), descriptors) {
         sheet.add(finding);
     }
 }
@@ -61,7 +63,7 @@ fn bounds(scene: &Scene) -> bool {
     })
 }
 
-fn judge(unit: &Unit, stop: Duration, needs_controllers: bool) -> Vec<Finding> {
+fn judge(unit: &Unit, stop: Duration, needs_controllers: bool, descriptors: usize) -> Vec<Finding> {
     let mut findings = Vec::new();
     let mend = |line: &str| format!("systemctl edit {}: [Service] {line}", unit.name);
     let kind = unit.get("Type").unwrap_or("simple");
@@ -126,7 +128,28 @@ fn judge(unit: &Unit, stop: Duration, needs_controllers: bool) -> Vec<Finding> {
                 .advice(mend("Delegate=yes")),
         );
     }
+    findings.push(store(unit, descriptors, &mend));
     findings
+}
+
+/// What systemd keeps should guardian and engine both be killed.
+fn store(unit: &Unit, needed: usize, mend: &dyn Fn(&str) -> String) -> Finding {
+    const NAME: &str = "descriptor_store";
+    let room = unit.get("FileDescriptorStoreMax").and_then(|room| room.parse::<usize>().ok());
+    let finding = match room.unwrap_or(0) {
+        0 => Finding::note(NAME, "no FileDescriptorStoreMax="),
+        room if room < needed => Finding::warning(
+            NAME,
+            format!("FileDescriptorStoreMax={room}, and {needed} descriptors may be kept"),
+        ),
+        room => return Finding::ok(NAME, format!("FileDescriptorStoreMax={room}")),
+    };
+    finding
+        .why(
+            "should both of the Supervisor's processes be killed, exit codes and last words of \
+             components that end before systemd starts it again are lost",
+        )
+        .advice(mend(&format!("FileDescriptorStoreMax={}", needed.next_multiple_of(64))))
 }
 
 /// The service that a process is part of.
@@ -146,7 +169,7 @@ mod tests {
     use crate::doctor::Verdict;
 
     fn worse_than_ok(text: &str, needs_controllers: bool) -> Vec<&'static str> {
-        let findings = judge(&Unit::of(text), Duration::from_mins(2), needs_controllers);
+        let findings = judge(&Unit::of(text), Duration::from_mins(2), needs_controllers, 14);
         let bad = findings.iter().filter(|finding| finding.verdict != Verdict::Ok);
         bad.map(|finding| finding.check).collect()
     }
@@ -154,17 +177,25 @@ mod tests {
     #[test]
     fn a_unit_that_gets_along_with_us_is_right() {
         let unit = "[Service]\nType=notify-reload\nKillMode=process\nTimeoutStopSec=3min\n\
-            Delegate=yes\n";
+            Delegate=yes\nFileDescriptorStoreMax=64\n";
         assert_eq!(worse_than_ok(unit, true), [""; 0]);
         assert_eq!(worse_than_ok(&unit.replace("3min", "infinity"), true), [""; 0]);
     }
 
     #[test]
     fn what_conflicts_is_told() {
-        assert_eq!(worse_than_ok("[Service]\n", true), ["kill_mode", "stop_timeout", "delegate"]);
-        let unit = "[Service]\nType=notify\nNotifyAccess=none\nKillMode=mixed\nTimeoutStopSec=90\n";
-        assert_eq!(worse_than_ok(unit, false), ["notify_access", "kill_mode", "stop_timeout"]);
-        let unit = "[Service]\nType=forking\nKillMode=process\nTimeoutStopSec=1h\n";
+        assert_eq!(
+            worse_than_ok("[Service]\n", true),
+            ["kill_mode", "stop_timeout", "delegate", "descriptor_store"]
+        );
+        let unit = "[Service]\nType=notify\nNotifyAccess=none\nKillMode=mixed\nTimeoutStopSec=90\n\
+            FileDescriptorStoreMax=13\n";
+        assert_eq!(
+            worse_than_ok(unit, false),
+            ["notify_access", "kill_mode", "stop_timeout", "descriptor_store"]
+        );
+        let unit = "[Service]\nType=forking\nKillMode=process\nTimeoutStopSec=1h\n\
+            FileDescriptorStoreMax=14\n";
         assert_eq!(worse_than_ok(unit, false), ["type"]);
     }
 }

@@ -122,19 +122,33 @@ impl EventLog {
     }
 
     /// Takes an event in, gives it its number, and hands it back. Never waits for a disk.
-    pub fn append(&self, mut event: EventRecord) -> Arc<EventRecord> {
+    pub fn append(&self, event: EventRecord) -> Arc<EventRecord> {
+        let event = self.gather(event);
+        self.note();
+        event
+    }
+
+    /// As [`append`](Self::append); a kill takes it until [`note`](Self::note) is called.
+    pub fn gather(&self, mut event: EventRecord) -> Arc<EventRecord> {
         let mut memory = self.memory();
         memory.last += 1;
         event.seq = memory.last;
         let event = Arc::new(event);
         if let Some(pending) = &mut memory.pending {
-            pending.note(&event);
+            pending.gather(&event);
         }
         memory.recent.push_back(Arc::clone(&event));
         memory.trim();
         drop(memory);
         self.shared.news.send_replace(event.seq);
         event
+    }
+
+    /// Has what was gathered outlive a kill.
+    pub fn note(&self) {
+        if let Some(pending) = &mut self.memory().pending {
+            pending.note();
+        }
     }
 
     /// Changes whenever there is a new event; one change may stand for many.

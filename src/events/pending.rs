@@ -1,7 +1,7 @@
 //! Events that are in no file of the log yet, for whoever comes after a kill.
 //!
-//! A file of JSON lines in the runtime folder, as the journal is: one write for each event, at
-//! once, and no fsync, for the kernel keeps what was written however we end. It is emptied
+//! A file of JSON lines in the runtime folder, as the journal is: one write for what happens
+//! together, and no fsync, for the kernel keeps what was written however we end. It is emptied
 //! whenever the log has caught up.
 
 use std::{
@@ -19,6 +19,8 @@ const LARGEST: u64 = 4 << 20;
 pub(super) struct Pending {
     file: File,
     bytes: u64,
+    /// Lines that are not in it yet.
+    gathered: Vec<u8>,
     /// A line may have been written in part.
     is_torn: bool,
 }
@@ -37,24 +39,34 @@ impl Pending {
         std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
         let file = options.open(path)?;
         let bytes = file.metadata()?.len();
-        Ok((Self { file, bytes, is_torn: bytes > 0 }, events))
+        Ok((Self { file, bytes, gathered: Vec::new(), is_torn: bytes > 0 }, events))
     }
 
-    pub fn note(&mut self, event: &EventRecord) {
+    pub fn gather(&mut self, event: &EventRecord) {
+        let before = self.gathered.len();
         // What was begun must not spoil this one.
-        let mut line = if self.is_torn { vec![b'\n'] } else { Vec::new() };
-        if serde_json::to_writer(&mut line, event).is_err() {
-            return;
+        if before == 0 && self.is_torn {
+            self.gathered.push(b'\n');
         }
-        line.push(b'\n');
-        if self.bytes + line.len() as u64 <= LARGEST {
-            self.is_torn = self.file.write_all(&line).is_err();
-            self.bytes += line.len() as u64;
+        if serde_json::to_writer(&mut self.gathered, event).is_ok() {
+            self.gathered.push(b'\n');
+        } else {
+            self.gathered.truncate(before);
         }
+    }
+
+    pub fn note(&mut self) {
+        let length = self.gathered.len() as u64;
+        if length > 0 && self.bytes + length <= LARGEST {
+            self.is_torn = self.file.write_all(&self.gathered).is_err();
+            self.bytes += length;
+        }
+        self.gathered.clear();
     }
 
     /// The log has everything.
     pub fn clear(&mut self) {
+        self.gathered.clear();
         if self.bytes > 0 && self.file.set_len(0).is_ok() {
             (self.bytes, self.is_torn) = (0, false);
         }

@@ -26,7 +26,8 @@ use rustix::{
 
 use super::{
     budget::{Budget, Verdict},
-    inheritance::{Death, Inheritance},
+    depot::Depot,
+    inheritance::{Death, Inheritance, Kept},
     link::Link,
     service::ServiceSocket,
     socket::{self, LONGEST, Received, Sent},
@@ -46,6 +47,9 @@ const PASSED_ON: [i32; 6] =
 const PANICKED: i32 = 101;
 /// For an engine that takes back what was kept, and reads meanwhile.
 const READS_WITHIN: Duration = Duration::from_secs(2);
+/// After the engine has said something it is listened to again so much later: its words come in
+/// crowds, and wait in the socket meanwhile, also beyond its death.
+const LISTENS_AGAIN: Duration = Duration::from_millis(10);
 /// Where an engine could not be forked at all, nothing is gained by trying faster.
 const SHORTEST_REST: Duration = Duration::from_millis(20);
 /// Until a burst of starts is taken for over.
@@ -74,8 +78,11 @@ pub struct Guarded {
 /// and in each that follows; in the guardian when all is over.
 ///
 /// To be called early, with one thread and after [`process::hygiene`].
-pub fn guard() -> io::Result<Role> {
-    Guardian::new()?.run()
+///
+/// `passed`: what the service manager had kept for us.
+pub fn guard(passed: Vec<Kept>) -> io::Result<Role> {
+    // The main process is who the service manager listens to.
+    Guardian::new(Vault::beside(Depot::from_environment(), passed))?.run()
 }
 
 /// As [`guard`], for an engine that runs already, at the other end of this socket: it is not in
@@ -86,7 +93,7 @@ pub fn guard_beside(socket: OwnedFd) -> io::Result<Role> {
     let Some(stranger) = process::Child::adopt(peer, start_time)? else {
         return Err(io::Error::new(io::ErrorKind::NotFound, "the engine has ended"));
     };
-    let mut guardian = Guardian::new()?;
+    let mut guardian = Guardian::new(Vault::default())?;
     // It serves, or it would not have made us.
     guardian.budget.served();
     guardian.engine = Some(Engine {
@@ -100,7 +107,7 @@ pub fn guard_beside(socket: OwnedFd) -> io::Result<Role> {
 }
 
 impl Guardian {
-    fn new() -> io::Result<Self> {
+    fn new(vault: Vault) -> io::Result<Self> {
         let mut inbox = PASSED_ON.to_vec();
         inbox.push(libc::SIGCHLD);
         let signals = SignalInbox::open(&inbox)?;
@@ -109,7 +116,7 @@ impl Guardian {
         process::set_name(c"s7-guardian");
         Ok(Self {
             signals,
-            vault: Vault::default(),
+            vault,
             budget: Budget::default(),
             service: ServiceSocket::from_environment(),
             engine: None,
@@ -119,6 +126,7 @@ impl Guardian {
             unheard: Vec::new(),
             quit: false,
             is_quiet: false,
+            listens_at: None,
         })
     }
 }
@@ -141,6 +149,8 @@ struct Guardian {
     quit: bool,
     /// Nothing came while it waited last.
     is_quiet: bool,
+    /// When the engine is listened to again.
+    listens_at: Option<Moment>,
 }
 
 struct Engine {
@@ -282,7 +292,11 @@ impl Guardian {
         let socket = self.engine.as_ref().and_then(|engine| engine.socket.as_ref());
         let stranger = self.engine.as_ref().and_then(|engine| engine.stranger.as_ref());
         let tells = self.vault.next_untold().is_some();
-        let what = if tells { PollFlags::IN | PollFlags::OUT } else { PollFlags::IN };
+        let rest = self.listens_at.map(|at| at.since(now())).filter(|rest| !rest.is_zero());
+        let mut what = PollFlags::empty();
+        what.set(PollFlags::OUT, tells);
+        what.set(PollFlags::IN, rest.is_none());
+        let patience = patience.into_iter().chain(rest).min();
         let mut watched = [
             PollFd::new(&self.signals, PollFlags::IN),
             PollFd::from_borrowed_fd(
@@ -294,11 +308,16 @@ impl Guardian {
                 if stranger.is_some() { PollFlags::IN } else { PollFlags::empty() },
             ),
         ];
+        let pause = self.vault.pause();
+        let patience = patience.into_iter().chain(pause).min();
         let patience = patience.and_then(|patience| Timespec::try_from(patience).ok());
         // Interrupted or refused: then there is nothing to be read below.
-        let is_quiet = matches!(poll(&mut watched, patience.as_ref()), Ok(0));
+        let is_over = matches!(poll(&mut watched, patience.as_ref()), Ok(0));
         let [_, from_engine, of_stranger] = watched.map(|one| one.revents());
-        self.is_quiet = is_quiet;
+        self.is_quiet = is_over && rest.is_none() && pause.is_none();
+        if pause.is_some() {
+            self.vault.settle();
+        }
         let mut children = false;
         while let Some(signal) = self.signals.next() {
             if signal == libc::SIGCHLD {
@@ -309,6 +328,9 @@ impl Guardian {
         }
         if from_engine.intersects(PollFlags::IN | PollFlags::HUP | PollFlags::ERR) {
             self.hear();
+            // Whoever ends waits for the answer to its farewell.
+            let is_busy = !self.stopping && self.end_asked.is_none();
+            self.listens_at = is_busy.then(|| now().after(LISTENS_AGAIN));
         }
         let turn = if children { self.reap() } else { Turn::Lives };
         let turn = if of_stranger.is_empty() { turn } else { self.ask_stranger() };
@@ -320,6 +342,7 @@ impl Guardian {
         let asks_for_end = matches!(signal, libc::SIGTERM | libc::SIGINT);
         if asks_for_end && !self.stopping {
             self.end_asked = Some(signal);
+            self.listens_at = None;
         }
         let Some(engine) = &self.engine else {
             if !asks_for_end && !self.unheard.contains(&signal) {
@@ -366,13 +389,18 @@ impl Guardian {
                     self.vault.keep(name, descriptor);
                 }
                 (Some(ToGuardian::Forget(name)), _) => self.vault.forget(name),
+                (Some(ToGuardian::ForgetAll(names)), _) => {
+                    names.split('\n').for_each(|name| self.vault.forget(name));
+                }
                 (Some(ToGuardian::Serving), _) => self.budget.served(),
                 (Some(ToGuardian::Stopping), _) => {
                     self.stopping = true;
                     self.end_asked = None;
                 }
                 (Some(ToGuardian::Notify(text)), _) => {
-                    if let Some(service) = &self.service {
+                    if !self.vault.say(text)
+                        && let Some(service) = &self.service
+                    {
                         let _manager_is_gone = service.send(text);
                     }
                 }

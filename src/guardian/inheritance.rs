@@ -5,9 +5,10 @@ use std::{
     fmt,
     os::fd::{BorrowedFd, OwnedFd},
     sync::{Arc, Mutex, MutexGuard, PoisonError},
+    time::Duration,
 };
 
-use super::link::Link;
+use super::{depot::Depot, link::Link, vault::Vault};
 use crate::model::{Exit, Moment};
 
 /// Keeps descriptors for the next engine, by name.
@@ -29,12 +30,60 @@ pub struct Stores {
 #[derive(Default)]
 struct Shared {
     guardian: Option<Arc<Link>>,
+    /// Of an engine that does without a guardian, and is who the service manager listens to.
+    own: Option<Vault>,
 }
 
 impl Stores {
+    /// Of an engine that is to have no guardian: it tells the service manager's store itself, if there
+    /// is one, which has what the engine before had.
+    pub fn alone<'a>(inherited: impl Iterator<Item = &'a Kept>) -> Self {
+        let stores = Self::default();
+        if let Some(depot) = Depot::from_environment() {
+            let copy = |kept: &Kept| {
+                let descriptor = kept.descriptor.try_clone().ok()?;
+                Some(Kept { name: kept.name.clone(), descriptor })
+            };
+            let kept = inherited.filter(|kept| Depot::takes(&kept.name)).filter_map(copy).collect();
+            stores.shared().own = Some(Vault::beside(Some(depot), kept));
+        }
+        stores
+    }
+
+    /// A message for the service manager; false: there is no way to it from here.
+    pub fn say(&self, text: &str) -> bool {
+        self.shared().own.as_mut().is_some_and(|own| own.say(text.as_bytes()))
+    }
+
+    /// The service manager is behind: how long to wait before [`settle`](Self::settle).
+    pub fn pause(&self) -> Option<Duration> {
+        self.shared().own.as_ref().and_then(Vault::pause)
+    }
+
+    /// Says to the service manager what there is room for.
+    pub fn settle(&self) {
+        if let Some(own) = &mut self.shared().own {
+            own.settle();
+        }
+    }
+
+    /// The engine ends in order: nothing is to be kept any more, as far as there is room to say so.
+    pub fn clear(&self) {
+        if let Some(own) = &mut self.shared().own {
+            own.clear();
+        }
+    }
+
     /// From now on this is the guardian. It knows of nothing yet.
     pub fn set_guardian(&self, link: Option<Arc<Link>>) {
         self.shared().guardian = link;
+    }
+
+    /// Forgets many at the end, when nothing is kept any more.
+    pub fn forget_all(&self, names: &[String]) {
+        if let Some(guardian) = &self.shared().guardian {
+            guardian.forget_all(names);
+        }
     }
 
     pub fn guardian(&self) -> Option<Arc<Link>> {
@@ -48,16 +97,25 @@ impl Stores {
 
 impl DescriptorStore for Stores {
     fn keep(&self, name: &str, descriptor: BorrowedFd<'_>) {
-        let shared = self.shared();
+        let mut shared = self.shared();
         if let Some(guardian) = &shared.guardian {
             guardian.keep(name, descriptor);
+        }
+        if let Some(own) = &mut shared.own
+            && Depot::takes(name)
+            && let Ok(copy) = descriptor.try_clone_to_owned()
+        {
+            own.keep(name, copy);
         }
     }
 
     fn forget(&self, name: &str) {
-        let shared = self.shared();
+        let mut shared = self.shared();
         if let Some(guardian) = &shared.guardian {
             guardian.forget(name);
+        }
+        if let Some(own) = &mut shared.own {
+            own.forget(name);
         }
     }
 }

@@ -173,6 +173,23 @@ impl Link {
         self.say(&ToGuardian::Stopping, None);
     }
 
+    pub(super) fn forget_all(&self, names: &[String]) {
+        let mut together = String::new();
+        for name in names {
+            if !together.is_empty() && together.len() + name.len() + 2 > LONGEST {
+                self.say(&ToGuardian::ForgetAll(&together), None);
+                together.clear();
+            }
+            if !together.is_empty() {
+                together.push('\n');
+            }
+            together.push_str(name);
+        }
+        if !together.is_empty() {
+            self.say(&ToGuardian::ForgetAll(&together), None);
+        }
+    }
+
     /// A message for the service manager.
     pub fn notify(&self, message: &str) {
         self.say(&ToGuardian::Notify(message.as_bytes()), None);
@@ -236,6 +253,18 @@ impl Link {
 
 impl DescriptorStore for Link {
     fn keep(&self, name: &str, descriptor: BorrowedFd<'_>) {
+        if self.is_broken() {
+            return;
+        }
+        let word = ToGuardian::Keep(name).encode();
+        if self.waiting().is_empty()
+            && matches!(
+                socket::send(self.socket.as_fd(), &word, Some(descriptor)),
+                Sent::Gone | Sent::Broken
+            )
+        {
+            return;
+        }
         // Out of descriptors: then a successor does without.
         if let Ok(copy) = descriptor.try_clone_to_owned() {
             self.say(&ToGuardian::Keep(name), Some(copy));

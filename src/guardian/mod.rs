@@ -17,7 +17,7 @@
 //! * [`Kept`] descriptors, each with a name. The engine hands them over through a
 //!   [`DescriptorStore`], which never blocks it, and takes them back from its [`Inheritance`]:
 //!   `lock`, `control` and `tcp` (listeners), `out.ID` and `err.ID` (the read ends of FIFOs), and
-//!   `pid.ID.RUN` (pidfds). A store that lost one costs nothing but what it was for.
+//!   `pid.ID.RUN` (pidfds), `notify.ID.RUN` (where components say how they are). The guardian passes them on to systemd's store, if there is one. A store that lost one costs nothing but what it was for.
 //! * [`End`]s of processes that somebody else reaped, with their exact status.
 //! * How the engine before [ended](Death), if it did not end in order.
 //!
@@ -29,6 +29,7 @@
 //! components.
 
 mod budget;
+mod depot;
 mod guard;
 mod inheritance;
 mod link;
@@ -38,6 +39,7 @@ mod successor;
 mod vault;
 mod word;
 
+pub use depot::passed_by_manager;
 pub use guard::{Guarded, Role, guard, guard_beside};
 pub use inheritance::{Death, DescriptorStore, End, Ends, Inheritance, Kept, Stores};
 pub use link::{Link, News};
@@ -54,6 +56,11 @@ pub mod name {
     pub const CONTROL: &str = "control";
     /// The listener of the TCP port.
     pub const TCP: &str = "tcp";
+
+    /// The notify socket of a run.
+    pub fn notify(id: &ComponentId, run: RunId) -> String {
+        format!("notify.{id}.{run}")
+    }
 
     /// The pidfd of a run's leader.
     pub fn pid(id: &ComponentId, run: RunId) -> String {

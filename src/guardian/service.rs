@@ -27,11 +27,16 @@ impl ServiceSocket {
     }
 }
 
+/// A name as `NOTIFY_SOCKET` has it.
+pub(super) fn address_of(name: &str) -> io::Result<SocketAddr> {
+    match name.strip_prefix('@') {
+        Some(name) => SocketAddr::from_abstract_name(name),
+        None => SocketAddr::from_pathname(name),
+    }
+}
+
 fn open(name: &str) -> io::Result<ServiceSocket> {
-    let address = match name.strip_prefix('@') {
-        Some(name) => SocketAddr::from_abstract_name(name)?,
-        None => SocketAddr::from_pathname(name)?,
-    };
+    let address = address_of(name)?;
     let socket = UnixDatagram::unbound()?;
     // A manager that does not read must not hold us up.
     socket.set_nonblocking(true)?;

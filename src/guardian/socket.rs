@@ -37,6 +37,15 @@ pub enum Sent {
 }
 
 pub fn send(socket: BorrowedFd<'_>, bytes: &[u8], descriptor: Option<BorrowedFd<'_>>) -> Sent {
+    send_parts(socket, &[IoSlice::new(bytes)], descriptor)
+}
+
+/// One packet of these parts.
+pub fn send_parts(
+    socket: BorrowedFd<'_>,
+    parts: &[IoSlice<'_>],
+    descriptor: Option<BorrowedFd<'_>>,
+) -> Sent {
     let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(1))];
     let mut control = SendAncillaryBuffer::new(&mut space);
     let descriptors = descriptor.as_slice();
@@ -45,7 +54,7 @@ pub fn send(socket: BorrowedFd<'_>, bytes: &[u8], descriptor: Option<BorrowedFd<
     }
     let flags = SendFlags::DONTWAIT | SendFlags::NOSIGNAL;
     loop {
-        match sendmsg(socket, &[IoSlice::new(bytes)], &mut control, flags) {
+        match sendmsg(socket, parts, &mut control, flags) {
             Ok(_) => return Sent::Gone,
             Err(Errno::INTR) => {}
             // Too many descriptors of this user are under way; or memory is short.

@@ -3,9 +3,13 @@
 use std::{
     collections::{HashMap, VecDeque},
     os::fd::OwnedFd,
+    time::Duration,
 };
 
+use rustix::fs::fstat;
+
 use super::{
+    depot::Depot,
     inheritance::{Inheritance, Kept},
     link::end,
 };
@@ -21,21 +25,69 @@ const MOST_ENDS: usize = 4_096;
 #[derive(Debug, Default)]
 pub struct Vault {
     kept: HashMap<Box<str>, OwnedFd>,
+    /// The service manager's store, which is to have the same.
+    depot: Option<Depot>,
     ends: VecDeque<Reaped>,
     /// So many of the newest ends were not told to the engine yet.
     untold: usize,
 }
 
 impl Vault {
-    pub fn keep(&mut self, name: &str, descriptor: OwnedFd) {
-        let fits = name.len() <= LONGEST_NAME && self.kept.len() < MOST_KEPT;
-        if fits || self.kept.contains_key(name) {
-            self.kept.insert(name.into(), descriptor);
+    /// One that tells the service manager's store, if there is one, which has `passed` already.
+    pub fn beside(depot: Option<Depot>, passed: Vec<Kept>) -> Self {
+        let mut vault = Self { depot, ..Self::default() };
+        for Kept { name, descriptor } in passed {
+            if let Some(depot) = &mut vault.depot {
+                depot.has(&name);
+            }
+            vault.kept.insert(name.into(), descriptor);
         }
+        vault.settle();
+        vault
+    }
+
+    pub fn keep(&mut self, name: &str, descriptor: OwnedFd) {
+        let before = self.kept.get(name);
+        let fits = name.len() <= LONGEST_NAME && self.kept.len() < MOST_KEPT;
+        if !fits && before.is_none() {
+            return;
+        }
+        if let Some(depot) = &mut self.depot {
+            match before {
+                Some(before) if !is_same(before, &descriptor) => depot.replaced(name),
+                _ => depot.keep(name),
+            }
+        }
+        self.kept.insert(name.into(), descriptor);
+        self.settle();
     }
 
     pub fn forget(&mut self, name: &str) {
         self.kept.remove(name);
+        if let Some(depot) = &mut self.depot {
+            depot.forget(name);
+        }
+        self.settle();
+    }
+
+    /// Tells the service manager; false: there is no way to it from here.
+    pub fn say(&mut self, text: &[u8]) -> bool {
+        let Some(depot) = &mut self.depot else { return false };
+        depot.say(text);
+        self.settle();
+        true
+    }
+
+    /// Says to the service manager what there is room for. Nothing waits.
+    pub fn settle(&mut self) {
+        if let Some(depot) = &mut self.depot {
+            depot.settle(&self.kept);
+        }
+    }
+
+    /// The manager is behind: how long to wait before the next attempt.
+    pub fn pause(&self) -> Option<Duration> {
+        self.depot.as_ref().and_then(Depot::pause)
     }
 
     pub fn note(&mut self, reaped: Reaped) {
@@ -67,6 +119,10 @@ impl Vault {
     pub fn clear(&mut self) {
         self.kept.clear();
         self.kept.shrink_to_fit();
+        if let Some(depot) = &mut self.depot {
+            depot.forget_all();
+        }
+        self.settle();
     }
 
     /// In the engine's process, which has a copy of everything.
@@ -80,6 +136,13 @@ impl Vault {
             ..Inheritance::default()
         }
     }
+}
+
+/// Whether one serves as well as the other: both lead to the same pipe, socket or process. Before
+/// Linux 6.9 all pidfds are one file, but those of one name are of one run.
+fn is_same(one: &OwnedFd, other: &OwnedFd) -> bool {
+    let identity = |of| fstat(of).map(|stat| (stat.st_dev, stat.st_ino));
+    identity(one).is_ok_and(|one| identity(other) == Ok(one))
 }
 
 #[cfg(test)]

@@ -4,6 +4,8 @@
 //! of the file: each ends at a place in it that no other line ends at. The log thread and the
 //! reader of files both use this, and so agree on every line and its place.
 
+use std::ops::Range;
+
 use super::line::{Lines, Piece, Stream};
 
 #[derive(Debug, Default)]
@@ -25,6 +27,12 @@ impl Assembler {
         self.flush(stream.other(), position, &mut emit);
         self.lines[stream.index()]
             .push(bytes, |piece| emit(stream, piece, position + piece.upto as u64))
+    }
+
+    /// Where whole lines of usual length stand in what `stream` brings next, less the one that ends a
+    /// line begun before: they need not be looked at one by one.
+    pub fn whole_lines(&self, stream: Stream, bytes: &[u8]) -> Range<usize> {
+        self.lines[stream.index()].whole_lines(bytes)
     }
 
     /// As [`push`](Self::push), for files in which each line says its stream: one's open line

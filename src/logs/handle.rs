@@ -130,6 +130,7 @@ struct Entry {
     identities: [PipeIdentity; 2],
     owner: Option<Owner>,
     output: Arc<Output>,
+    is_retired: bool,
 }
 
 /// What the log thread and the readers share for one component.
@@ -238,11 +239,17 @@ impl Logs {
         if let Some(streams) = self.reopen_pipes(id, output, folder, owner) {
             return Ok(streams);
         }
-        os::make_private_folder(folder)
-            .map_err(|error| cannot("make the folder", folder, &error))?;
         let paths = Stream::BOTH.map(|stream| pipe_path(folder, id, stream));
         let open = |path: &Path| {
-            os::open_pipe(path, owner).map_err(|error| cannot("open the pipe", path, &error))
+            let opened = match os::open_pipe(path, owner) {
+                Err(error) if error.kind() == io::ErrorKind::NotFound => {
+                    os::make_private_folder(folder)
+                        .map_err(|error| cannot("make the folder", folder, &error))?;
+                    os::open_pipe(path, owner)
+                }
+                opened => opened,
+            };
+            opened.map_err(|error| cannot("open the pipe", path, &error))
         };
         let (out, err) = (open(&paths[0])?, open(&paths[1])?);
         for (stream, opened) in Stream::BOTH.into_iter().zip([&out, &err]) {
@@ -266,7 +273,8 @@ impl Logs {
         let identities = [out.identity, err.identity];
         let known = entries.values().map(|entry| &entry.folder).find(|known| &***known == folder);
         let folder = known.map_or_else(|| Arc::from(folder), Arc::clone);
-        let entry = Entry { shared, folder, identities, owner, output: Arc::clone(output) };
+        let output = Arc::clone(output);
+        let entry = Entry { shared, folder, identities, owner, output, is_retired: false };
         entries.insert(id.clone(), entry);
         Ok(Streams { stdout: out.write_end, stderr: err.write_end })
     }
@@ -305,6 +313,23 @@ impl Logs {
             entry.output = Arc::clone(output);
             self.send(Command::Configure { id: id.clone(), output: Arc::clone(output) });
         }
+    }
+
+    /// At the end: nothing of a component lives, and nothing of it is started any more. Its pipes are
+    /// read to their end and removed; what it has said can be asked for as before.
+    pub fn retire(&self, id: &ComponentId) {
+        let mut entries = self.entries();
+        if let Some(entry) = entries.get_mut(id)
+            && !std::mem::replace(&mut entry.is_retired, true)
+        {
+            let paths = Stream::BOTH.map(|stream| pipe_path(&entry.folder, id, stream));
+            self.send(Command::Retire { id: id.clone(), remove: paths });
+        }
+    }
+
+    /// Whether [`retire`](Self::retire) has seen to it.
+    pub fn is_retired(&self, id: &ComponentId) -> bool {
+        self.entries().get(id).is_some_and(|entry| entry.is_retired)
     }
 
     /// Forgets a component that has left the registry, after reading what is left in its pipes.
@@ -499,8 +524,13 @@ impl Drop for LogThread {
 impl Mailbox {
     /// `false` when the thread has ended.
     fn send(&self, command: Command) -> bool {
+        let is_awaited = command.is_awaited();
         let sent = self.commands.send(command).is_ok();
-        self.waker.wake();
+        if is_awaited {
+            self.waker.wake_now();
+        } else {
+            self.waker.wake();
+        }
         sent
     }
 }

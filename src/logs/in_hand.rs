@@ -7,12 +7,13 @@
 //! in two has the same number in both.
 //!
 //! ```text
-//!  begin(id, stream) ──► read() ──► taken(length) ──► write() … ──► done()
-//!       READING                        TAKEN      (before/after each write)   nothing in hand
+//!  begin(id, stream, length) ──► read() ──► taken(length) ──► write() … ──► done()
+//!           READING                            TAKEN    (before/after each write)   nothing in hand
 //! ```
 //!
-//! Where a kill came between the end of the reading and the word of its length, zeros at the end
-//! of the chunk are not told from what was never read. In files with time stamps a line that was
+//! How much waits in a pipe is asked before, and so much is read: a kill within or just behind the
+//! read leaves marks at the ends of pages that it did not come to, and no marks where it came to the
+//! end. They are bytes that no text has, and to write them brings in the pages that are read to. In files with time stamps a line that was
 //! begun is not a part of this.
 
 use std::{
@@ -38,6 +39,7 @@ use crate::{
 
 const PHASE: usize = 0;
 const STREAM: usize = 1;
+/// So many bytes are in hand, or are to be.
 const LENGTH: usize = 2;
 /// Bytes that are stored; the highest bit says that a write is under way.
 const STORED: usize = 3;
@@ -45,6 +47,8 @@ const STORED: usize = 3;
 const OFFSET: usize = 4;
 /// The chunk's number.
 const NUMBER: usize = 5;
+/// Whose path is in `PATH`.
+const SINK: usize = 6;
 /// The component: its length, and its name.
 const ID: Range<usize> = 8..24;
 /// The file: its length, and its path.
@@ -58,14 +62,19 @@ const READING: u64 = 1;
 const TAKEN: u64 = 2;
 const WRITING: u64 = 1 << 63;
 
+const PAGE: usize = 4096;
+
+/// Stands where nothing was read yet; in no text.
+const MARK: [u8; 8] = [0xff, 0xfe, 0xfd, 0xfc, 0xfb, 0xfa, 0xf9, 0xf8];
+
 /// The buffer that is read into, with its words.
 pub(super) struct InHand {
     bytes: Bytes,
     /// None where such a memory cannot be had: a kill then takes what is in hand.
     words: Option<SharedWords>,
-    /// So many bytes may not be zero.
-    used: usize,
     number: u64,
+    /// Whose name is in the words.
+    id: Option<ComponentId>,
     file: PathBuf,
 }
 
@@ -98,8 +107,8 @@ impl InHand {
             Ok(SharedMemory { words, bytes }) => Ok(Self {
                 bytes: Bytes::Shared(bytes),
                 words: Some(words),
-                used: 0,
                 number: now,
+                id: None,
                 file: path,
             }),
             Err(error) => {
@@ -112,13 +121,16 @@ impl InHand {
     /// A buffer that a kill takes.
     pub fn unshared(bytes: usize) -> Self {
         let file = PathBuf::new();
-        Self { bytes: Bytes::Own(vec![0; bytes]), words: None, used: 0, number: 0, file }
+        Self { bytes: Bytes::Own(vec![0; bytes]), words: None, number: 0, id: None, file }
     }
 
     /// A store that notes what is stored of the chunk in hand.
     pub fn noting(&self, store: Arc<dyn Store>) -> Arc<dyn Store> {
         match &self.words {
-            Some(words) => Arc::new(Noting { store, words: words.clone() }),
+            Some(words) => {
+                let opened = AtomicU64::new(0);
+                Arc::new(Noting { store, words: words.clone(), opened })
+            }
             None => store,
         }
     }
@@ -131,29 +143,35 @@ impl InHand {
         }
     }
 
-    /// A stream of this component is about to be read.
-    pub fn begin(&mut self, id: Option<&ComponentId>, stream: Stream) {
+    /// So many bytes of a stream of this component are about to be read, to the place that is given
+    /// back. Of a smaller buffer it is as much as it has.
+    pub fn begin(&mut self, id: Option<&ComponentId>, stream: Stream, length: usize) -> &mut [u8] {
         self.number += 1;
-        self.begin_as(self.number, id, stream);
+        let length = length.min(self.bytes().len());
+        self.begin_as(self.number, id, stream, length);
+        &mut self.bytes()[..length]
     }
 
-    fn begin_as(&mut self, number: u64, id: Option<&ComponentId>, stream: Stream) {
-        let used = std::mem::take(&mut self.used);
+    fn begin_as(&mut self, number: u64, id: Option<&ComponentId>, stream: Stream, length: usize) {
         let Some((id, words)) = id.zip(self.words.clone()) else { return };
-        self.bytes()[..used].fill(0);
-        for (word, value) in
-            [(LENGTH, 0), (STORED, 0), (NUMBER, number), (STREAM, stream.index() as u64)]
-        {
+        for mark in marks(length) {
+            self.bytes()[mark.clone()].copy_from_slice(&MARK[MARK.len() - mark.len()..]);
+        }
+        let values = [(LENGTH, length as u64), (STORED, 0), (NUMBER, number)];
+        for (word, value) in values.into_iter().chain([(STREAM, stream.index() as u64)]) {
             words[word].store(value, Ordering::Release);
         }
-        put(&words[ID], id.as_str().as_bytes());
+        if self.id.as_ref() != Some(id) {
+            put(&words[ID], id.as_str().as_bytes());
+            self.id = Some(id.clone());
+        }
         // Released: whoever finds this word finds those before it, too.
         words[PHASE].store(READING, Ordering::Release);
     }
 
     /// Takes bytes over that an engine before us had in hand: from now on they are in ours alone.
     pub fn take_over(&mut self, leftover: &Leftover, rest: &[u8]) {
-        self.begin_as(leftover.number, Some(&leftover.id), leftover.stream);
+        self.begin_as(leftover.number, Some(&leftover.id), leftover.stream, rest.len());
         self.bytes()[..rest.len()].copy_from_slice(rest);
         self.taken(rest.len());
         leftover.remove();
@@ -161,7 +179,6 @@ impl InHand {
 
     /// So many bytes were read.
     pub fn taken(&mut self, length: usize) {
-        self.used = length;
         if let Some(words) = &self.words {
             words[LENGTH].store(length as u64, Ordering::Release);
             words[PHASE].store(TAKEN, Ordering::Release);
@@ -229,12 +246,14 @@ impl Leftover {
         if words.len() < PATH.end {
             return Err(strange());
         }
-        let length = match words[PHASE] {
-            NOTHING => return Ok(None),
-            READING => bytes.iter().rposition(|byte| *byte != 0).map_or(0, |last| last + 1),
-            _ => usize::try_from(words[LENGTH]).unwrap_or(usize::MAX).min(bytes.len()),
-        };
+        let length = usize::try_from(words[LENGTH]).unwrap_or(usize::MAX);
         bytes.truncate(length);
+        match words[PHASE] {
+            NOTHING => return Ok(None),
+            READING => bytes.truncate(read_of(&bytes)),
+            _ => {}
+        }
+        let length = bytes.len();
         if bytes.is_empty() {
             return Ok(None);
         }
@@ -256,11 +275,13 @@ impl Leftover {
 struct Noting {
     store: Arc<dyn Store>,
     words: SharedWords,
+    opened: AtomicU64,
 }
 
 struct NotingSink {
     sink: Box<dyn Sink>,
     words: SharedWords,
+    number: u64,
     path: Vec<u8>,
     size: u64,
 }
@@ -269,7 +290,8 @@ impl Store for Noting {
     fn open(&self, path: &Path) -> io::Result<(Box<dyn Sink>, u64)> {
         let (sink, size) = self.store.open(path)?;
         let path = path.as_os_str().as_encoded_bytes().to_vec();
-        Ok((Box::new(NotingSink { sink, words: self.words.clone(), path, size }), size))
+        let number = 1 + self.opened.fetch_add(1, Ordering::Relaxed);
+        Ok((Box::new(NotingSink { sink, words: self.words.clone(), number, path, size }), size))
     }
 }
 
@@ -282,7 +304,10 @@ impl Sink for NotingSink {
         }
         let stored = self.words[STORED].load(Ordering::Relaxed);
         self.words[OFFSET].store(self.size, Ordering::Release);
-        put(&self.words[PATH], &self.path);
+        if self.words[SINK].load(Ordering::Relaxed) != self.number {
+            put(&self.words[PATH], &self.path);
+            self.words[SINK].store(self.number, Ordering::Relaxed);
+        }
         self.words[STORED].store(stored | WRITING, Ordering::Release);
         let result = self.sink.write(bytes);
         let count = *result.as_ref().unwrap_or(&0) as u64;
@@ -291,6 +316,19 @@ impl Sink for NotingSink {
         self.words[STORED].store(stored + count, Ordering::Release);
         result
     }
+}
+
+/// Where marks stand in so many bytes that are to be read: at the end of each page, and at their end.
+fn marks(length: usize) -> impl Iterator<Item = Range<usize>> {
+    let pages = (PAGE..(length + 1).saturating_sub(MARK.len())).step_by(PAGE);
+    let ends = pages.chain((length > 0).then_some(length));
+    ends.map(|end| end.saturating_sub(MARK.len())..end)
+}
+
+/// How many of these bytes were read: up to the first mark that is still there.
+fn read_of(bytes: &[u8]) -> usize {
+    let is_there = |mark: &Range<usize>| bytes[mark.clone()] == MARK[MARK.len() - mark.len()..];
+    marks(bytes.len()).take_while(|mark| !is_there(mark)).last().map_or(0, |mark| mark.end)
 }
 
 /// The length, then the bytes; what does not fit is left out, with all of it.
@@ -337,13 +375,15 @@ mod tests {
         let write = |bytes: &[u8]| sink.borrow_mut().write(bytes).expect("room");
         write(b"before\n");
         // A longer chunk had been there, of somebody else.
-        hand.begin(Some(&ComponentId::new("another").expect("a good id")), Stream::Out);
-        hand.bytes().fill(b'x');
+        let another = ComponentId::new("another").expect("a good id");
+        hand.begin(Some(&another), Stream::Out, 64).fill(b'x');
         hand.taken(64);
         hand.done();
         let half = chunk.len() / 2;
         let steps: [&mut dyn FnMut(&mut InHand); 6] = [
-            &mut |hand| hand.begin(Some(&id()), Stream::Err),
+            &mut |hand| {
+                hand.begin(Some(&id()), Stream::Err, chunk.len());
+            },
             &mut |hand| hand.bytes()[..chunk.len()].copy_from_slice(chunk),
             &mut |hand| hand.taken(chunk.len()),
             &mut |_| assert_eq!(write(&chunk[..half]), half),
@@ -359,7 +399,7 @@ mod tests {
 
     #[test]
     fn wherever_a_kill_comes_a_chunk_is_stored_once() {
-        for chunk in ["one line\n", "a\0b and a line that is begun"] {
+        for chunk in ["one line\n", "a\0b and a line that is begun\0\0", "\n", "two\nlines\n"] {
             // Before the first step nothing was read; the reading itself is the second.
             for step in 0..=6 {
                 let (mut text, left) = killed_at(step, chunk.as_bytes());
@@ -387,12 +427,11 @@ mod tests {
         fs::write(&file, b"before\n").expect("room");
         let hands = folder.path().join("in-hand");
         let mut hand = InHand::new(&hands, 7, 64).expect("memory");
-        hand.begin(Some(&id()), Stream::Out);
-        hand.bytes()[..6].copy_from_slice(b"abcdef");
+        hand.begin(Some(&id()), Stream::Out, 6).copy_from_slice(b"abcdef");
         hand.taken(6);
         let words = hand.words.clone().expect("shared");
         let path = file.as_os_str().as_encoded_bytes().to_vec();
-        let mut sink = NotingSink { sink: Box::new(Dies), words, path, size: 7 };
+        let mut sink = NotingSink { sink: Box::new(Dies), words, number: 1, path, size: 7 };
         let killed = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| {
             let _never = sink.write(b"abcdef");
         }));
@@ -413,13 +452,12 @@ mod tests {
         let folder = tempfile::tempdir().expect("a folder");
         let hands = folder.path().join("in-hand");
         let mut first = InHand::new(&hands, 1, 64).expect("memory");
-        first.begin(Some(&id()), Stream::Out);
-        first.bytes()[..6].copy_from_slice(b"abcdef");
+        first.begin(Some(&id()), Stream::Out, 6).copy_from_slice(b"abcdef");
         first.taken(6);
         let left = Leftover::all(&hands).pop().expect("in hand");
         let mut second = InHand::new(&hands, 2, 64).expect("memory");
         // Killed before it could remove the file of the first.
-        second.begin_as(left.number, Some(&left.id), left.stream);
+        second.begin_as(left.number, Some(&left.id), left.stream, 6);
         second.bytes()[..6].copy_from_slice(&left.bytes);
         second.taken(6);
         let all = Leftover::all(&hands);
@@ -429,6 +467,29 @@ mod tests {
         assert_eq!(Leftover::all(&hands), []);
         drop((first, second));
         assert_eq!(fs::read_dir(&hands).expect("there").count(), 0, "nothing stays behind");
+    }
+
+    #[test]
+    fn a_read_that_was_cut_short_is_known_to_a_page() {
+        for length in [1, 7, 8, 9, 4_095, 4_096, 4_100, 4_104, 4_105, 65_500, 65_536] {
+            for read in [0, 1, 4_096, 4_097, 8_192, 20_000, length] {
+                // A read ends where a page of the pipe does, not within the last mark.
+                if read > length || (read < length && read + MARK.len() > length) {
+                    continue;
+                }
+                let folder = tempfile::tempdir().expect("a folder");
+                let mut hand = InHand::new(folder.path(), 7, 65_536).expect("memory");
+                hand.begin(Some(&id()), Stream::Out, length)[..read].fill(b'x');
+                let left = Leftover::all(folder.path()).pop().map_or(0, |left| left.bytes.len());
+                let whole_pages = if read == length { length } else { read / PAGE * PAGE };
+                // Where the next page would be the last and has no mark of its own, it is one less.
+                assert!(
+                    left <= read && left + 2 * PAGE > whole_pages,
+                    "{read} of {length}: {left}"
+                );
+                assert!(read < length || left == length, "{length}: {left}");
+            }
+        }
     }
 
     #[test]

@@ -2,6 +2,7 @@
 
 use std::{
     collections::VecDeque,
+    ops::Range,
     sync::{
         Arc, MutexGuard,
         atomic::{AtomicU64, Ordering},
@@ -21,7 +22,7 @@ use super::{
     handle::{AtomicCounters, Notice, Shared},
     in_hand::Leftover,
     index::Entry,
-    line::{Mark, Piece, Source, Stream},
+    line::{End, Mark, Piece, Source, Stream},
     merge::Merge,
     os::Pipe,
     ring::Ring,
@@ -173,10 +174,14 @@ impl Intake {
     /// Takes what was read from a stream.
     pub fn take(&mut self, tools: &mut Tools, stream: Stream, chunk: &[u8], now: Instant) {
         let newlines = if self.output.timestamps == Timestamps::None {
-            let mut merge = std::mem::take(&mut self.merge);
-            merge.push(stream, chunk, &mut |stream, bytes| self.write(tools, stream, bytes, now));
-            self.merge = merge;
-            memchr::memchr_iter(b'\n', chunk).count() as u64
+            if self.merge.passes(stream) {
+                let newlines = self.write(tools, stream, chunk, now);
+                self.merge.wrote(stream, chunk);
+                newlines
+            } else {
+                self.write_merged(tools, now, |merge, write| merge.push(stream, chunk, write));
+                memchr::memchr_iter(b'\n', chunk).count() as u64
+            }
         } else {
             self.stamp(tools, stream, chunk, now)
         };
@@ -196,8 +201,22 @@ impl Intake {
         }
     }
 
-    /// Writes bytes as they are, and makes lines of them.
-    fn write(&mut self, tools: &mut Tools, stream: Stream, bytes: &[u8], now: Instant) {
+    /// Writes what comes of one step of the merge.
+    fn write_merged(
+        &mut self,
+        tools: &mut Tools,
+        now: Instant,
+        step: impl FnOnce(&mut Merge, &mut dyn FnMut(Stream, &[u8])),
+    ) {
+        let mut merge = std::mem::take(&mut self.merge);
+        step(&mut merge, &mut |stream, bytes| {
+            self.write(tools, stream, bytes, now);
+        });
+        self.merge = merge;
+    }
+
+    /// Writes bytes as they are, and makes lines of them; the newlines in them.
+    fn write(&mut self, tools: &mut Tools, stream: Stream, bytes: &[u8], now: Instant) -> u64 {
         let at = tools.calendar.now();
         let today = tools.calendar.today(at);
         let begin = self.daily.position();
@@ -205,14 +224,22 @@ impl Intake {
         let chunk = Chunk { bytes, stream: Some(stream), preface: 0 };
         let written = self.daily.write(&*tools.store, chunk, When { at, today, now });
         let (assembler, mut outlet) = self.outlet(&mut tools.notices, at);
-        let newlines = assembler
-            .push(stream, bytes, begin, |stream, piece, end| outlet.give(stream, piece, end));
+        let whole = assembler.whole_lines(stream, bytes);
+        let mut push = |outlet: &mut Outlet<'_>, part: Range<usize>| {
+            let begin = begin + part.start as u64;
+            let give = |stream, piece: Piece<'_>, end| outlet.give(stream, piece, end);
+            assembler.push(stream, &bytes[part], begin, give)
+        };
+        let mut newlines = push(&mut outlet, 0..whole.start);
+        newlines += outlet.give_lines(stream, &bytes[whole.clone()], begin + whole.start as u64);
+        newlines += push(&mut outlet, whole.end..bytes.len());
         drop(outlet);
         self.note_open(stream, newlines, now);
         self.note_open(stream.other(), newlines, now);
         let range = written.stored.clone();
-        let parts = [&bytes[..range.start], &bytes[range.clone()], &bytes[range.end..]];
-        self.account(tools, written, parts.map(Worth::of), at);
+        let lost = [&bytes[..range.start], &bytes[range.end..]];
+        self.account(tools, written, range.len() as u64, lost.map(Worth::of), at);
+        newlines
     }
 
     /// Makes lines of what was read, and writes them with their stamps.
@@ -271,9 +298,7 @@ impl Intake {
         for stream in Stream::BOTH {
             if self.open_since[stream.index()].is_some_and(|since| now >= since + PATIENCE) {
                 self.give_out(tools, stream);
-                let mut merge = std::mem::take(&mut self.merge);
-                merge.give_up(stream, &mut |stream, bytes| self.write(tools, stream, bytes, now));
-                self.merge = merge;
+                self.write_merged(tools, now, |merge, write| merge.give_up(stream, write));
             }
         }
         self.store_batch(tools, now);
@@ -281,9 +306,7 @@ impl Intake {
 
     /// Gives out everything that is unfinished.
     pub fn finish(&mut self, tools: &mut Tools, now: Instant) {
-        let mut merge = std::mem::take(&mut self.merge);
-        merge.finish(&mut |stream, bytes| self.write(tools, stream, bytes, now));
-        self.merge = merge;
+        self.write_merged(tools, now, Merge::finish);
         for stream in Stream::BOTH {
             self.give_out(tools, stream);
         }
@@ -430,21 +453,28 @@ impl Intake {
         let range = written.stored.clone();
         let (before, until) = (batch.worth(range.start), batch.worth(range.end));
         let all = batch.worth(batch.text.len());
-        self.account(tools, written, [before, until - before, all - until], at);
+        let stored = (until - before).bytes;
+        self.account(tools, written, stored, [before, all - until], at);
         batch.clear();
         tools.batch = batch;
     }
 
     /// Counts what was lost before, stored, and lost after that; tells of an outage that ended
     /// or began: once, in the ring, the trace log and a notice.
-    fn account(&mut self, tools: &mut Tools, written: Written, parts: [Worth; 3], at: Timestamp) {
-        let [before, stored, after] = parts;
+    fn account(
+        &mut self,
+        tools: &mut Tools,
+        written: Written,
+        stored_bytes: u64,
+        [before, after]: [Worth; 2],
+        at: Timestamp,
+    ) {
         let counters = &self.shared.counters;
         let add = |counter: &AtomicU64, count| counter.fetch_add(count, Ordering::Release);
         // A newline that was counted as lost and is written after all to end a torn line.
         let mended = u64::from(written.mended && self.output.timestamps == Timestamps::None);
         let lost_bytes = before.bytes + after.bytes;
-        add(&counters.stored_bytes, stored.bytes + mended);
+        add(&counters.stored_bytes, stored_bytes + mended);
         if lost_bytes + mended > 0 {
             add(&counters.lost_bytes, lost_bytes.wrapping_sub(mended));
             add(&counters.lost_lines, (before.lines + after.lines).wrapping_sub(mended));
@@ -487,6 +517,22 @@ impl Intake {
 }
 
 impl Outlet<'_> {
+    /// Gives out whole lines of usual length, which begin at `position`; how many they are.
+    fn give_lines(&mut self, stream: Stream, lines: &[u8], mut position: u64) -> u64 {
+        if self.watch.is_none() && self.forwarder.is_none() {
+            return self.ring.push_lines(self.at, position, stream, lines);
+        }
+        let mut count = 0;
+        for line in lines.split_inclusive(|byte| *byte == b'\n') {
+            position += line.len() as u64;
+            let (text, end) = (line.strip_suffix(b"\n").unwrap_or(line), End::Newline);
+            let piece = Piece { text, end, after_cut: false, upto: line.len() };
+            self.give(stream, piece, position);
+            count += 1;
+        }
+        count
+    }
+
     /// Gives out a line that ends at `position`; what is behind a cut is in the file alone.
     fn give(&mut self, stream: Stream, piece: Piece<'_>, position: u64) {
         if !piece.after_cut {

@@ -5,8 +5,10 @@
 //! newline is copied. Nothing grows without bound: a line longer than [`LINE_MAX`] is given out
 //! in pieces.
 
+use std::ops::Range;
+
 use jiff::Timestamp;
-use memchr::memchr;
+use memchr::{memchr, memrchr};
 
 use crate::model::RunId;
 
@@ -171,6 +173,25 @@ impl Lines {
         newlines
     }
 
+    /// Where in `chunk` lines begin and end that are whole and not to be cut, without the end of the
+    /// begun one. Empty where that cannot be said without a look at each.
+    pub fn whole_lines(&self, chunk: &[u8]) -> Range<usize> {
+        let is_begun = self.cut || !self.rest.is_empty();
+        let first =
+            if is_begun { memchr(b'\n', chunk).map(|newline| newline + 1) } else { Some(0) };
+        let end = memrchr(b'\n', chunk).map(|newline| newline + 1);
+        let Some((begin, end)) = first.zip(end) else { return 0..0 };
+        // From one newline to the last that a line which begins there may have.
+        let mut at = begin;
+        while end - at > LINE_MAX {
+            match memrchr(b'\n', &chunk[at..=at + LINE_MAX]) {
+                Some(newline) => at += newline + 1,
+                None => return 0..0,
+            }
+        }
+        begin..end
+    }
+
     /// Gives out the begun line as it is.
     pub fn flush(&mut self, emit: impl FnOnce(Piece<'_>)) {
         if self.rest.is_empty() {
@@ -275,6 +296,41 @@ mod tests {
     }
 
     proptest! {
+        #[test]
+        fn whole_lines_are_those_that_are_given_out_whole(
+            lengths in prop::collection::vec(
+                prop_oneof![9 => 0..300_usize, 1 => LINE_MAX - 2..LINE_MAX + 3], 0..40
+            ),
+            begun in prop::option::of(1..LINE_MAX),
+            last in 0..50_usize,
+        ) {
+            let mut lines = Lines::default();
+            push(&mut lines, &vec![b'b'; begun.unwrap_or(0)]);
+            let mut chunk = Vec::new();
+            for length in &lengths {
+                chunk.resize(chunk.len() + length, b'x');
+                chunk.push(b'\n');
+            }
+            let end = chunk.len();
+            chunk.resize(end + last, b'y');
+            let whole = lines.whole_lines(&chunk);
+            let skipped = usize::from(begun.is_some());
+            if lengths.len() >= skipped && lengths.iter().skip(skipped).all(|length| *length <= LINE_MAX) {
+                let begin = lengths.iter().take(skipped).map(|length| length + 1).sum();
+                prop_assert!(whole == (begin..end) || (whole.is_empty() && begin == end));
+            } else {
+                prop_assert!(whole.is_empty());
+            }
+            // Taken apart so it is what it is in one piece.
+            let mut parts = push(&mut lines, &chunk[..whole.start]);
+            let texts = chunk[whole.clone()].split_inclusive(|byte| *byte == b'\n');
+            parts.extend(texts.map(|line| (line[..line.len() - 1].to_vec(), End::Newline, false)));
+            parts.extend(push(&mut lines, &chunk[whole.end..]));
+            let mut together = Lines::default();
+            push(&mut together, &vec![b'b'; begun.unwrap_or(0)]);
+            prop_assert_eq!(parts, push(&mut together, &chunk));
+        }
+
         #[test]
         fn pieces_and_newlines_are_the_bytes_that_came_in(
             runs in prop::collection::vec((0..40_000_usize, any::<bool>(), any::<bool>()), 0..12)

@@ -34,18 +34,24 @@ impl Merge {
         self.owner.is_some_and(|(owner, _)| owner != stream)
     }
 
+    /// Whether what `stream` brings can be written as it is. Then it is to be told by
+    /// [`wrote`](Self::wrote).
+    pub fn passes(&self, stream: Stream) -> bool {
+        self.held.is_empty() && !self.must_wait(stream)
+    }
+
     /// Writes `chunk`, or holds it back.
-    pub fn push(&mut self, stream: Stream, chunk: &[u8], write: &mut impl FnMut(Stream, &[u8])) {
+    pub fn push(&mut self, stream: Stream, chunk: &[u8], write: &mut dyn FnMut(Stream, &[u8])) {
+        if self.passes(stream) {
+            write(stream, chunk);
+            self.wrote(stream, chunk);
+            return;
+        }
         if self.must_wait(stream) {
             self.held.extend_from_slice(chunk);
             if self.held.len() > HELD_MAX {
                 self.let_go(stream, write);
             }
-            return;
-        }
-        if self.held.is_empty() {
-            write(stream, chunk);
-            self.wrote(stream, chunk);
             return;
         }
         // The line that the other stream waits for may end within the chunk, not at its end.
@@ -66,21 +72,21 @@ impl Merge {
     }
 
     /// The line of `stream` has been open for too long: the other need not wait any more.
-    pub fn give_up(&mut self, stream: Stream, write: &mut impl FnMut(Stream, &[u8])) {
+    pub fn give_up(&mut self, stream: Stream, write: &mut dyn FnMut(Stream, &[u8])) {
         if self.must_wait(stream.other()) {
             self.let_go(stream.other(), write);
         }
     }
 
     /// The run has ended: everything is written.
-    pub fn finish(&mut self, write: &mut impl FnMut(Stream, &[u8])) {
+    pub fn finish(&mut self, write: &mut dyn FnMut(Stream, &[u8])) {
         if let Some((owner, _)) = self.owner {
             self.give_up(owner, write);
         }
         self.owner = None;
     }
 
-    fn let_go(&mut self, stream: Stream, write: &mut impl FnMut(Stream, &[u8])) {
+    fn let_go(&mut self, stream: Stream, write: &mut dyn FnMut(Stream, &[u8])) {
         self.owner = None;
         if !self.held.is_empty() {
             // Taken, not cleared: it is rare, and silent components own no buffers.
@@ -90,7 +96,7 @@ impl Merge {
         }
     }
 
-    fn wrote(&mut self, stream: Stream, chunk: &[u8]) {
+    pub fn wrote(&mut self, stream: Stream, chunk: &[u8]) {
         let open = match (memrchr(b'\n', chunk), self.owner) {
             (Some(newline), _) => chunk.len() - newline - 1,
             (None, Some((_, length))) => length + chunk.len(),

@@ -5,7 +5,8 @@
 //!   Arc<Segment>, shared with readers   Vec that grows with the output
 //! ```
 //!
-//! A ring is a queue of byte segments. Appending copies the text behind a small header; when a
+//! A ring is a queue of byte segments. Appending copies the text behind a small header (whole lines
+//! that came at once stand behind one, and are told apart by whoever reads them); when a
 //! segment is full it is sealed, and when the ring is over its limit the oldest segment goes as
 //! a whole, its lines counted as dropped. A reader takes the sealed segments by reference and
 //! copies only the open one, so it holds the lock for a moment however much it reads. A
@@ -14,6 +15,7 @@
 use std::{collections::VecDeque, sync::Arc};
 
 use jiff::Timestamp;
+use memchr::{memchr, memchr_iter, memrchr};
 
 use super::line::{End, Line, Mark, Source, Stream};
 use crate::model::RunId;
@@ -23,6 +25,9 @@ const SEGMENT: usize = 32 << 10;
 
 /// Length 2, kind and end 1 + 1, position within the segment 4, microseconds 8.
 const HEADER: usize = 16;
+
+/// In the place of how a line ends: these are lines, each with its newline.
+const LINES: u8 = 3;
 
 /// Before a remark: pid 4, run 8.
 const PREFIX: usize = 12;
@@ -128,8 +133,44 @@ impl Ring {
 
     /// A line that ends at `position`.
     pub fn push(&mut self, at: Timestamp, position: u64, stream: Stream, text: &[u8], end: End) {
-        let kind = if stream == Stream::Out { Kind::Out } else { Kind::Err };
-        self.append(at, position, kind, end, &[], text);
+        self.append(at, position, (Kind::from(stream), end_code(end)), 1, &[], text);
+    }
+
+    /// Whole lines with their newlines, none longer than [`LINE_MAX`](super::line::LINE_MAX), that begin
+    /// at `position`; how many they are. A flood passes here as it came, without a look at each line.
+    pub fn push_lines(
+        &mut self,
+        at: Timestamp,
+        mut position: u64,
+        stream: Stream,
+        mut text: &[u8],
+    ) -> u64 {
+        let code = (Kind::from(stream), LINES);
+        let mut all = 0;
+        while !text.is_empty() {
+            let segment = SEGMENT.min(self.limit);
+            let room = segment.saturating_sub(self.open.data.len() + HEADER);
+            let fits = if text.len() <= room {
+                Some(text.len())
+            } else {
+                memrchr(b'\n', &text[..room]).map(|newline| newline + 1)
+            };
+            let length = match fits {
+                Some(length) => length,
+                None if self.open.lines > 0 => {
+                    self.seal();
+                    continue;
+                }
+                None => memchr(b'\n', text).map_or(text.len(), |newline| newline + 1),
+            };
+            let (lines, rest) = text.split_at(length);
+            let count = memchr_iter(b'\n', lines).count() as u64;
+            position += length as u64;
+            self.append(at, position, code, count, &[], lines);
+            all += count;
+            text = rest;
+        }
+        all
     }
 
     /// A remark of the Supervisor that ends at `position`.
@@ -151,7 +192,8 @@ impl Ring {
         let mut prefix = [0; PREFIX];
         prefix[..4].copy_from_slice(&pid.to_le_bytes());
         prefix[4..].copy_from_slice(&number.to_le_bytes());
-        self.append(at, position, kind, End::Newline, &prefix, text.as_bytes());
+        let code = (kind, end_code(End::Newline));
+        self.append(at, position, code, 1, &prefix, text.as_bytes());
         if kind == Kind::Started {
             self.run = number;
         }
@@ -170,8 +212,8 @@ impl Ring {
         &mut self,
         at: Timestamp,
         position: u64,
-        kind: Kind,
-        end: End,
+        (kind, end): (Kind, u8),
+        lines: u64,
         prefix: &[u8],
         text: &[u8],
     ) {
@@ -190,14 +232,14 @@ impl Ring {
         let [p0, p1, p2, p3] = offset.to_le_bytes();
         let [t0, t1, t2, t3, t4, t5, t6, t7] = at.as_microsecond().to_le_bytes();
         let header: [u8; HEADER] =
-            [l0, l1, kind as u8, end_code(end), p0, p1, p2, p3, t0, t1, t2, t3, t4, t5, t6, t7];
+            [l0, l1, kind as u8, end, p0, p1, p2, p3, t0, t1, t2, t3, t4, t5, t6, t7];
         data.reserve(size);
         data.extend_from_slice(&header);
         if !prefix.is_empty() {
             data.extend_from_slice(prefix);
         }
         data.extend_from_slice(text);
-        self.open.lines += 1;
+        self.open.lines += lines;
         self.position = position;
         self.bytes += size;
         if self.bytes > self.limit {
@@ -296,7 +338,17 @@ impl Segment {
         let mut data = self.data.as_slice();
         let mut sequence = self.first;
         let mut run = self.run;
+        // Lines that stand behind one header, and where they end.
+        let mut block: Option<(&[u8], Line)> = None;
         std::iter::from_fn(move || {
+            if let Some((lines, last)) = &mut block {
+                let line = first_of(lines, last, sequence);
+                if lines.is_empty() {
+                    block = None;
+                }
+                sequence += 1;
+                return Some(line);
+            }
             let (header, rest) = data.split_first_chunk::<HEADER>()?;
             let [l0, l1, kind, end, p0, p1, p2, p3, time @ ..] = *header;
             let (mut text, rest) = rest.split_at(usize::from(u16::from_le_bytes([l0, l1])));
@@ -325,18 +377,45 @@ impl Segment {
                 Kind::Ended => (Source::Supervisor, Some(Mark::Ended { expected: false })),
             };
             let run = Some(about).filter(|&run| run != 0).map(RunId);
-            let (text, end) = (text.to_vec(), end_of(end));
-            let line = Line { sequence, position, at, source, run, mark, text, end };
+            let line = if end == LINES {
+                let (none, end) = (Vec::new(), End::Newline);
+                let last = Line { sequence, position, at, source, run, mark, text: none, end };
+                let mut rest = text;
+                let first = first_of(&mut rest, &last, sequence);
+                block = Some((rest, last)).filter(|(rest, _)| !rest.is_empty());
+                first
+            } else {
+                let (text, end) = (text.to_vec(), end_of(end));
+                Line { sequence, position, at, source, run, mark, text, end }
+            };
             sequence += 1;
             Some(line)
         })
     }
 }
 
+/// The first of these lines, taken from them; the last ends where `last` does, and has no text.
+fn first_of(lines: &mut &[u8], last: &Line, sequence: u64) -> Line {
+    let newline = memchr(b'\n', lines).unwrap_or(lines.len());
+    let (text, rest) = lines.split_at(newline);
+    *lines = rest.get(1..).unwrap_or_default();
+    let position = last.position - lines.len() as u64;
+    Line { sequence, position, text: text.to_vec(), ..last.clone() }
+}
+
 impl Kind {
     fn of(code: u8) -> Self {
         let all = [Self::Out, Self::Err, Self::Note, Self::Started, Self::Expected, Self::Ended];
         all[usize::from(code).min(all.len() - 1)]
+    }
+}
+
+impl From<Stream> for Kind {
+    fn from(stream: Stream) -> Self {
+        match stream {
+            Stream::Out => Self::Out,
+            Stream::Err => Self::Err,
+        }
     }
 }
 
@@ -407,6 +486,35 @@ mod tests {
             ..remark.clone()
         };
         assert_eq!(lines, [remark, output]);
+    }
+
+    #[test]
+    fn lines_that_came_at_once_are_as_if_each_had_come_alone() {
+        for limit in [0, 100, 20_000, 100_000] {
+            let (mut apart, mut together) = (Ring::new(limit), Ring::new(limit));
+            let mut position = 0;
+            for round in 0..200 {
+                let mut text = String::new();
+                let begin = position;
+                for line in 0..round * 7 % 300 {
+                    let words = "x".repeat(line * 31 % 400);
+                    position += words.len() as u64 + 1;
+                    apart.push(at(), position, Stream::Err, words.as_bytes(), End::Newline);
+                    text += &(words + "\n");
+                }
+                let count = together.push_lines(at(), begin, Stream::Err, text.as_bytes());
+                assert_eq!(count, text.lines().count() as u64);
+                position += 1;
+                for ring in [&mut apart, &mut together] {
+                    ring.remark(at(), position, None, Mark::Note, "between");
+                }
+            }
+            assert_eq!((apart.next(), apart.end()), (together.next(), together.end()));
+            let [apart, together] = [apart, together].map(|ring| ring.snapshot().tail(usize::MAX));
+            // Without a header for each line there is room for more of them.
+            assert!(together.len() >= apart.len());
+            assert_eq!(together[together.len() - apart.len()..], apart, "{limit}");
+        }
     }
 
     #[test]

@@ -502,6 +502,29 @@ fn pipes_are_reused_and_replaced_when_somebody_removed_them() {
 }
 
 #[test]
+fn a_component_that_is_started_no_more_loses_its_pipes_and_can_be_asked_about() {
+    let bench = Bench::new();
+    let id = bench.id("a");
+    let streams = bench.open("a");
+    bench.logs.started(&id, RunId(1), 7);
+    write(&streams.stdout, b"one\nlast words");
+    drop(streams);
+    bench.logs.exited(&id, RunId(1), Exit::Code(0), true);
+    bench.logs.retire(&id);
+    bench.logs.retire(&id);
+    bench.sync();
+    assert!(bench.logs.is_retired(&id));
+    assert_eq!(fs::read_dir(bench.path("pipes")).expect("readable").count(), 0);
+    assert_eq!(bench.text("a"), "one\nlast words");
+    assert!(
+        bench.logs.tail(&id, 9).iter().any(|line| line.text == b"last words"),
+        "in memory, too"
+    );
+    let folder = bench.end();
+    assert!(folder.path().join("logs/a-2026-11-22.log").exists());
+}
+
+#[test]
 fn what_is_not_a_pipe_of_ours_is_refused_by_name() {
     let bench = Bench::new();
     fs::create_dir(bench.path("pipes")).expect("a folder");

@@ -73,6 +73,10 @@ struct State {
     stderr: AtomicBool,
     /// Events that standard error did not take.
     stderr_dropped: AtomicU64,
+    /// On their way there: what happens together is written together.
+    shown: Mutex<Vec<u8>>,
+    /// More is about to come.
+    is_gathering: AtomicBool,
     queue: Arc<Queue>,
     logs: OnceLock<Logs>,
     calendar: Mutex<Calendar>,
@@ -85,6 +89,8 @@ impl Trace {
             level: AtomicU8::new(level.0),
             stderr: AtomicBool::new(stderr),
             stderr_dropped: AtomicU64::new(0),
+            shown: Mutex::default(),
+            is_gathering: AtomicBool::new(false),
             queue: Arc::default(),
             logs: OnceLock::new(),
             calendar: Mutex::new(Calendar::new(Clock::system())),
@@ -141,6 +147,18 @@ impl Trace {
         self.state.stderr.store(on, Ordering::Release);
     }
 
+    /// A crowd of events is about to come: until [`release`](Self::release) they are written to
+    /// standard error in pieces.
+    pub fn gather(&self) {
+        self.state.is_gathering.store(true, Ordering::Release);
+    }
+
+    pub fn release(&self) {
+        if self.state.is_gathering.swap(false, Ordering::AcqRel) {
+            self.state.show(&mut lock(&self.state.shown));
+        }
+    }
+
     fn panicked(&self, info: &std::panic::PanicHookInfo<'_>) {
         let payload = info.payload();
         let words = payload.downcast_ref::<&str>().copied();
@@ -154,6 +172,7 @@ impl Trace {
             "panicked: {}",
             words.unwrap_or("without words")
         );
+        self.release();
         // The log thread cannot wait for itself; it writes the event when it goes on.
         if thread.name() != Some(super::handle::THREAD_NAME)
             && let Some(logs) = self.state.logs.get()
@@ -206,23 +225,38 @@ impl<S: Subscriber> Layer<S> for Trace {
 }
 
 impl State {
-    /// Writes to standard error if that does not wait.
     fn to_stderr(&self, line: &[u8]) {
-        let mut stderr = std::io::stderr().lock();
-        if !os::ready_for_writing(&stderr) {
-            self.stderr_dropped.fetch_add(1, Ordering::AcqRel);
+        let mut shown = lock(&self.shown);
+        let end = if line.len() > STDERR_LINE { &b"...\n"[..] } else { b"" };
+        let line = &line[..line.len().min(STDERR_LINE - end.len())];
+        if shown.len() + line.len() + end.len() > STDERR_LINE {
+            self.show(&mut shown);
+        }
+        shown.extend_from_slice(line);
+        shown.extend_from_slice(end);
+        if !self.is_gathering.load(Ordering::Acquire) {
+            self.show(&mut shown);
+        }
+    }
+
+    /// Writes to standard error if that does not wait.
+    fn show(&self, shown: &mut Vec<u8>) {
+        if shown.is_empty() {
             return;
         }
-        let dropped = self.stderr_dropped.swap(0, Ordering::AcqRel);
-        if dropped > 0 {
-            // Nobody is left to be told when standard error fails.
-            let _ = writeln!(stderr, "({dropped} events are not shown here)");
+        let mut stderr = std::io::stderr().lock();
+        if os::ready_for_writing(&stderr) {
+            let dropped = self.stderr_dropped.swap(0, Ordering::AcqRel);
+            if dropped > 0 {
+                // Nobody is left to be told when standard error fails.
+                let _ = writeln!(stderr, "({dropped} events are not shown here)");
+            }
+            let _ = stderr.write_all(shown);
+        } else {
+            let events = shown.split_inclusive(|&byte| byte == b'\n').count();
+            self.stderr_dropped.fetch_add(events as u64, Ordering::AcqRel);
         }
-        let shown = &line[..line.len().min(STDERR_LINE)];
-        let _ = stderr.write_all(shown);
-        if shown.len() < line.len() {
-            let _ = stderr.write_all(b"...\n");
-        }
+        shown.clear();
     }
 }
 

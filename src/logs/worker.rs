@@ -1,9 +1,7 @@
 //! The log thread.
 //!
-//! It sleeps until a pipe has something, a message came, or a time that was set is over. After
-//! a read it lets output collect for [`TICK`] before it looks again, so that a busy component
-//! costs a wake-up for each tick and not for each line. After a pipe that was half full there is
-//! no rest, and short ones follow: its writer would have to wait.
+//! It sleeps until a pipe has something, a message came, or a time that was set is over; [`Pace`]
+//! says when busy pipes are read again.
 
 use std::{
     collections::{BTreeSet, HashMap},
@@ -30,6 +28,8 @@ use super::{
     line::Stream,
     numbers::Numbers,
     os::{self, Pipe, Poller, Ready},
+    pace::{Found, Pace, TICK},
+    reading::{CHUNK, drain, read_some},
     trace::Queue,
 };
 use crate::{
@@ -38,27 +38,12 @@ use crate::{
     registry::{Output, Timestamps},
 };
 
-const TICK: Duration = Duration::from_millis(15);
-
-/// The first rest after a crowded pipe; each further one is twice as long, up to [`TICK`], until
-/// a pipe is crowded again. So a writer finds room at any rate, and a steady one costs few turns.
-const TICK_MIN: Duration = Duration::from_micros(250);
+/// After it was woken for a message the thread looks for more by itself so much later, and nobody
+/// wakes it meanwhile: messages come in crowds, and a wake-up costs more than most of them.
+const BELL_REST: Duration = Duration::from_millis(5);
 
 /// Until a notice that was given back is offered again.
 const OFFER_AGAIN: Duration = Duration::from_millis(20);
-
-/// When a pipe that could not be watched is tried again.
-const WATCH_AGAIN: Duration = Duration::from_millis(50);
-
-const CHUNK: usize = 64 << 10;
-
-/// Chunks that are read from one pipe before the others get their turn.
-const CHUNKS_IN_A_ROW: usize = 4;
-
-/// What is read of a component at most when everything that is in its pipes is wanted: a process
-/// that goes on writing must not hold the thread. Two pipes hold as much at most, unless an
-/// administrator has raised the limit.
-const DRAIN_MAX: usize = 2 << 20;
 
 /// The smallest share of memory for a component's last lines.
 const RING_MIN: usize = 16 << 10;
@@ -83,6 +68,10 @@ pub(super) enum Command {
     Close {
         id: ComponentId,
         remove: Vec<PathBuf>,
+    },
+    Retire {
+        id: ComponentId,
+        remove: [PathBuf; 2],
     },
     Started {
         id: ComponentId,
@@ -130,6 +119,26 @@ pub(super) enum Command {
     Shutdown,
 }
 
+impl Command {
+    /// Somebody waits for an answer.
+    pub fn is_awaited(&self) -> bool {
+        match self {
+            Self::Sync { .. } | Self::Settle { .. } | Self::Freeze { .. } | Self::Shutdown => true,
+            Self::Open { .. }
+            | Self::Configure { .. }
+            | Self::Close { .. }
+            | Self::Retire { .. }
+            | Self::Started { .. }
+            | Self::Exited { .. }
+            | Self::Watch { .. }
+            | Self::Unwatch { .. }
+            | Self::Trace { .. }
+            | Self::KeepPipes { .. }
+            | Self::Reopen => false,
+        }
+    }
+}
+
 /// What the log thread has in its hands while it rests.
 #[derive(Debug, Default)]
 pub struct Frozen {
@@ -147,8 +156,6 @@ pub(super) struct Worker {
     trace: Option<Arc<Queue>>,
     /// Asked for before the first start of the component: before there is any line.
     early_watches: HashMap<ComponentId, (RunId, Regex)>,
-    /// Pipes that the kernel could not watch when they were opened: their writers must not wait for ever.
-    unwatched: Vec<(ComponentId, Stream)>,
     tools: Tools,
     sink: NoticeSink,
     changes: Arc<watch::Sender<u64>>,
@@ -158,7 +165,9 @@ pub(super) struct Worker {
     buffer: InHand,
     /// What killed engines had read and not stored.
     leftovers: Vec<Leftover>,
-    rest: Duration,
+    pace: Pace,
+    /// When it looks for messages by itself.
+    looks_at: Option<Instant>,
     ring_bytes: usize,
     rings_bytes: usize,
     numbers: Numbers,
@@ -231,7 +240,6 @@ impl Worker {
             ),
             trace: None,
             early_watches: HashMap::new(),
-            unwatched: Vec::new(),
             tools: Tools::new(store, Calendar::new(clock)),
             sink: notices,
             changes,
@@ -240,7 +248,8 @@ impl Worker {
             upkeep_delay,
             buffer,
             leftovers,
-            rest: TICK,
+            pace: Pace::default(),
+            looks_at: None,
             ring_bytes,
             rings_bytes,
             numbers,
@@ -265,25 +274,41 @@ impl Worker {
     fn serve(&mut self) {
         let mut ready = Ready::default();
         while !self.ended {
-            let timeout = Some(self.timeout());
-            if let Err(error) = self.poller.wait(timeout, &mut ready) {
+            let timeout = if self.pace.is_idle() { self.timeout() } else { Duration::ZERO };
+            let begin = monotonic();
+            if let Err(error) = self.poller.wait(Some(timeout), &mut ready) {
                 tracing::error!(%error, "cannot wait for output");
                 self.poller.pause(TICK);
             }
-            // Messages first: what was written after a call is treated as the call says.
-            if ready.woken {
+            if monotonic().saturating_duration_since(begin) >= TICK {
+                self.pace.silence();
+            }
+            self.look_for_messages(ready.woken);
+            self.read(&ready.pipes);
+            self.keep_time();
+            self.announce();
+            let rest = self.pace.take_rest();
+            if !rest.is_zero() && !self.ended {
+                self.poller.pause(rest);
+            }
+        }
+    }
+
+    /// Messages first: what was written after a call is treated as the call says.
+    fn look_for_messages(&mut self, woken: bool) {
+        let now = monotonic();
+        if woken {
+            self.looks_at = Some(now + BELL_REST);
+        }
+        let Some(at) = self.looks_at else { return };
+        let any = self.obey() | self.take_trace();
+        if now >= at {
+            self.looks_at = any.then(|| now + BELL_REST);
+            if !any {
+                self.poller.listen();
+                // What came before that was known.
                 self.obey();
                 self.take_trace();
-            }
-            let crowded = self.read(&ready.pipes);
-            self.keep_time();
-            self.watch_again();
-            self.announce();
-            if crowded {
-                self.rest = Duration::ZERO;
-            } else if !ready.pipes.is_empty() && !self.ended {
-                self.rest = (self.rest * 2).clamp(TICK_MIN, TICK);
-                self.poller.pause(self.rest);
             }
         }
     }
@@ -297,33 +322,65 @@ impl Worker {
         let wall = self.tools.calendar.now();
         // A moment late rather than early: at midnight sharp the date has just changed.
         let midnight = self.tools.calendar.until_tomorrow(wall) + Duration::from_millis(5);
-        let again = (!self.unwatched.is_empty()).then(|| now + WATCH_AGAIN);
-        let set = [offer, unfinished, again, self.upkeep_at].into_iter().flatten().min();
+        let set = [offer, unfinished, self.upkeep_at, self.looks_at].into_iter().flatten().min();
         let until_set = set.map_or(Duration::MAX, |at| at.saturating_duration_since(now));
         until_set.min(midnight)
     }
 
-    /// Reads from each of these pipes; whether one was so full that there is no time to rest.
-    fn read(&mut self, keys: &[u64]) -> bool {
-        let mut crowded = false;
-        for &key in keys {
-            let (slot, stream) = of_key(key);
-            let Some(intake) = self.intakes.slots.get_mut(slot).and_then(Option::as_deref_mut)
-            else {
-                continue;
-            };
-            crowded |= read_some(intake, stream, &mut self.tools, &mut self.buffer);
-            if intake.deadline().is_some() {
-                self.intakes.unfinished.insert(slot);
+    /// Reads from the busy pipes, and from each of these.
+    fn read(&mut self, polled: &[u64]) {
+        // From behind: one that leaves gives its place to one that was read.
+        for index in (0..self.pace.len()).rev() {
+            let Some(key) = self.pace.key(index) else { continue };
+            match self.read_pipe(key) {
+                Some(found) if self.pace.read(index, found, monotonic()) => {}
+                Some(_) => self.watch_pipe(key, true),
+                None => self.pace.leave(index),
             }
         }
-        crowded
+        for &key in polled {
+            if let Some(found) = self.read_pipe(key)
+                && self.pace.polled(key, found, monotonic())
+            {
+                self.watch_pipe(key, false);
+            }
+        }
     }
 
-    fn obey(&mut self) {
+    fn read_pipe(&mut self, key: u64) -> Option<Found> {
+        let (slot, stream) = of_key(key);
+        let intake = self.intakes.slots.get_mut(slot)?.as_deref_mut()?;
+        let found = read_some(intake, stream, &mut self.tools, &mut self.buffer)?;
+        if intake.deadline().is_some() {
+            self.intakes.unfinished.insert(slot);
+        }
+        Some(found)
+    }
+
+    /// Has the poller look at a pipe, or not. Where it cannot, the pipe is busy for ever.
+    fn watch_pipe(&mut self, key: u64, is_wanted: bool) {
+        let (slot, stream) = of_key(key);
+        let Some(intake) = self.intakes.slots.get_mut(slot).and_then(Option::as_deref_mut) else {
+            return;
+        };
+        let Some(pipes) = &mut intake.pipes else { return };
+        let pipe = &mut pipes[stream.index()];
+        let result = if is_wanted { self.poller.add(pipe, key) } else { self.poller.remove(pipe) };
+        if let Err(error) = result {
+            let component = intake.id.as_deref();
+            tracing::debug!(component, %error, "cannot wait for output: it is looked for by the clock");
+            self.pace.hold(key, monotonic());
+        }
+    }
+
+    /// Whether there was anything.
+    fn obey(&mut self) -> bool {
+        let mut any = false;
         while let Ok(command) = self.inbox.try_recv() {
+            any = true;
             self.perform(command);
         }
+        any
     }
 
     fn perform(&mut self, command: Command) {
@@ -336,6 +393,15 @@ impl Worker {
                 }
             }
             Command::Close { id, remove } => self.close(&id, &remove),
+            Command::Retire { id, remove } => {
+                if let Some(intake) = self.intakes.get(&id) {
+                    drain(intake, &mut self.tools, &mut self.buffer);
+                    intake.pipes = None;
+                }
+                for path in &remove {
+                    os::remove_pipe(path);
+                }
+            }
             Command::Started { id, run, pid } => {
                 let at = self.tools.calendar.now();
                 if let Some(intake) = self.intakes.get(&id) {
@@ -453,13 +519,6 @@ impl Worker {
             let begin = self.next_number();
             Box::new(Intake::new(Some(id.clone()), output, shared, begin))
         };
-        for (stream, pipe) in Stream::BOTH.into_iter().zip(&pipes) {
-            if let Err(error) = self.poller.add(pipe, key_of(slot, stream)) {
-                let component = id.as_str();
-                tracing::error!(component, %error, "cannot wait for a component's output; tried again");
-                self.unwatched.push((id.clone(), stream));
-            }
-        }
         intake.pipes = Some(pipes);
         intake.shared.ring().set_limit(self.intakes.share);
         if let Some((run, pattern)) = self.early_watches.remove(&id) {
@@ -475,24 +534,13 @@ impl Worker {
             intake.take_up(line, monotonic());
         }
         self.intakes.slots[slot] = Some(intake);
+        for stream in Stream::BOTH {
+            self.watch_pipe(key_of(slot, stream), true);
+        }
         self.intakes.unfinished.insert(slot);
         self.intakes.by_id.insert(id, slot);
         self.tools.upkeep = true;
         self.share_memory();
-    }
-
-    fn watch_again(&mut self) {
-        let Self { unwatched, intakes, poller, .. } = self;
-        unwatched.retain(|(id, stream)| {
-            let Some(&slot) = intakes.by_id.get(id) else { return false };
-            let pipes = intakes.slots.get(slot).and_then(|intake| intake.as_ref()?.pipes.as_ref());
-            let Some(pipes) = pipes else { return false };
-            match poller.add(&pipes[stream.index()], key_of(slot, *stream)) {
-                Ok(()) => false,
-                // Opened anew meanwhile, and watched.
-                Err(error) => error.kind() != std::io::ErrorKind::AlreadyExists,
-            }
-        });
     }
 
     fn close(&mut self, id: &ComponentId, remove: &[PathBuf]) {
@@ -559,12 +607,15 @@ impl Worker {
         positions.max().unwrap_or(0).max(self.left_number).max(self.first_number)
     }
 
-    fn take_trace(&mut self) {
-        let Some(queue) = &self.trace else { return };
+    /// Whether there was anything.
+    fn take_trace(&mut self) -> bool {
+        let Some(queue) = &self.trace else { return false };
         let (text, lost) = queue.take();
-        if !text.is_empty() || lost > 0 {
+        let any = !text.is_empty() || lost > 0;
+        if any {
             self.supervisor.take_trace(&mut self.tools, &text, lost, monotonic());
         }
+        any
     }
 
     /// Does what is due by time.
@@ -667,73 +718,6 @@ impl Intakes {
     }
 }
 
-/// Reads what a pipe has, but not for so long that others have to wait; whether the pipe was so
-/// full that its writer may have to.
-fn read_some(intake: &mut Intake, stream: Stream, tools: &mut Tools, buffer: &mut InHand) -> bool {
-    let Some(mut pipes) = intake.pipes.take() else { return false };
-    let pipe = &mut pipes[stream.index()];
-    let chunks = if intake.must_wait(stream) {
-        // Held back in memory only where its writer would have to wait otherwise.
-        usize::from(pipe.is_crowded(pipe.waiting()))
-    } else {
-        CHUNKS_IN_A_ROW
-    };
-    let mut total = 0;
-    for _ in 0..chunks {
-        let count = read_chunk(intake, pipe, stream, tools, buffer);
-        total += count;
-        if count < CHUNK {
-            break;
-        }
-    }
-    let crowded = pipe.is_crowded(total);
-    intake.pipes = Some(pipes);
-    crowded
-}
-
-/// Reads everything that is in the pipes of a component.
-fn drain(intake: &mut Intake, tools: &mut Tools, buffer: &mut InHand) {
-    let Some(mut pipes) = intake.pipes.take() else { return };
-    let mut total = 0;
-    while total < DRAIN_MAX {
-        // In turns, so that little of one is held back for the other.
-        let counts = Stream::BOTH
-            .map(|stream| read_chunk(intake, &mut pipes[stream.index()], stream, tools, buffer));
-        total += counts[0] + counts[1];
-        if counts == [0, 0] {
-            break;
-        }
-    }
-    intake.pipes = Some(pipes);
-}
-
-/// Bytes that were read; 0 when there is nothing.
-fn read_chunk(
-    intake: &mut Intake,
-    pipe: &mut Pipe,
-    stream: Stream,
-    tools: &mut Tools,
-    buffer: &mut InHand,
-) -> usize {
-    buffer.begin(intake.id.as_ref(), stream);
-    let result = pipe.read(buffer.bytes());
-    buffer.taken(result.as_ref().ok().copied().flatten().unwrap_or(0));
-    let count = match result {
-        Ok(Some(count)) => {
-            intake.take(tools, stream, &buffer.bytes()[..count], monotonic());
-            count
-        }
-        Ok(None) => 0,
-        Err(error) => {
-            let component = intake.id.as_deref();
-            tracing::error!(component, stream = stream.name(), %error, "cannot read output");
-            0
-        }
-    };
-    buffer.done();
-    count
-}
-
 fn key_of(slot: usize, stream: Stream) -> u64 {
     (slot as u64) << 1 | stream.index() as u64
 }
@@ -755,36 +739,4 @@ fn trace_output(log: PathBuf, keep_days: u32) -> Arc<Output> {
         forward: None,
         compress: false,
     })
-}
-
-#[cfg(test)]
-mod tests {
-    use std::{fs::File, io::Write};
-
-    use super::{
-        super::{clock::Clock, store::Disk},
-        *,
-    };
-
-    #[test]
-    fn a_pipe_that_was_half_full_is_enlarged_and_leaves_no_time_to_rest() {
-        let folder = tempfile::tempdir().expect("a folder");
-        let open = |name| os::open_pipe(&folder.path().join(name), None).expect("a pipe");
-        let (out, err) = (open("out"), open("err"));
-        let output = trace_output(folder.path().join("a.log"), 1);
-        let mut intake = Intake::new(None, output, Shared::new(), 0);
-        intake.pipes = Some([out.pipe, err.pipe]);
-        let mut tools = Tools::new(Arc::new(Disk), Calendar::new(Clock::system()));
-        let mut buffer = InHand::unshared(CHUNK);
-        let mut writer = File::from(out.write_end);
-        let mut is_crowded_by = |bytes: usize| {
-            writer.write_all(&vec![b'x'; bytes]).expect("there is room");
-            read_some(&mut intake, Stream::Out, &mut tools, &mut buffer)
-        };
-        assert!(!is_crowded_by(1_000));
-        assert!(is_crowded_by(40_000));
-        // Now there is room for more, and the measure has changed with it.
-        assert!(!is_crowded_by(40_000));
-        assert!(is_crowded_by(150_000));
-    }
 }

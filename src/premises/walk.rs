@@ -4,7 +4,7 @@
 //! the owner of an entry can, so such a folder is no defect, and the entry has to be trusted.
 
 use std::{
-    collections::VecDeque,
+    collections::{HashMap, VecDeque},
     ffi::OsString,
     fmt,
     fs::{self, Metadata},
@@ -47,11 +47,14 @@ pub(super) enum Defect {
 pub(super) struct Walk<'a> {
     trust: &'a Trust,
     seen: Seen,
+    /// What was passed and is no link, and whether everybody shares it: thousands of components
+    /// have the same ways.
+    passed: HashMap<PathBuf, bool>,
 }
 
 impl<'a> Walk<'a> {
     pub fn new(trust: &'a Trust) -> Self {
-        Self { trust, seen: Seen::new() }
+        Self { trust, seen: Seen::new(), passed: HashMap::new() }
     }
 
     /// What is open on the way to an absolute path and was not told before. The way ends where
@@ -61,13 +64,17 @@ impl<'a> Walk<'a> {
         let mut here = PathBuf::from("/");
         let mut ahead = parts(path);
         let mut links = 0;
-        let mut shared = self.look(&here, false, &mut found).unwrap_or(false);
+        let mut shared = self.pass(&here, &mut found).unwrap_or(false);
         while let Some(part) = ahead.pop_front() {
             if part == ".." {
                 here.pop();
                 continue;
             }
             let next = here.join(&part);
+            if let Some(&is_shared) = self.passed.get(&next) {
+                (here, shared) = (next, is_shared);
+                continue;
+            }
             let Ok(metadata) = next.symlink_metadata() else { return found };
             if metadata.is_symlink() {
                 // Who may write to a folder may replace the links in it; in a shared one it takes
@@ -88,22 +95,28 @@ impl<'a> Walk<'a> {
                 ahead = further;
                 continue;
             }
-            let Some(is_shared) = self.look(&next, false, &mut found) else { return found };
-            (here, shared) = (next, is_shared);
+            shared = self.look(&next, &metadata, &mut found);
+            here = next;
         }
         found
     }
 
-    /// Yields whether it is a folder that everybody shares; none where we may not look.
+    /// Whether it is a folder that everybody shares; none where we may not look.
+    fn pass(&mut self, path: &Path, found: &mut Vec<(PathBuf, Defect)>) -> Option<bool> {
+        let metadata = path.symlink_metadata().ok()?;
+        Some(self.look(path, &metadata, found))
+    }
+
     fn look(
         &mut self,
         path: &Path,
-        link: bool,
+        metadata: &Metadata,
         found: &mut Vec<(PathBuf, Defect)>,
-    ) -> Option<bool> {
-        let metadata = path.symlink_metadata().ok()?;
-        self.judge(path, &metadata, link, found);
-        Some(metadata.is_dir() && metadata.mode() & STICKY != 0)
+    ) -> bool {
+        self.judge(path, metadata, false, found);
+        let is_shared = metadata.is_dir() && metadata.mode() & STICKY != 0;
+        self.passed.insert(path.to_owned(), is_shared);
+        is_shared
     }
 
     fn judge(

@@ -25,9 +25,9 @@ pub use os::{
     Child, Containment, Endpoint, KernelLog, MARKER, Original, Prospects, Tree, Watcher, age,
     belongs_to, boot_id, close_on_exec, executable, execute, execute_self, exit_of_status,
     give_back, group_id, hygiene, identity, ignore_job_control, inherited, is_clock_synchronized,
-    leave_open, leave_terminal, memory_file, prospects, readable, reap_orphans, socket_of_output,
-    spawn, spawn_beside, spawn_detached, start_time, tests_wish, use_one_heap, user_id, user_name,
-    version,
+    leave_open, leave_terminal, memory_file, prospects, readable, reap_orphans, reserve_places,
+    socket_of_output, spawn, spawn_beside, spawn_detached, start_time, take_passed, tests_wish,
+    use_one_heap, user_id, user_name, version,
 };
 #[cfg(unix)]
 pub use os::{
@@ -57,6 +57,13 @@ pub struct Unbounded {
     /// The element of the registry: `limits/cpu`.
     pub element: &'static str,
     pub reason: String,
+}
+
+/// How a whole process tree ended.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct TreeEnd {
+    /// CPU time of all that ever were in it, where somebody counts that by tree.
+    pub used: Option<std::time::Duration>,
 }
 
 /// A component whose processes were found at start.

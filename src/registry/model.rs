@@ -347,6 +347,12 @@ impl Default for StopPolicy {
 }
 
 impl Component {
+    /// It says itself how it is, by the notification protocol.
+    pub fn speaks(&self) -> bool {
+        let checks = [&self.ready, &self.health].into_iter().flatten();
+        checks.into_iter().any(|probe| probe.check == Check::Notify)
+    }
+
     /// A component with every default, for tests and for programs that build a registry.
     pub fn new(id: ComponentId, executable: impl Into<PathBuf>) -> Self {
         let log = PathBuf::from(format!("logs/{id}.log"));

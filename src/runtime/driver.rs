@@ -19,6 +19,7 @@ use tokio::{
 
 use super::{
     alerting::Alerting,
+    births::Births,
     clock,
     dossiers::Desk,
     engine::{Place, tests_wish},
@@ -27,7 +28,6 @@ use super::{
     history::Chronicle,
     holds::HoldFile,
     journal::{Entry, Journal},
-    launch,
     limits::LimitWatch,
     loose_ends::{LOOK, LooseEnds},
     messages::Internal,
@@ -37,7 +37,7 @@ use super::{
     recording::Recorded,
     samples::Samples,
     signals::{SentTo, SignalKind, Signals, Wishes},
-    spawner::{Made, Newborn, Spawner},
+    spawner::Nursery,
     tallies::Tallies,
     telling::{About, Telling, Told},
     tidy::Tidy,
@@ -49,12 +49,19 @@ use crate::{
     machine::{EndedMeanwhile, Process},
     model::{ComponentId, Exit, Moment, OperationId, Origin, RunId, Via},
     probes::{Commands, Finding, ProbeKind, ProbeNotice, Probes},
-    process::{self, Child, Containment, Notice, Tree, Watcher},
+    process::{self, Child, Containment, Notice, Tree, TreeEnd, Watcher},
     registry::Component,
     sampler::Source,
     supervisor::{Effect, Fact},
     wire::{EventKind, Health, Operation, Problem},
 };
+
+/// So many facts, or effects of one, are written down together.
+pub(super) const CROWD: usize = 8;
+
+/// Entries of the journal that are gathered at most: until they are written, a kill takes how a
+/// process ended that was reaped meanwhile.
+pub(super) const MOST_GATHERED: usize = 32;
 
 /// How much more time the service manager is asked for while the start goes on.
 const START_EXTENSION: Duration = Duration::from_mins(2);
@@ -64,7 +71,7 @@ pub(super) struct Driver {
     pub supervisor: Recorded,
     pub running: HashMap<RunId, Box<Running>>,
     pub watcher: Watcher,
-    pub spawner: Spawner,
+    pub births: Births,
     pub logs: Logs,
     pub trace: logs::trace::Trace,
     pub probes: Probes,
@@ -96,8 +103,12 @@ pub(super) struct Driver {
     pub wishes: Wishes,
     /// Facts that came up while effects were performed.
     pub facts: Vec<Fact>,
+    /// There are more of them than what is worth a write of its own.
+    pub is_crowd: bool,
     /// Runs of which nothing is left, until what follows from that is written down.
     pub gone: Vec<(ComponentId, RunId)>,
+    /// Descriptors that nobody needs when that is in the journal.
+    pub unneeded: Vec<String>,
     pub boot: Option<OperationId>,
     pub started: Moment,
     /// What the service manager was told last.
@@ -157,7 +168,7 @@ pub(super) type Configs = Arc<std::sync::Mutex<HashMap<ComponentId, Arc<Componen
 /// Where inputs come from.
 pub(super) struct Inputs {
     pub messages: mpsc::Receiver<Message>,
-    pub made: mpsc::UnboundedReceiver<Made>,
+    pub nursery: Nursery,
     pub probes: mpsc::Receiver<ProbeNotice>,
     pub logs: mpsc::Receiver<logs::Notice>,
     pub internal: mpsc::UnboundedReceiver<Internal>,
@@ -190,13 +201,14 @@ impl Driver {
                     }
                     self.take_notices(&mut notices);
                 }
-                Some(made) = inputs.made.recv() => self.made(made),
+                () = inputs.nursery.bell.notified() => {}
                 Some(notice) = inputs.probes.recv() => self.probed(notice),
                 Some(notice) = inputs.logs.recv() => self.logged(notice),
                 Some(internal) = inputs.internal.recv() => self.handle_internal(internal),
                 Some(message) = inputs.messages.recv() => self.handle_message(message),
                 () = sleep(wait) => {}
             }
+            self.take_newborns(&inputs.nursery);
             self.tick();
         }
     }
@@ -209,21 +221,41 @@ impl Driver {
 
     pub fn take_facts(&mut self) {
         while !self.facts.is_empty() {
-            for fact in std::mem::take(&mut self.facts) {
+            let facts = std::mem::take(&mut self.facts);
+            self.is_crowd = facts.len() > CROWD;
+            for fact in facts {
                 tracing::trace!(?fact, "a fact");
                 let mut effects = Vec::new();
                 self.supervisor.handle(clock::now(), fact, &mut effects);
                 self.perform(effects);
             }
         }
+        self.is_crowd = false;
         // After what was decided: a successor that knows of no run must know what became of it.
         for (id, run) in std::mem::take(&mut self.gone) {
-            let name = guardian::name::pid(&id, run);
+            self.unneeded.push(guardian::name::pid(&id, run));
             if self.journal.knows_run(&id, run) {
-                self.journal.append(&Entry::Gone { id, run });
+                self.journal.gather(&Entry::Gone { id, run });
             }
-            // Afterwards: whoever reads of it in the journal must find it kept.
-            self.stores.forget(&name);
+        }
+        self.write_down_all();
+    }
+
+    /// Writes what was gathered, and does what has waited for that.
+    pub fn write_down_all(&mut self) {
+        // Events first: what a successor finds undecided in the journal it tells of, unless the event
+        // is there.
+        self.telling.log.note();
+        self.journal.flush();
+        self.births.begin();
+        // Afterwards: whoever reads of it in the journal must find it kept.
+        let unneeded = std::mem::take(&mut self.unneeded);
+        if self.supervisor.is_shutting_down() {
+            self.stores.forget_all(&unneeded);
+        } else {
+            for name in unneeded {
+                self.stores.forget(&name);
+            }
         }
     }
 
@@ -266,6 +298,9 @@ impl Driver {
         self.publish(now);
         self.send_alerts(now);
         self.write_events(now);
+        // What was told without a fact.
+        self.write_down_all();
+        self.trace.release();
     }
 
     fn next_deadline(&self) -> Option<Moment> {
@@ -277,62 +312,19 @@ impl Driver {
             loose_ends,
             self.limits.next_deadline(),
             Some(self.history.next_deadline()),
+            self.births.next_deadline(),
             self.publisher.next_deadline(),
             self.telling.next_deadline(),
             self.tidy.next_deadline(),
             self.alerting.next_deadline(),
             self.guarding.next_deadline(),
+            self.stores.pause().map(|pause| clock::now().after(pause)),
             self.upgrade_deadline(),
         ];
         deadlines.into_iter().flatten().min()
     }
 
     // ---- the world's news -----------------------------------------------------------------
-
-    fn made(&mut self, made: Made) {
-        let Made { run, result } = made;
-        match result {
-            Ok(newborn) => {
-                let process = newborn.process;
-                self.take_in(run, newborn);
-                self.facts.push(Fact::Spawned { run, process });
-            }
-            Err(error) => {
-                self.probes.forget(run);
-                if let Some(id) = self.supervisor.component_of(run).cloned() {
-                    self.gone.push((id, run));
-                }
-                self.facts.push(Fact::SpawnFailed { run, error });
-            }
-        }
-        self.take_facts();
-    }
-
-    fn take_in(&mut self, run: RunId, newborn: Newborn) {
-        let Newborn { child, mut tree, process, unbounded } = newborn;
-        let Some(id) = self.supervisor.component_of(run).cloned() else {
-            tracing::error!(%run, "nobody waits for a new process any more; it is ended");
-            let _nobody_could_try_again = tree.kill();
-            return;
-        };
-        if let Some(config) = self.supervisor.config(&id) {
-            self.journal.append(&Entry::Started {
-                id: id.clone(),
-                run,
-                pid: child.pid(),
-                start_time: child.start_time(),
-                at: process.started,
-                restarts: 0,
-                fingerprint: launch::fingerprint(config),
-            });
-        }
-        self.tell_unbounded(&id, unbounded);
-        self.keep_limits(&id);
-        self.stores.keep(&guardian::name::pid(&id, run), child.as_fd());
-        let running = Running { id, child, tree, leader_ended: false, used: Duration::ZERO };
-        self.running.insert(run, Box::new(running));
-        self.watch_leader(run);
-    }
 
     /// Takes over a process of an earlier Supervisor.
     pub fn take_over(&mut self, id: &ComponentId, run: RunId, child: Child, tree: Tree) {
@@ -346,6 +338,7 @@ impl Driver {
     }
 
     fn take_notices(&mut self, notices: &mut Vec<Notice>) {
+        self.trace.gather();
         if let Err(error) = self.watcher.poll(notices) {
             tracing::error!(%error, "cannot ask which processes ended");
         }
@@ -353,6 +346,9 @@ impl Driver {
             match notice {
                 Notice::Exited { token } => self.leader_ended(RunId(token)),
                 Notice::TreeEmpty { token } => self.look_at_tree(RunId(token)),
+            }
+            if self.journal.gathered() >= MOST_GATHERED {
+                self.write_down_all();
             }
         }
         self.take_facts();
@@ -368,10 +364,10 @@ impl Driver {
         running.leader_ended = true;
         running.used = used;
         let id = running.id.clone();
-        let tree_gone = running.tree.is_empty();
-        self.ended(&id, run, exit, tree_gone);
-        if tree_gone {
-            self.forget(run);
+        let gone = running.tree.end();
+        self.ended(&id, run, exit, gone.is_some());
+        if let Some(end) = gone {
+            self.forget(run, end);
         } else {
             self.watch_tree(run);
         }
@@ -390,7 +386,7 @@ impl Driver {
         let expected = self.supervisor.is_end_expected(run);
         self.logs.exited(id, run, exit, expected);
         let oom = self.is_out_of_memory(run, exit);
-        self.journal.append(&Entry::Ended { id: id.clone(), run, exit, oom });
+        self.journal.gather(&Entry::Ended { id: id.clone(), run, exit, oom });
         self.count_exit(id, run, exit, oom);
         self.tell_exit(id, run, exit, Told { expected, oom });
         self.complete_dossier(run, exit, oom);
@@ -398,16 +394,24 @@ impl Driver {
     }
 
     /// A run's whole tree is gone.
-    pub fn forget(&mut self, run: RunId) {
+    pub fn forget(&mut self, run: RunId, end: TreeEnd) {
         self.loose_ends.forget(run);
         self.watcher.remove_tree(run.0);
-        self.probes.forget(run);
+        self.forget_probes(run);
         if let Some(command) = self.stop_commands.remove(&run) {
             command.abort();
         }
         if let Some(running) = self.running.remove(&run) {
-            self.count_cpu(&running.id, running.tree.cpu_time().unwrap_or(running.used));
-            self.gone.push((running.id, run));
+            let Running { id, tree, used: of_leader, .. } = *running;
+            self.count_cpu(&id, end.used.unwrap_or(of_leader));
+            if self.supervisor.is_shutting_down() {
+                // Nothing is started any more: what is left of it goes while others are ending.
+                self.births.clear_away(tree);
+                self.logs.retire(&id);
+                let pipes = logs::Stream::BOTH.map(|stream| logs::kept_name(&id, stream));
+                self.unneeded.extend(pipes);
+            }
+            self.gone.push((id, run));
         }
     }
 
@@ -541,6 +545,8 @@ impl Driver {
         if !self.manager.is_present() || self.supervisor.is_shutting_down() {
             return;
         }
+        let generation = self.supervisor.generation();
+        self.manager.mind_room(generation, self.supervisor.registry());
         let status = self.summary();
         let booted =
             self.boot.is_some_and(|boot| self.supervisor.operation_ended(boot) != Some(false));

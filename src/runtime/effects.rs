@@ -4,10 +4,9 @@ use std::{sync::Arc, time::Duration};
 
 use super::{
     clock,
-    driver::{Driver, End},
+    driver::{CROWD, Driver, End, MOST_GATHERED},
     journal::Entry,
     messages::Internal,
-    spawner::Order,
     status,
     telling::About,
     tidy::Tidy,
@@ -16,14 +15,30 @@ use crate::{
     machine::{Resting, State, StopUnderWay},
     model::{ComponentId, OperationId, RunId},
     probes::{CommandRequest, Watched},
-    process::{Delivery, Signal},
-    supervisor::{Effect, Fact, Transition},
+    process::Signal,
+    supervisor::{Effect, Transition},
     wire::{ComponentState, EventKind, Intent, Verb},
 };
 
+/// Of a crowd of starts so many are announced and begun together.
+const MOST_ORDERS: usize = 8;
+
 impl Driver {
-    pub fn perform(&mut self, effects: Vec<Effect>) {
+    pub fn perform(&mut self, mut effects: Vec<Effect>) {
+        let is_crowd = self.is_crowd || effects.len() > CROWD;
+        if is_crowd {
+            self.trace.gather();
+            if self.supervisor.is_shutting_down() {
+                // What is asked to end ends while the rest is seen to.
+                effects.sort_by_key(|effect| match effect {
+                    Effect::Asked { .. } => 0,
+                    Effect::RequestStop { .. } => 1,
+                    _ => 2,
+                });
+            }
+        }
         for effect in effects {
+            let starts = matches!(effect, Effect::Spawn { .. });
             tracing::debug!(?effect, "to be done");
             match effect {
                 Effect::Spawn { id, run } => self.spawn(&id, run),
@@ -51,20 +66,11 @@ impl Driver {
                 Effect::Removed { id } => self.removed(&id),
                 Effect::AllGone { restart, left } => self.end = Some(End { restart, left }),
             }
-        }
-    }
-
-    fn spawn(&mut self, id: &ComponentId, run: RunId) {
-        let Some(component) = self.supervisor.config(id).map(Arc::clone) else { return };
-        let record = self.supervisor.past(id).map(|(record, _)| Box::new(record.clone()));
-        self.journal.append(&Entry::Starting { id: id.clone(), run, record });
-        self.count_start(id);
-        self.configs().insert(id.clone(), Arc::clone(&component));
-        match self.probes.prepare(run, &component) {
-            Ok(extra) => self.spawner.order(Order { run, component, extra }),
-            Err(error) => {
-                self.gone.push((id.clone(), run));
-                self.facts.push(Fact::SpawnFailed { run, error: error.to_string() });
+            // Alone, a start is on its way before anything else is said about it.
+            if starts && (!is_crowd || self.births.announced() >= MOST_ORDERS)
+                || self.journal.gathered() >= MOST_GATHERED
+            {
+                self.write_down_all();
             }
         }
     }
@@ -89,16 +95,8 @@ impl Driver {
 
     pub fn send_stop_signal(&mut self, run: RunId, signal: Signal) {
         let Some(running) = self.running.get(&run) else { return };
-        // SIGCONT follows: a stopped process cannot handle the signal.
-        let sent = running.child.signal(signal).and_then(|delivery| {
-            running.child.signal(Signal::Cont)?;
-            Ok(delivery)
-        });
-        match sent {
-            Ok(Delivery::Delivered | Delivery::AlreadyGone) => {}
-            Err(error) => {
-                tracing::warn!(id = %running.id, %signal, %error, "cannot send the stop signal");
-            }
+        if let Err(error) = running.child.ask_to_end(signal) {
+            tracing::warn!(id = %running.id, %signal, %error, "cannot send the stop signal");
         }
     }
 
@@ -176,7 +174,7 @@ impl Driver {
                 None => return,
             },
         };
-        self.journal.append(&entry);
+        self.journal.gather(&entry);
     }
 
     fn asked(&mut self, verb: Verb, ids: &[ComponentId], origin: &str, operation: OperationId) {
@@ -194,8 +192,11 @@ impl Driver {
                 let wish = self.supervisor.component(id).map(|view| view.intent);
                 let stopped =
                     matches!(verb, Verb::Stop | Verb::Kill) && wish == Some(Intent::Stopped);
-                self.journal.append(&Entry::StoppedByHand { id: id.clone(), stopped });
+                if self.journal.is_stopped_by_hand(id) != stopped {
+                    self.journal.gather(&Entry::StoppedByHand { id: id.clone(), stopped });
+                }
             }
+            self.write_down_all();
         }
     }
 
@@ -224,10 +225,11 @@ impl Driver {
             && matches!(view.state, ComponentState::Starting | ComponentState::Running)
         {
             // New checks take the place of the old ones.
-            self.probes.forget(run);
+            self.forget_probes(run);
             if let Err(error) = self.probes.prepare(run, &config) {
                 tracing::warn!(%id, %error, "cannot prepare the new checks");
             }
+            self.keep_socket(id, run);
             self.start_probes(id, run, view.state == ComponentState::Running);
         }
     }
@@ -247,7 +249,7 @@ impl Driver {
         self.containment.forget(&|other| other != id.as_str());
     }
 
-    fn configs(
+    pub fn configs(
         &self,
     ) -> std::sync::MutexGuard<
         '_,

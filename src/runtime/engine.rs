@@ -16,6 +16,7 @@ use tokio::{
 
 use super::{
     alerting::Alerting,
+    births::Births,
     clock,
     dossiers::Desk,
     driver::{Driver, End, Inputs, Turn},
@@ -258,6 +259,7 @@ pub fn run(options: EngineOptions) -> Result<(), EngineError> {
     if let Some(link) = guardian.filter(|_| handed_over.is_none() && end.is_ok()) {
         link.farewell();
     }
+    stores.clear();
     drop(lock);
     let end = end?;
     if end.restart {
@@ -321,10 +323,8 @@ async fn supervise(
     let folder = |source| EngineError::Folder { path: temp.clone(), source };
     let (hold_file, holds) = HoldFile::open(&temp).map_err(folder)?;
 
-    let (made_sender, made) = mpsc::unbounded_channel();
-    let spawner =
-        Spawner::start(logs.clone(), containment.clone(), pipes_folder(&temp), made_sender)
-            .map_err(system("start the spawner thread"))?;
+    let (spawner, nursery) = Spawner::start(logs.clone(), containment.clone(), pipes_folder(&temp))
+        .map_err(system("start the spawner thread"))?;
     let (watcher, ended) = watch().map_err(system("watch processes"))?;
 
     let configs = initial_configs(&registry);
@@ -335,7 +335,7 @@ async fn supervise(
     let (handle, messages) = Handle::channel_above(Left::last_update(legacy.passed.as_ref()) + 1);
     let (internal, internal_inbox) = mpsc::unbounded_channel();
     let supervisor = begin(&registry, &remembered, how.record.as_deref())?;
-    let manager = ServiceManager::from_environment(legacy.stores.guardian());
+    let manager = ServiceManager::from_environment(legacy.stores.clone());
     let guarding = legacy.guarding().map_err(system("listen to the guardian"))?;
     let now = clock::now();
     let mut driver = Driver {
@@ -343,7 +343,7 @@ async fn supervise(
         supervisor,
         running: HashMap::with_capacity(registry.components.len()),
         watcher,
-        spawner,
+        births: Births::new(spawner),
         logs,
         trace,
         probes,
@@ -372,7 +372,9 @@ async fn supervise(
         guarding,
         wishes: Wishes::default(),
         facts: Vec::new(),
+        is_crowd: false,
         gone: Vec::new(),
+        unneeded: Vec::new(),
         boot: None,
         started: now,
         told: String::new(),
@@ -394,7 +396,7 @@ async fn supervise(
     take_up(&mut driver, &remembered, legacy.inheritance, legacy.passed).await?;
     let inputs = Inputs {
         messages,
-        made,
+        nursery,
         probes: probes_inbox,
         logs: logs_inbox,
         internal: internal_inbox,
@@ -665,8 +667,9 @@ async fn finish(mut driver: Driver, log_thread: logs::LogThread, temp: &Path) {
     driver.send_last_alerts().await;
     driver.supervisor.end_record();
     let ids: Vec<ComponentId> = driver.supervisor.ids().cloned().collect();
-    let Driver { containment, history, journal, logs, running, telling, .. } = driver;
+    let Driver { births, containment, history, journal, logs, running, telling, .. } = driver;
     journal.close();
+    births.finish();
     // What is held outlives a restart of the Supervisor; so do processes that cannot be ended.
     let alive: BTreeSet<&ComponentId> = running.values().map(|running| &running.id).collect();
     let swept = if alive.is_empty() { containment.sweep() } else { 0 };
@@ -674,7 +677,7 @@ async fn finish(mut driver: Driver, log_thread: logs::LogThread, temp: &Path) {
         tracing::warn!(swept, "processes that belonged to no component any more were ended");
     }
     containment.remove();
-    for id in &ids {
+    for id in ids.iter().filter(|id| !logs.is_retired(id)) {
         logs.close(id, !alive.contains(id));
     }
     let _never_made = std::fs::remove_dir_all(temp.join("notify"));

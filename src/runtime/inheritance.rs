@@ -246,12 +246,12 @@ fn find(driver: &Driver, remembered: &journal::State, held: &mut Held) -> Vec<Fo
         let pidfd = held.remove(&guardian::name::pid(id, run));
         let known = match (&one.process, pidfd) {
             (Some(process), _) if one.ended.is_some() => Some((process.clone(), None)),
-            (Some(process), Some(pidfd)) => {
-                let child = Child::held(process.pid, process.start_time, pidfd);
-                Some((process.clone(), Some(child)))
-            }
-            (Some(process), None) => {
-                let child = Child::adopt(process.pid, process.start_time);
+            (Some(process), pidfd) => {
+                let (pid, start_time) = (process.pid, process.start_time);
+                let child = match pidfd {
+                    Some(pidfd) => Child::held(pid, start_time, pidfd),
+                    None => Child::adopt(pid, start_time),
+                };
                 let child = child.unwrap_or_else(|error| {
                     tracing::error!(%id, pid = process.pid, %error, "cannot look at a process");
                     None
@@ -280,7 +280,8 @@ fn find(driver: &Driver, remembered: &journal::State, held: &mut Held) -> Vec<Fo
 
 fn refuse(driver: &Driver, found: &[Found]) -> Result<(), String> {
     let is_held = |id| driver.supervisor.component(id).is_some_and(|view| view.hold.is_some());
-    let strangers = found.iter().filter(|one| one.child.is_some() && !is_held(&one.id));
+    let lives = |one: &Found| one.child.as_ref().is_some_and(Child::lives);
+    let strangers = found.iter().filter(|one| lives(one) && !is_held(&one.id));
     let mut names: BTreeSet<String> =
         strangers.map(|one| format!("{} (pid {})", one.id, one.process.pid)).collect();
     for leftover in driver.containment.leftovers() {
@@ -303,9 +304,11 @@ fn refuse(driver: &Driver, found: &[Found]) -> Result<(), String> {
 fn adopt(driver: &mut Driver, found: &Found, config: &Component, child: Child, held: &mut Held) {
     let (id, run, pid) = (&found.id, found.run, child.pid().unsigned_abs());
     let tree = driver.containment.adopt(id, run, &child);
-    if let Err(error) = driver.probes.prepare(run, config) {
+    let socket = held.remove(&guardian::name::notify(id, run));
+    if let Err(error) = driver.probes.prepare_with(run, config, socket) {
         tracing::warn!(%id, %error, "cannot prepare the checks of a process taken over");
     }
+    driver.keep_socket(id, run);
     if found.remembered.process.is_none() {
         driver.journal.append(&found.started());
     }

@@ -1,9 +1,9 @@
 //! What the next Supervisor has to know if this one dies: which processes are ours, and what was
 //! decided about every component.
 //!
-//! A file of JSON lines in the runtime folder. One line is appended for each change, by one
-//! write, so a `kill -9` loses at most the line that was being written, and a torn last line is
-//! ignored. A start is announced before it is tried, and confirmed with pid and start time. When
+//! A file of JSON lines in the runtime folder, one for each change. What follows from one input of
+//! the engine is appended by one write, before anything is started or told because of it; a torn
+//! last line is ignored. A start is announced before it is tried, and confirmed with pid and start time. When
 //! the file has grown, it is written anew beside itself and renamed over the old one. There is no
 //! fsync: the journal matters within one boot only (the boot id tells), and the kernel keeps what
 //! was written however we end.
@@ -142,8 +142,14 @@ pub struct Journal {
     /// Of these, what was there when it was last written anew.
     kept: u64,
     state: State,
+    /// Lines that are not in the file yet.
+    gathered: Vec<u8>,
+    lines: usize,
     /// Writing failed; told once, tried again with the next entry.
     broken: bool,
+    /// Of the gathered bytes, those before the end that a test wishes for.
+    #[cfg(debug_assertions)]
+    dies_after: Option<usize>,
 }
 
 impl Default for State {
@@ -310,7 +316,19 @@ impl Journal {
             }
         };
         let kept = bytes;
-        let journal = Self { path, boot, file, bytes, kept, state: state.clone(), broken };
+        let journal = Self {
+            path,
+            boot,
+            file,
+            bytes,
+            kept,
+            state: state.clone(),
+            gathered: Vec::new(),
+            lines: 0,
+            broken,
+            #[cfg(debug_assertions)]
+            dies_after: None,
+        };
         Ok((state, journal))
     }
 
@@ -324,10 +342,60 @@ impl Journal {
         self.state.components.contains_key(id)
     }
 
-    /// Takes one change down. A failure is told once; supervising goes on without a journal.
+    /// Whether an operator stopped it.
+    pub fn is_stopped_by_hand(&self, id: &ComponentId) -> bool {
+        self.state.components.get(id).is_some_and(|one| one.stopped_by_hand)
+    }
+
+    /// Takes one change down, at once.
     pub fn append(&mut self, entry: &Entry) {
+        self.gather(entry);
+        self.flush();
+    }
+
+    /// Takes one change down; it is in the file after [`flush`](Self::flush). Nothing that it
+    /// announces may be done before.
+    pub fn gather(&mut self, entry: &Entry) {
         self.state.apply(entry.clone());
-        let result = self.try_append(entry);
+        match line(entry) {
+            Ok(line) => {
+                self.gathered.extend_from_slice(&line);
+                self.lines += 1;
+            }
+            Err(error) => self.told(Err(error)),
+        }
+        #[cfg(debug_assertions)]
+        if is_last_at_a_tests_wish() {
+            self.dies_after.get_or_insert(self.gathered.len());
+        }
+    }
+
+    /// Lines that wait for [`flush`](Self::flush).
+    pub fn gathered(&self) -> usize {
+        self.lines
+    }
+
+    /// Writes what was gathered. A failure is told once; supervising goes on without a journal.
+    pub fn flush(&mut self) {
+        if self.lines == 0 {
+            return;
+        }
+        #[cfg(debug_assertions)]
+        if let Some(length) = self.dies_after {
+            self.gathered.truncate(length);
+        }
+        let result = self.try_flush();
+        self.gathered.clear();
+        self.lines = 0;
+        self.told(result);
+        #[cfg(debug_assertions)]
+        if self.dies_after.is_some() {
+            let ourselves = rustix::process::getpid();
+            let _the_end = rustix::process::kill_process(ourselves, rustix::process::Signal::KILL);
+        }
+    }
+
+    fn told(&mut self, result: io::Result<()>) {
         match result {
             Err(error) if !self.broken => {
                 self.broken = true;
@@ -339,8 +407,6 @@ impl Journal {
             }
             Ok(()) | Err(_) => {}
         }
-        #[cfg(debug_assertions)]
-        die_at_a_tests_wish();
     }
 
     /// Every component has ended in order: only the number of the next run goes on, and what is
@@ -353,7 +419,7 @@ impl Journal {
         let _nothing_to_lose = write_anew(&self.path, &self.boot, &self.state);
     }
 
-    fn try_append(&mut self, entry: &Entry) -> io::Result<()> {
+    fn try_flush(&mut self) -> io::Result<()> {
         let is_long = self.bytes > COMPACT_ABOVE.max(2 * self.kept);
         if self.broken || is_long {
             match write_anew(&self.path, &self.boot, &self.state) {
@@ -370,9 +436,8 @@ impl Journal {
                 }
             }
         }
-        let line = line(entry)?;
-        self.file.write_all(&line)?;
-        self.bytes += line.len() as u64;
+        self.file.write_all(&self.gathered)?;
+        self.bytes += self.gathered.len() as u64;
         Ok(())
     }
 }
@@ -385,16 +450,14 @@ fn cannot_write(path: &Path, error: &io::Error) {
     );
 }
 
-/// `kill -9` after so many entries, for the test of all of them; debug builds alone have it.
+/// Whether a `kill -9` is to come after this entry, for the test of all of them; debug builds alone
+/// have it.
 #[cfg(debug_assertions)]
-fn die_at_a_tests_wish() {
+fn is_last_at_a_tests_wish() -> bool {
     use std::sync::atomic::{AtomicU64, Ordering};
     static WRITTEN: AtomicU64 = AtomicU64::new(0);
     let wish = std::env::var("S7_TEST_KILL_AFTER").ok().and_then(|wish| wish.parse().ok());
-    if wish == Some(WRITTEN.fetch_add(1, Ordering::Relaxed) + 1) {
-        let ourselves = rustix::process::getpid();
-        let _the_end = rustix::process::kill_process(ourselves, rustix::process::Signal::KILL);
-    }
+    wish == Some(WRITTEN.fetch_add(1, Ordering::Relaxed) + 1)
 }
 
 pub(super) fn line(entry: &Entry) -> io::Result<Vec<u8>> {

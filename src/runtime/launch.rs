@@ -18,13 +18,15 @@ use crate::{
 };
 
 /// Variables that are the Supervisor's own business with who started it.
-const NOT_INHERITED: [&str; 6] = [
+const NOT_INHERITED: [&str; 8] = [
     "NOTIFY_SOCKET",
     "WATCHDOG_USEC",
     "WATCHDOG_PID",
     "LISTEN_FDS",
     "LISTEN_PID",
+    "LISTEN_PIDFDID",
     "LISTEN_FDNAMES",
+    "FDSTORE",
 ];
 
 /// Largest environment file.

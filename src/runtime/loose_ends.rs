@@ -82,10 +82,10 @@ impl Driver {
         let Some(running) = self.running.get_mut(&run).filter(|one| one.leader_ended) else {
             return;
         };
-        if running.tree.is_empty() {
+        if let Some(end) = running.tree.end() {
             // Its zombies go before anything starts that might look for their pids.
             process::reap_orphans(|_| false);
-            self.forget(run);
+            self.forget(run, end);
             self.facts.push(Fact::TreeGone { run });
         } else {
             // Whoever told that it is empty does not say so twice.

@@ -14,6 +14,7 @@
 //! and does not know how a screen looks.
 
 mod alerting;
+mod births;
 mod candidate;
 mod clock;
 mod details;
@@ -64,6 +65,7 @@ pub use handover::Handover;
 pub use history::HistoryRange;
 pub use lock::Lock;
 pub use log_feed::{LogFeed, LogRequest, LogSources};
+pub use notify::descriptors_kept;
 pub use recording::{ReplayError, Replayed, replay};
 pub use remains::{JournalRemains, RemainingProcess, Remains, remains};
 pub use trace_feed::{TraceFeed, TraceRequest};

@@ -1,35 +1,71 @@
 //! What the Supervisor tells its own supervisor: the systemd notification protocol
 //! (`sd_notify(3)`), with `Type=notify-reload`.
 
-use std::{sync::Arc, time::Duration};
+use std::time::Duration;
 
 use super::clock;
-use crate::guardian::{Link, ServiceSocket};
+use crate::{
+    guardian::{ServiceSocket, Stores},
+    registry::{Component, Registry},
+};
 
 /// The socket of `NOTIFY_SOCKET`, or nobody who listens.
 #[derive(Debug)]
 pub struct ServiceManager {
     socket: Option<ServiceSocket>,
-    /// The manager listens to the main process alone, which is the guardian.
-    guardian: Option<Arc<Link>>,
+    /// The manager listens to the main process alone, which is the guardian where there is one.
+    stores: Stores,
     /// Half of `WATCHDOG_USEC`, if it is meant for us.
     pub watchdog: Option<Duration>,
+    /// How many descriptors its store takes.
+    room: Option<usize>,
+    /// The generation of the registry for which that was looked at.
+    room_looked_at: u64,
+}
+
+/// How many descriptors are kept at most while these components run: two listeners, of each a pidfd and
+/// two pipes, and the sockets of those that speak.
+pub fn descriptors_kept<'a>(components: impl Iterator<Item = &'a Component>) -> usize {
+    components.fold(2, |sum, component| sum + 3 + usize::from(component.speaks()))
 }
 
 impl ServiceManager {
-    pub fn from_environment(guardian: Option<Arc<Link>>) -> Self {
+    pub fn from_environment(stores: Stores) -> Self {
         let socket = ServiceSocket::from_environment();
         let number = |name| std::env::var(name).ok().and_then(|text| text.parse::<u64>().ok());
-        let main = guardian.as_ref().map(|link| link.guardian());
+        let main = stores.guardian().map(|link| link.guardian());
         let is_us = |pid| pid == u64::from(std::process::id()) || Some(pid) == main.map(u64::from);
         let ours = number("WATCHDOG_PID").is_none_or(is_us);
         let watchdog = number("WATCHDOG_USEC").filter(|&usec| ours && usec > 0);
         let watchdog = watchdog.map(|usec| Duration::from_micros(usec) / 2);
-        Self { watchdog: watchdog.filter(|_| socket.is_some()), socket, guardian }
+        let room = std::env::var("FDSTORE").ok().and_then(|text| text.parse().ok());
+        Self {
+            watchdog: watchdog.filter(|_| socket.is_some()),
+            room: room.filter(|_| socket.is_some()),
+            room_looked_at: 0,
+            socket,
+            stores,
+        }
     }
 
     pub fn is_present(&self) -> bool {
         self.socket.is_some()
+    }
+
+    /// Tells the operator, once for each registry, if the store of descriptors is too small for it.
+    pub fn mind_room(&mut self, generation: u64, registry: &Registry) {
+        let Some(room) = self.room.filter(|_| self.room_looked_at != generation) else { return };
+        self.room_looked_at = generation;
+        let needed = descriptors_kept(registry.components.iter().map(|one| &**one));
+        if room < needed {
+            tracing::warn!(
+                room,
+                needed,
+                "systemd's store takes fewer descriptors than there may be: should guardian and \
+                 engine both be killed, exit codes and last words of some that end meanwhile would \
+                 be lost; raise FileDescriptorStoreMax= in the unit"
+            );
+        }
     }
 
     pub fn ready(&self, status: &str) {
@@ -60,8 +96,9 @@ impl ServiceManager {
 
     fn send(&self, message: &str) {
         let Some(socket) = &self.socket else { return };
-        match self.guardian.as_ref().filter(|link| !link.is_broken()) {
+        match self.stores.guardian().filter(|link| !link.is_broken()) {
             Some(guardian) => guardian.notify(message),
+            None if self.stores.say(message) => {}
             None => {
                 if let Err(error) = socket.send(message.as_bytes()) {
                     tracing::debug!(%error, message, "the service manager did not take a message");

@@ -64,7 +64,7 @@ impl Driver {
         text: impl Into<String>,
         origin: Option<String>,
     ) {
-        let event = self.telling.log.append(EventRecord {
+        let event = self.telling.log.gather(EventRecord {
             seq: 0,
             at: format!("{:.3}", Timestamp::now()),
             component: about.map(|about| about.id.to_string()),

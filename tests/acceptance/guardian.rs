@@ -241,9 +241,9 @@ fn an_end_between_two_engines_is_told_with_its_exit_code() {
     assert!(shown.lines().any(|known| known.starts_with(&line)), "{shown}");
     let told = events(&place, "supervisor");
     let is_death = |event: &&Value| {
-        event["text"].as_str().is_some_and(|text| {
-            text.contains("ended by SIGKILL") && text.contains("components kept")
-        })
+        event["text"]
+            .as_str()
+            .is_some_and(|text| text.contains("ended by SIGKILL") && text.contains(" kept"))
     };
     assert_eq!(told.iter().filter(is_death).count(), 1, "{told:#?}");
 }

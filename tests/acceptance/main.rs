@@ -41,6 +41,7 @@ mod registry;
 mod reload;
 mod resuming;
 mod signals;
+mod store;
 mod systemd;
 mod trace;
 mod unclaimed;

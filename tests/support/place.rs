@@ -122,6 +122,7 @@ impl Place {
             "NOTIFY_SOCKET",
             "WATCHDOG_USEC",
             "WATCHDOG_PID",
+            "FDSTORE",
         ] {
             command.env_remove(name);
         }

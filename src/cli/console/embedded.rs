@@ -130,6 +130,7 @@ pub fn run(context: &Context, screen: &Screen, session: &Session) -> Result<(), 
         embedding: Some(embedding),
         handover,
         guarded: None,
+        passed: None,
         successor: Some(session.successor(&start_err)),
     });
     let report = beside.finish();

@@ -94,6 +94,7 @@ pub fn embedded(context: &Context, screen: &Screen, session: &Session) -> Result
         embedding: Some(embedding),
         handover,
         guarded: None,
+        passed: None,
         successor: Some(successor),
     });
     ended.store(true, Ordering::Release);

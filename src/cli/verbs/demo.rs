@@ -90,6 +90,7 @@ fn run_headless(
         embedding: None,
         handover,
         guarded: ends,
+        passed: None,
         successor,
     })
 }
@@ -98,7 +99,7 @@ fn run_headless(
 /// whose demo was killed does not expect that it goes on.
 fn heir() -> Result<Guarded, Failure> {
     process::hygiene();
-    let mut guarded = run::split(true)?;
+    let mut guarded = run::split(None)?;
     guarded.inheritance.stopping = true;
     Ok(guarded)
 }

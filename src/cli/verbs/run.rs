@@ -7,7 +7,7 @@ use clap::{Args, ValueEnum};
 
 use crate::{
     cli::{Context, engine, exit::Failure},
-    guardian::{self, Guarded, Link, Role, Successor},
+    guardian::{self, Guarded, Kept, Link, Role, Successor},
     process::{self, Level},
 };
 
@@ -59,15 +59,21 @@ enum Containment {
 
 pub fn perform(context: &Context, arguments: &Arguments) -> Result<(), Failure> {
     process::hygiene();
+    let passed = guardian::passed_by_manager();
     // Before there are threads, and as little memory as there will ever be.
+    let mut alone = None;
     let guarded = match arguments.guarded {
-        _ if arguments.no_guardian => None,
+        _ if arguments.no_guardian => {
+            alone = Some(passed);
+            None
+        }
         Some(number) => match arguments.estate {
             Some(estate) => Some(inherit(number, estate)?),
             None => resume(number),
         },
         None if arguments.guard == Some(Guard::Below) => None,
-        None => Some(split(arguments.guard == Some(Guard::Beside))?),
+        None if arguments.guard == Some(Guard::Beside) => Some(split(None)?),
+        None => Some(split(Some(passed))?),
     };
     let containment = arguments.containment.map(|containment| match containment {
         Containment::Cgroup => Level::Cgroup,
@@ -105,17 +111,18 @@ pub fn perform(context: &Context, arguments: &Arguments) -> Result<(), Failure> 
         arguments: Box::new(move || again.clone()),
         embedding: None,
         guarded,
+        passed: alone,
         handover,
         successor,
     })
 }
 
-/// Makes a guardian of this process. Returns in an engine alone.
-pub fn split(beside: bool) -> Result<Guarded, Failure> {
-    let role = if beside {
-        process::socket_of_output().and_then(guardian::guard_beside)
-    } else {
-        guardian::guard()
+/// Makes a guardian of this process, with what the service manager had kept for it; or one beside
+/// an engine that runs already. Returns in an engine alone.
+pub fn split(passed: Option<Vec<Kept>>) -> Result<Guarded, Failure> {
+    let role = match passed {
+        Some(passed) => guardian::guard(passed),
+        None => process::socket_of_output().and_then(guardian::guard_beside),
     };
     match role {
         Ok(Role::Engine(guarded)) => Ok(guarded),

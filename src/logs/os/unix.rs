@@ -29,7 +29,7 @@ pub type WriteEnd = OwnedFd;
 /// The user and group that a component runs as.
 pub type Owner = (u32, u32);
 
-/// Pipes that were found half full are enlarged to this, in bytes.
+/// Pipes that are busy are enlarged to this, in bytes.
 const LARGE: usize = 256 << 10;
 
 const OPEN: OFlags =
@@ -43,6 +43,8 @@ pub struct Pipe {
     fd: OwnedFd,
     capacity: usize,
     enlarge: bool,
+    /// The poller looks at it.
+    is_polled: bool,
 }
 
 /// A FIFO that was opened on both sides.
@@ -92,11 +94,11 @@ pub fn target_of_our_link(path: &Path) -> io::Result<PathBuf> {
 pub fn open_pipe(path: &Path, owner: Option<Owner>) -> io::Result<Opened> {
     let mode = Mode::RUSR | Mode::WUSR;
     match rustix::fs::mkfifoat(CWD, path, mode) {
-        Ok(()) | Err(Errno::EXIST) => {}
+        Ok(()) => {}
+        // Looked at before it is opened: opening a device could have effects of its own.
+        Err(Errno::EXIST) => check(&rustix::fs::lstat(path)?, owner)?,
         Err(error) => return Err(error.into()),
     }
-    // Looked at before it is opened: opening a device could have effects of its own.
-    check(&rustix::fs::lstat(path)?, owner)?;
     let fd = rustix::fs::open(path, OPEN | OFlags::NONBLOCK, Mode::empty())?;
     let stat = rustix::fs::fstat(&fd)?;
     check(&stat, owner)?;
@@ -113,7 +115,7 @@ pub fn open_pipe(path: &Path, owner: Option<Owner>) -> io::Result<Opened> {
     let write_end = try_reopen(path, identity)?
         .ok_or_else(|| io::Error::other("it was replaced while it was opened"))?;
     let capacity = rustix::pipe::fcntl_getpipe_size(&fd)?;
-    Ok(Opened { pipe: Pipe { fd, capacity, enlarge: true }, write_end, identity })
+    Ok(Opened { pipe: Pipe { fd, capacity, enlarge: true, is_polled: false }, write_end, identity })
 }
 
 /// A write end of the FIFO at `path`; `None` when another one stands there, or none.
@@ -188,27 +190,27 @@ impl Pipe {
         }
     }
 
-    /// Whether `bytes` are so much of the pipe that the writer may soon have to wait.
-    ///
-    /// A pipe for which that is true once is enlarged, where the system allows it: an
-    /// unprivileged user has 64 MiB for all pipes together, so the silent ones stay small.
-    pub fn is_crowded(&mut self, bytes: usize) -> bool {
-        let crowded = bytes >= self.capacity / 2;
-        if crowded && self.enlarge {
-            self.enlarge = false;
-            if self.capacity < LARGE
-                && let Ok(capacity) = rustix::pipe::fcntl_setpipe_size(&self.fd, LARGE)
-            {
-                self.capacity = capacity;
-            }
+    /// Gives it more room, once, where the system allows it: an unprivileged user has 64 MiB for
+    /// all pipes together, so the silent ones stay small.
+    pub fn enlarge(&mut self) {
+        if std::mem::take(&mut self.enlarge)
+            && self.capacity < LARGE
+            && let Ok(capacity) = rustix::pipe::fcntl_setpipe_size(&self.fd, LARGE)
+        {
+            self.capacity = capacity;
         }
-        crowded
     }
 
     /// Bytes that wait in the pipe.
     pub fn waiting(&self) -> usize {
-        let waiting = rustix::io::ioctl_fionread(&self.fd).unwrap_or(0);
+        // Where it cannot be told: as if there were something, so that it is read.
+        let waiting = rustix::io::ioctl_fionread(&self.fd).unwrap_or(1);
         usize::try_from(waiting).unwrap_or(usize::MAX)
+    }
+
+    /// Bytes that it holds.
+    pub fn capacity(&self) -> usize {
+        self.capacity
     }
 }
 
@@ -216,23 +218,31 @@ impl Pipe {
 #[derive(Debug)]
 pub struct Waker {
     eventfd: OwnedFd,
-    /// Woken and not yet awake: no further system call is needed.
+    /// Woken and not yet awake, or about to look by itself: no system call is needed.
     pending: AtomicBool,
 }
 
 impl Waker {
     pub fn wake(&self) {
         if !self.pending.swap(true, Ordering::AcqRel) {
-            // It can fail only when the counter is full, and then the thread is awake anyway.
-            let _ = rustix::io::write(&self.eventfd, &1_u64.to_ne_bytes());
+            self.ring();
         }
     }
 
-    /// To be called before the queues are looked at, so that nothing slips between.
-    fn clear(&self) {
+    /// Whoever waits for the answer does not wait for the end of a rest.
+    pub fn wake_now(&self) {
+        self.pending.store(true, Ordering::Release);
+        self.ring();
+    }
+
+    fn ring(&self) {
+        // It can fail only when the counter is full, and then the thread is awake anyway.
+        let _ = rustix::io::write(&self.eventfd, &1_u64.to_ne_bytes());
+    }
+
+    fn silence(&self) {
         let mut count = [0; 8];
         let _ = rustix::io::read(&self.eventfd, &mut count);
-        self.pending.store(false, Ordering::Release);
     }
 }
 
@@ -267,9 +277,23 @@ impl Poller {
 
     /// `key` comes back from [`wait`](Self::wait) as long as the pipe has something to read. It
     /// ends by itself when the pipe is dropped.
-    pub fn add(&self, pipe: &Pipe, key: u64) -> io::Result<()> {
-        let data = epoll::EventData::new_u64(key);
-        Ok(epoll::add(&self.epoll, &pipe.fd, data, epoll::EventFlags::IN)?)
+    pub fn add(&self, pipe: &mut Pipe, key: u64) -> io::Result<()> {
+        if !pipe.is_polled {
+            let data = epoll::EventData::new_u64(key);
+            epoll::add(&self.epoll, &pipe.fd, data, epoll::EventFlags::IN)?;
+            pipe.is_polled = true;
+        }
+        Ok(())
+    }
+
+    /// Does not look at the pipe until it is added again. Who writes to it then has nobody to wake,
+    /// which costs a fifth of a short write.
+    pub fn remove(&self, pipe: &mut Pipe) -> io::Result<()> {
+        if pipe.is_polled {
+            epoll::delete(&self.epoll, &pipe.fd)?;
+            pipe.is_polled = false;
+        }
+        Ok(())
     }
 
     /// Waits until something is ready, or `timeout` is over (`None`: for ever).
@@ -286,13 +310,19 @@ impl Poller {
         for event in events {
             match event.data.u64() {
                 WAKER => {
-                    self.waker.clear();
+                    self.waker.silence();
                     ready.woken = true;
                 }
                 key => ready.pipes.push(key),
             }
         }
         Ok(())
+    }
+
+    /// From now on whoever has something to say rings; to be called before the queues are looked
+    /// at, so that nothing slips between. Until then nobody rings again.
+    pub fn listen(&self) {
+        self.waker.pending.store(false, Ordering::Release);
     }
 
     /// Lets output collect in the pipes for `time` (less than a second), unless the waker is

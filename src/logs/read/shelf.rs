@@ -4,6 +4,7 @@ use std::{
     fs::{self, File},
     io::{self, BufReader, Seek as _, SeekFrom},
     path::{Path, PathBuf},
+    time::SystemTime,
 };
 
 use super::super::{
@@ -13,6 +14,10 @@ use super::super::{
 
 /// How often something is tried that a rotation can come in between of.
 const TRIES: usize = 5;
+
+/// A file, whatever its name is. The number of one that is gone is soon that of another, so when
+/// it was made is a part of it.
+type Identity = (u64, u64, Option<SystemTime>);
 
 /// The files of one log.
 pub(super) struct Shelf {
@@ -26,7 +31,7 @@ pub(super) struct Book {
     pub path: PathBuf,
     pub index: PathBuf,
     /// Tells it from another file of this name.
-    identity: (u64, u64),
+    identity: Identity,
     /// When it was written last, in milliseconds since 1970.
     pub modified: i64,
     /// What its index begins with, where it has one.
@@ -68,6 +73,11 @@ impl Shelf {
     }
 
     fn book(&self, part: Part) -> Option<Book> {
+        // Compressed since the folder was looked at.
+        self.book_as(part).or_else(|| self.book_as(Part { form: Form::Compressed, ..part }))
+    }
+
+    fn book_as(&self, part: Part) -> Option<Book> {
         let path = self.names.path(part);
         let metadata = fs::metadata(&path).ok().filter(fs::Metadata::is_file)?;
         let index = index::path_of(&self.names.path(Part { form: Form::Plain, ..part }));
@@ -117,7 +127,11 @@ impl Shelf {
 
 /// Where the file is in a newer list.
 fn find(books: &[Book], book: &Book) -> Option<usize> {
-    let same = |other: &Book| other.identity == book.identity;
+    // Where nobody says when a file was made, its number may be that of one that is gone.
+    let same = |other: &Book| {
+        let firsts = other.first.zip(book.first);
+        other.identity == book.identity && firsts.is_none_or(|(other, first)| other == first)
+    };
     let compressed = |other: &Book| {
         let day = (other.part.date, other.part.number) == (book.part.date, book.part.number);
         other.first.map_or(day && book.first.is_none(), |first| Some(first) == book.first)
@@ -154,12 +168,12 @@ impl Book {
 }
 
 #[cfg(unix)]
-fn identity(metadata: &fs::Metadata) -> (u64, u64) {
+fn identity(metadata: &fs::Metadata) -> Identity {
     use std::os::unix::fs::MetadataExt;
-    (metadata.dev(), metadata.ino())
+    (metadata.dev(), metadata.ino(), metadata.created().ok())
 }
 
 #[cfg(not(unix))]
-fn identity(metadata: &fs::Metadata) -> (u64, u64) {
-    (0, metadata.len())
+fn identity(metadata: &fs::Metadata) -> Identity {
+    (0, metadata.len(), metadata.created().ok())
 }

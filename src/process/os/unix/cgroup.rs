@@ -34,7 +34,7 @@ use super::{
 };
 use crate::{
     model::{ComponentId, RunId},
-    process::{Leftover, Signal},
+    process::{Leftover, Signal, TreeEnd},
 };
 
 const LEAF_PREFIX: &str = "component-";
@@ -57,6 +57,8 @@ pub(super) struct Base {
 pub(super) struct Leaf {
     folder: Box<Path>,
     inode: u64,
+    /// Of one that was just made, for the birth into it.
+    fresh: Option<OwnedFd>,
 }
 
 /// The name of the folder of a Supervisor's cgroups.
@@ -108,6 +110,10 @@ impl Base {
     /// is born into a cgroup that ever was killed is killed at once.
     pub(super) fn leaf(&self, component: &ComponentId, run: RunId) -> io::Result<Leaf> {
         let folder = self.folder.join(format!("{LEAF_PREFIX}{component}"));
+        match Leaf::make(folder.clone()) {
+            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
+            answer => return answer,
+        }
         if fs::remove_dir(&folder).is_err_and(|error| error.kind() != io::ErrorKind::NotFound) {
             // There are processes in it, or cgroups that the former run made.
             remove_folders(&folder);
@@ -191,12 +197,19 @@ impl Base {
 impl Leaf {
     fn make(folder: PathBuf) -> io::Result<Self> {
         fs::create_dir(&folder)?;
-        Self::open(folder)
+        let directory = open_folder(&folder)?;
+        let inode = fstat(&directory)?.st_ino;
+        Ok(Self { folder: folder.into_boxed_path(), inode, fresh: Some(directory) })
     }
 
     fn open(folder: PathBuf) -> io::Result<Self> {
         let inode = stat(&folder)?.st_ino;
-        Ok(Self { folder: folder.into_boxed_path(), inode })
+        Ok(Self { folder: folder.into_boxed_path(), inode, fresh: None })
+    }
+
+    /// Open for a birth into it.
+    pub(super) fn for_birth(&mut self) -> io::Result<OwnedFd> {
+        self.fresh.take().map_or_else(|| self.directory(), Ok)
     }
 
     fn try_out(&self) -> io::Result<Joining> {
@@ -218,8 +231,7 @@ impl Leaf {
     /// Opened for as long as something is done with it. "Not found" also where another run's
     /// stands at its path by now.
     pub(super) fn directory(&self) -> io::Result<OwnedFd> {
-        let flags = OFlags::DIRECTORY | OFlags::RDONLY | OFlags::CLOEXEC;
-        let directory = openat(CWD, &*self.folder, flags, Mode::empty())?;
+        let directory = open_folder(&self.folder)?;
         if fstat(&directory)?.st_ino == self.inode {
             Ok(directory)
         } else {
@@ -239,6 +251,21 @@ impl Leaf {
             Err(error) if is_removed(&error) => Ok(true),
             Err(error) => Err(error),
         }
+    }
+
+    /// Whether no process lives in it or below, and if so what all of them have used.
+    pub(super) fn end(&self) -> io::Result<Option<TreeEnd>> {
+        let directory = match self.directory() {
+            Err(error) if is_removed(&error) => return Ok(Some(TreeEnd::default())),
+            directory => directory?,
+        };
+        let events = open_in(&directory, "cgroup.events", OFlags::RDONLY)?;
+        let is_empty = is_unpopulated(events.as_fd())?;
+        let used = || {
+            let file = open_in(&directory, "cpu.stat", OFlags::RDONLY).ok()?;
+            Some(Duration::from_micros(number_in(&file, "usage_usec ")?))
+        };
+        Ok(is_empty.then(|| TreeEnd { used: used() }))
     }
 
     /// All of it at once, also what is just being forked.
@@ -305,16 +332,29 @@ impl Leaf {
 
     /// What stands behind `key` in a file of lines.
     fn number(&self, file: &str, key: &str) -> Option<u64> {
-        let file = self.open_file(file, OFlags::RDONLY).ok()?;
-        let mut buffer = [0; 512];
-        let length = rustix::io::pread(file, &mut buffer, 0).ok()?;
-        let text = std::str::from_utf8(buffer.get(..length)?).ok()?;
-        text.lines().find_map(|line| line.strip_prefix(key))?.parse().ok()
+        number_in(&self.open_file(file, OFlags::RDONLY).ok()?, key)
     }
 
     fn open_file(&self, name: &str, flags: OFlags) -> io::Result<OwnedFd> {
-        Ok(openat(self.directory()?, name, flags | OFlags::CLOEXEC, Mode::empty())?)
+        open_in(&self.directory()?, name, flags)
     }
+}
+
+fn open_in(directory: &OwnedFd, name: &str, flags: OFlags) -> io::Result<OwnedFd> {
+    Ok(openat(directory, name, flags | OFlags::CLOEXEC, Mode::empty())?)
+}
+
+/// What stands behind `key` in a file of lines.
+fn number_in(file: &OwnedFd, key: &str) -> Option<u64> {
+    let mut buffer = [0; 512];
+    let length = rustix::io::pread(file, &mut buffer, 0).ok()?;
+    let text = std::str::from_utf8(buffer.get(..length)?).ok()?;
+    text.lines().find_map(|line| line.strip_prefix(key))?.parse().ok()
+}
+
+fn open_folder(folder: &Path) -> io::Result<OwnedFd> {
+    let flags = OFlags::DIRECTORY | OFlags::RDONLY | OFlags::CLOEXEC;
+    Ok(openat(CWD, folder, flags, Mode::empty())?)
 }
 
 /// Reads `cgroup.events` from its start, which also takes its change as seen.
@@ -352,6 +392,10 @@ fn folders_in(folder: &Path) -> Vec<PathBuf> {
 
 /// From below upwards; what is populated stays.
 fn remove_folders(folder: &Path) {
+    // Most have nothing below.
+    if fs::remove_dir(folder).is_ok() {
+        return;
+    }
     for below in folders_in(folder) {
         remove_folders(&below);
     }

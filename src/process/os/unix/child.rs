@@ -3,7 +3,7 @@
 use std::{
     fs, io,
     os::{
-        fd::{AsFd, BorrowedFd, OwnedFd},
+        fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd},
         unix::fs::MetadataExt,
     },
     sync::atomic::{AtomicBool, Ordering},
@@ -75,9 +75,19 @@ impl Child {
     }
 
     /// A process of an earlier engine, by the pidfd that was kept for us: it may have ended, and
-    /// been reaped by another.
-    pub fn held(pid: i32, start_time: u64, pidfd: OwnedFd) -> Self {
-        Self::listed(pid, start_time, pidfd)
+    /// been reaped by another. As [`adopt`](Self::adopt) where that pidfd is another's.
+    pub fn held(pid: i32, start_time: u64, pidfd: OwnedFd) -> io::Result<Option<Self>> {
+        let is_its_own = match pid_of(&pidfd) {
+            // Nobody has that number in the pidfd's place; who has it now is somebody else.
+            Some(-1) => Stat::of(pid)?.is_none_or(|stat| stat.start_time != start_time),
+            Some(held) => held == pid,
+            // Without /proc there is no adoption either.
+            None => true,
+        };
+        if is_its_own {
+            return Ok(Some(Self::listed(pid, start_time, pidfd)));
+        }
+        Self::adopt(pid, start_time)
     }
 
     /// CPU time of it and of those descendants that were waited for. To be asked before it is
@@ -109,6 +119,19 @@ impl Child {
             Err(Errno::SRCH) => Ok(Delivery::AlreadyGone),
             Err(error) => Err(error.into()),
         }
+    }
+
+    /// Asks it to end, also where it is stopped: then it cannot handle the signal. The kernel takes
+    /// both to a zombie, and forgets them.
+    pub fn ask_to_end(&self, signal: Signal) -> io::Result<()> {
+        for signal in [signal, Signal::Cont] {
+            match pidfd_send_signal(&self.pidfd, signal.into()) {
+                Ok(()) => {}
+                Err(Errno::SRCH) => return Ok(()),
+                Err(error) => return Err(error.into()),
+            }
+        }
+        Ok(())
     }
 
     /// How it ended, and its zombie is gone then; `None` while it lives.
@@ -161,6 +184,10 @@ impl Child {
         Ok(Some(Exit::Unknown))
     }
 
+    pub fn lives(&self) -> bool {
+        self.has_ended().is_ok_and(|has_ended| !has_ended)
+    }
+
     fn has_ended(&self) -> io::Result<bool> {
         Ok(!self.poll()?.is_empty())
     }
@@ -185,6 +212,16 @@ impl Drop for Child {
     fn drop(&mut self) {
         self.unlist();
     }
+}
+
+/// Whose pidfd it is; -1: of one that was reaped.
+fn pid_of(pidfd: &OwnedFd) -> Option<i32> {
+    if let Some(pid) = pidfd_info::pid(pidfd.as_fd()) {
+        return Some(pid);
+    }
+    let path = format!("/proc/self/fdinfo/{}", pidfd.as_raw_fd());
+    let text = fs::read_to_string(path).ok()?;
+    text.lines().find_map(|line| line.strip_prefix("Pid:")?.trim().parse().ok())
 }
 
 /// A pidfd of whoever has this pid now; `None`: nobody.

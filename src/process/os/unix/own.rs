@@ -101,6 +101,31 @@ pub fn inherited(number: i32) -> io::Result<OwnedFd> {
     Ok(unsafe { OwnedFd::from_raw_fd(number) })
 }
 
+/// What the service manager passed to this process (`sd_listen_fds(3)`), with the names that it has for
+/// it; close-on-exec from now on. Once, before there are threads: nobody we start is to take that
+/// for its own.
+pub fn take_passed() -> Vec<(String, OwnedFd)> {
+    const FIRST: i32 = 3;
+    let text = |name| std::env::var(name).ok();
+    let (count, pid, names) = (text("LISTEN_FDS"), text("LISTEN_PID"), text("LISTEN_FDNAMES"));
+    let threads = super::stat::Stat::of(std::process::id().cast_signed()).ok().flatten();
+    if threads.is_some_and(|stat| stat.threads == 1) {
+        for name in ["LISTEN_FDS", "LISTEN_PID", "LISTEN_PIDFDID", "LISTEN_FDNAMES"] {
+            // SAFETY: there is no other thread that could read the environment.
+            unsafe { std::env::remove_var(name) };
+        }
+    }
+    if pid.and_then(|pid| pid.parse().ok()) != Some(std::process::id()) {
+        return Vec::new();
+    }
+    let count: i32 = count.and_then(|count| count.parse().ok()).unwrap_or(0);
+    let names = names.unwrap_or_default();
+    let names = names.split(':').chain(std::iter::repeat("unknown"));
+    let numbers = FIRST..FIRST.saturating_add(count);
+    let passed = numbers.zip(names);
+    passed.filter_map(|(number, name)| Some((name.to_owned(), inherited(number).ok()?))).collect()
+}
+
 /// Stopping a program from its terminal must not stop us, for that would stop more than a screen:
 /// `SIGTSTP`, `SIGTTIN` and `SIGTTOU` are ignored from now on. Components get the defaults back.
 pub fn ignore_job_control() {
@@ -142,7 +167,6 @@ pub(super) fn original_open_files() -> Option<libc::rlimit> {
 /// Starts this same binary in the background: a session of its own, no input, its output in
 /// `output` (appended to) or nowhere.
 pub fn spawn_detached(arguments: &[OsString], output: Option<&Path>) -> Result<Child, SpawnError> {
-    let executable = executable();
     let failed = |what: &Path, error| {
         SpawnError::new(SpawnStage::Streams, what.display().to_string(), error)
     };
@@ -153,19 +177,7 @@ pub fn spawn_detached(arguments: &[OsString], output: Option<&Path>) -> Result<C
         .open(target)
         .map_err(|error| failed(target, error))?;
     let stderr = stdout.try_clone().map_err(|error| failed(target, error))?;
-    let launch = Launch {
-        executable,
-        arguments: arguments.to_vec(),
-        environment: std::env::vars_os().collect(),
-        working_directory: PathBuf::from("."),
-        user: None,
-        group: None,
-        umask: None,
-        limits: Limits::default(),
-        stdout: stdout.into(),
-        stderr: stderr.into(),
-    };
-    spawn(&launch, None)
+    spawn_beside(arguments, stdout.into(), stderr.into())
 }
 
 /// Starts this same binary as a process of its own session, with `socket` as its standard output:

@@ -6,9 +6,9 @@
 //! places, which `close_range` does in one step.
 
 use std::{
-    cell::Cell,
     io,
     os::fd::{AsRawFd, BorrowedFd, OwnedFd, RawFd},
+    sync::{Mutex, MutexGuard, PoisonError},
 };
 
 use rustix::{
@@ -22,19 +22,41 @@ struct Kept {
     output: [OwnedFd; 2],
 }
 
-/// The places of this thread, while a launch uses them.
+/// The places of a launch.
 pub(super) struct Places(Option<Kept>);
 
-thread_local! {
-    // A start can hang in its exec, and then no other thread may have to wait for its places.
-    static KEPT: Cell<Option<Kept>> = const { Cell::new(None) };
+/// Those that no launch uses. A start can hang in its exec, so nobody waits for the places of
+/// another: where none are left, new ones are made.
+static KEPT: Mutex<Vec<Kept>> = Mutex::new(Vec::new());
+
+/// More are closed.
+const MOST_KEPT: usize = 8;
+
+/// Makes places for so many launches at once, while few descriptors are open: the higher they are,
+/// the more a new process has to copy.
+pub fn reserve_places(count: usize) -> io::Result<()> {
+    let mut kept = kept();
+    while kept.len() < count.min(MOST_KEPT) {
+        kept.push(Kept::new()?);
+    }
+    Ok(())
+}
+
+fn kept() -> MutexGuard<'static, Vec<Kept>> {
+    KEPT.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+fn lowest(kept: &mut Vec<Kept>) -> Option<Kept> {
+    let numbers = kept.iter().map(|one| one.null.as_raw_fd());
+    let (index, _) = numbers.enumerate().min_by_key(|(_, number)| *number)?;
+    Some(kept.swap_remove(index))
 }
 
 impl Places {
     /// Puts these two streams into place.
     pub fn fill(stdout: BorrowedFd<'_>, stderr: BorrowedFd<'_>) -> io::Result<Self> {
-        let kept = KEPT.take().map_or_else(Kept::new, Ok)?;
-        let mut places = Self(Some(kept));
+        let found = lowest(&mut kept()).map_or_else(Kept::new, Ok)?;
+        let mut places = Self(Some(found));
         if let Some(kept) = &mut places.0 {
             dup3(stdout, &mut kept.output[0], DupFlags::CLOEXEC)?;
             dup3(stderr, &mut kept.output[1], DupFlags::CLOEXEC)?;
@@ -57,13 +79,16 @@ impl Places {
 
 impl Drop for Places {
     fn drop(&mut self) {
-        let Some(mut kept) = self.0.take() else { return };
-        let Kept { null, output: [out, err] } = &mut kept;
+        let Some(mut places) = self.0.take() else { return };
+        let Kept { null, output: [out, err] } = &mut places;
         // A stream must not be held beyond its component. What cannot be emptied is closed.
         if dup3(&*null, out, DupFlags::CLOEXEC).is_ok()
             && dup3(&*null, err, DupFlags::CLOEXEC).is_ok()
         {
-            KEPT.set(Some(kept));
+            let mut kept = kept();
+            if kept.len() < MOST_KEPT {
+                kept.push(places);
+            }
         }
     }
 }

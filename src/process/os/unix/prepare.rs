@@ -52,7 +52,7 @@ pub(super) struct Prepared {
 }
 
 impl Prepared {
-    pub(super) fn new(launch: &Launch, tree: Option<&Tree>) -> Result<Self, SpawnError> {
+    pub(super) fn new(launch: &Launch, tree: Option<&mut Tree>) -> Result<Self, SpawnError> {
         let program = launch.executable.display();
         let unfit =
             |error: io::Error| SpawnError::new(SpawnStage::Request, program.to_string(), error);
@@ -62,7 +62,7 @@ impl Prepared {
             .map(c_string)
             .collect::<io::Result<Vec<_>>>()
             .map_err(unfit)?;
-        let marker = tree.map(Tree::marker);
+        let marker = tree.as_deref().map(Tree::marker);
         let environment = marker
             .iter()
             .map(|(name, value)| assignment(OsStr::new(name), value))
@@ -73,6 +73,7 @@ impl Prepared {
 
         let places = Places::fill(launch.stdout.as_fd(), launch.stderr.as_fd())
             .map_err(|error| SpawnError::new(SpawnStage::Streams, program.to_string(), error))?;
+        let joining = tree.as_deref().map_or(Joining::AtBirth, Tree::joining);
         let cgroup = tree
             .map_or(Ok(None), Tree::cgroup)
             .map_err(|error| SpawnError::new(SpawnStage::Tree, program.to_string(), error))?;
@@ -95,7 +96,7 @@ impl Prepared {
             umask: launch.umask,
             cgroup_procs: None,
             cgroup,
-            joining: tree.map_or(Joining::AtBirth, Tree::joining),
+            joining,
             unneeded: Some(places.end()),
             _texts: arguments.into_iter().chain(environment).collect(),
             _places: Some(places),

@@ -38,10 +38,10 @@ pub fn spawn(launch: &Launch, tree: Option<&mut Tree>) -> Result<Child, SpawnErr
 
 pub(super) fn spawn_by(
     launch: &Launch,
-    tree: Option<&mut Tree>,
+    mut tree: Option<&mut Tree>,
     way: Way,
 ) -> Result<Child, SpawnError> {
-    let prepared = Prepared::new(launch, tree.as_deref())?;
+    let prepared = Prepared::new(launch, tree.as_deref_mut())?;
     let child = prepared.start(way).map_err(|failure| explain(launch, tree.as_deref(), failure))?;
     if let Some(tree) = tree {
         tree.lead(&child);

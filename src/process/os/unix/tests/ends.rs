@@ -36,6 +36,29 @@ fn a_signal_after_the_end_is_already_gone() {
 }
 
 #[test]
+fn a_pidfd_that_was_kept_is_believed_only_if_it_is_that_of_the_process() {
+    let sleep = || spawn(&launch("sleep", &["60"]), None).expect("it starts");
+    let (first, second) = (sleep(), sleep());
+    let pidfd = |child: &Child| child.as_fd().try_clone_to_owned().expect("a copy");
+    let held = |child: &Child, pidfd| {
+        let held = Child::held(child.pid(), child.start_time(), pidfd).expect("an answer");
+        held.expect("it lives")
+    };
+    for pidfd in [pidfd(&first), pidfd(&second)] {
+        assert_eq!(held(&first, pidfd).signal(Signal::Cont).expect("ours"), Delivery::Delivered);
+    }
+    let stale = pidfd(&second);
+    second.signal(Signal::Kill).expect("ours");
+    assert_eq!(end_of(&second), Exit::Signal { signal: 9, core: false });
+    let by_number = held(&first, stale.try_clone().expect("a copy"));
+    assert!(by_number.lives(), "that of another, which is gone");
+    let gone = Child::held(second.pid(), second.start_time(), stale).expect("an answer");
+    assert!(!gone.expect("its own").lives());
+    first.signal(Signal::Kill).expect("ours");
+    end_of(&first);
+}
+
+#[test]
 fn adoption_believes_a_pid_only_with_its_start_time() {
     let child = spawn(&launch("sleep", &["1000"]), None).expect("it starts");
     let (pid, since) = (child.pid(), child.start_time());
