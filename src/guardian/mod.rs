@@ -17,7 +17,7 @@
 //! * [`Kept`] descriptors, each with a name. The engine hands them over through a
 //!   [`DescriptorStore`], which never blocks it, and takes them back from its [`Inheritance`]:
 //!   `lock`, `control` and `tcp` (listeners), `out.ID` and `err.ID` (the read ends of FIFOs), and
-//!   `pid.ID.RUN` (pidfds). The guardian passes them on to systemd's store, if there is one. A store that lost one costs nothing but what it was for.
+//!   `pid.ID.RUN` (pidfds), `notify.ID.RUN` (where components say how they are). The guardian passes them on to systemd's store, if there is one. A store that lost one costs nothing but what it was for.
 //! * [`End`]s of processes that somebody else reaped, with their exact status.
 //! * How the engine before [ended](Death), if it did not end in order.
 //!
@@ -56,6 +56,11 @@ pub mod name {
     pub const CONTROL: &str = "control";
     /// The listener of the TCP port.
     pub const TCP: &str = "tcp";
+
+    /// The notify socket of a run.
+    pub fn notify(id: &ComponentId, run: RunId) -> String {
+        format!("notify.{id}.{run}")
+    }
 
     /// The pidfd of a run's leader.
     pub fn pid(id: &ComponentId, run: RunId) -> String {

@@ -31,6 +31,7 @@ mod tests;
 
 use std::{
     collections::{BTreeMap, HashMap, hash_map::Entry},
+    os::fd::{AsFd as _, BorrowedFd, OwnedFd},
     path::PathBuf,
     pin::Pin,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
@@ -156,7 +157,8 @@ type Latencies = BTreeMap<(ComponentId, ProbeKind), Histogram>;
 /// One run: what was prepared for it, and its tasks once it is watched.
 #[derive(Default)]
 struct Run {
-    socket: Option<notify::Socket>,
+    /// Shared with the listener.
+    socket: Option<Arc<notify::Socket>>,
     /// Removes the socket's file; here and not in a task, so that `forget` does it at once.
     socket_file: Option<notify::SocketFile>,
     /// Where output counts: the patterns, and where matching lines go.
@@ -226,6 +228,17 @@ impl Probes {
         run: RunId,
         component: &Component,
     ) -> Result<Vec<(String, String)>, PrepareError> {
+        self.prepare_with(run, component, None)
+    }
+
+    /// As [`prepare`](Self::prepare), with the notify socket that an earlier engine had for this run: what
+    /// was said meanwhile is in it. A new one takes its place where nobody comes to it any more.
+    pub fn prepare_with(
+        &mut self,
+        run: RunId,
+        component: &Component,
+        before: Option<OwnedFd>,
+    ) -> Result<Vec<(String, String)>, PrepareError> {
         let mut prepared = Run::default();
         let mut environment = Vec::new();
         prepared.output = Output::of(component)?;
@@ -233,11 +246,14 @@ impl Probes {
         let readiness = component.ready.as_ref().filter(|probe| probe.check == Check::Notify);
         if watchdog.is_some() || readiness.is_some() {
             let folder = &self.shared.services.notify_folder;
-            let bound = notify::bind(folder, run, &component.id).map_err(|source| {
+            let resumed = before
+                .and_then(|before| notify::resume(folder, run, &component.id, before).transpose());
+            let bound = resumed.unwrap_or_else(|| notify::bind(folder, run, &component.id));
+            let bound = bound.map_err(|source| {
                 let address = notify::wanted_address(folder, &component.id);
                 NotifyError { id: component.id.clone(), address, source }
             })?;
-            prepared.socket = Some(bound.socket);
+            prepared.socket = Some(Arc::new(bound.socket));
             prepared.socket_file = bound.file;
             environment.push(("NOTIFY_SOCKET".to_owned(), bound.address));
         }
@@ -271,13 +287,13 @@ impl Probes {
         (entry.listener, entry.rounds) = (None, None);
         let ready = component.ready.as_deref().filter(|_| !process.ready);
         let health = component.health.as_deref();
-        let latch = entry.socket.take().map(|socket| {
+        let latch = entry.socket.as_ref().map(|socket| {
             let session = session(ready, health);
             let latch = Arc::new(SetOnce::new());
             let listener = notify::Listener {
                 reporter: reporter.clone(),
                 leader: process.pid,
-                socket,
+                socket: Arc::clone(socket),
                 session,
                 ready: Arc::clone(&latch),
                 main_pid: None,
@@ -310,6 +326,11 @@ impl Probes {
         if let Some(run) = self.runs.get_mut(&run) {
             run.rounds = None;
         }
+    }
+
+    /// The notify socket of a run, for whoever keeps it beyond the life of this process.
+    pub fn socket(&self, run: RunId) -> Option<BorrowedFd<'_>> {
+        Some(self.runs.get(&run)?.socket.as_ref()?.as_fd())
     }
 
     /// Ends the checks of a run, commands of theirs included: nothing is sent for it any more.

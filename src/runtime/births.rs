@@ -13,6 +13,7 @@ use super::{
 use crate::{
     guardian::{self, DescriptorStore as _},
     model::{ComponentId, Moment, RunId},
+    process::Tree,
     supervisor::Fact,
 };
 
@@ -22,6 +23,9 @@ const LOOK: Duration = Duration::from_millis(3);
 /// Where nothing was found, each look is twice as far from the last one, up to this: a program may
 /// take its time to be read.
 const LOOK_MAX: Duration = Duration::from_millis(400);
+
+/// For what is cleared away at the end.
+const FAREWELL: Duration = Duration::from_secs(1);
 
 /// The starts that are under way.
 #[derive(Debug)]
@@ -58,6 +62,16 @@ impl Births {
         }
     }
 
+    /// Removes what is kept for a tree that is gone; nothing of its component is started any more.
+    pub fn clear_away(&self, tree: Tree) {
+        self.spawner.clear_away(tree);
+    }
+
+    /// Waits until everything is cleared away, for a moment at most.
+    pub fn finish(self) {
+        self.spawner.finish(FAREWELL);
+    }
+
     /// When to look for newborns.
     pub fn next_deadline(&self) -> Option<Moment> {
         self.due
@@ -84,7 +98,10 @@ impl Driver {
         self.count_start(id);
         self.configs().insert(id.clone(), Arc::clone(&component));
         match self.probes.prepare(run, &component) {
-            Ok(extra) => self.births.announce(Order { run, component, extra }),
+            Ok(extra) => {
+                self.keep_socket(id, run);
+                self.births.announce(Order { run, component, extra });
+            }
             Err(error) => {
                 self.gone.push((id.clone(), run));
                 self.facts.push(Fact::SpawnFailed { run, error: error.to_string() });
@@ -116,7 +133,7 @@ impl Driver {
                 self.facts.push(Fact::Spawned { run, process });
             }
             Err(error) => {
-                self.probes.forget(run);
+                self.forget_probes(run);
                 if let Some(id) = self.supervisor.component_of(run).cloned() {
                     self.gone.push((id, run));
                 }

@@ -21,7 +21,7 @@ use super::{
 };
 use crate::{
     guardian::{self, Death, DescriptorStore as _, Link, News},
-    model::{Exit, Moment, RunId, in_words},
+    model::{ComponentId, Exit, Moment, RunId, in_words},
     process,
     wire::{self, EventKind, GuardianForm},
 };
@@ -244,9 +244,28 @@ impl Driver {
         for (run, running) in &self.running {
             let name = guardian::name::pid(&running.id, *run);
             self.stores.keep(&name, running.child.as_fd());
+            self.keep_socket(&running.id, *run);
         }
         self.logs.keep_pipes();
         link.serving();
+    }
+
+    /// What the run says of itself while no engine lives is for the next one.
+    pub fn keep_socket(&self, id: &ComponentId, run: RunId) {
+        if let Some(socket) = self.probes.socket(run) {
+            self.stores.keep(&guardian::name::notify(id, run), socket);
+        }
+    }
+
+    /// The checks of a run end, and what is kept for them goes.
+    pub fn forget_probes(&mut self, run: RunId) {
+        let id = self.running.get(&run).map(|running| &running.id);
+        if self.probes.socket(run).is_some()
+            && let Some(id) = id.or_else(|| self.supervisor.component_of(run))
+        {
+            self.stores.forget(&guardian::name::notify(id, run));
+        }
+        self.probes.forget(run);
     }
 
     fn ask_the_unsure(&mut self) {

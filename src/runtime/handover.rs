@@ -193,6 +193,9 @@ impl Driver {
         }
         for (run, running) in &self.running {
             passing.keep(&guardian::name::pid(&running.id, *run), running.child.as_fd());
+            if let Some(socket) = self.probes.socket(*run) {
+                passing.keep(&guardian::name::notify(&running.id, *run), socket);
+            }
         }
         let descriptors = passing.numbers();
         let left = Left {
@@ -246,10 +249,11 @@ impl Driver {
         for run in runs {
             let Some(id) = self.supervisor.component_of(run).cloned() else { continue };
             let Some(config) = self.supervisor.config(&id).map(Arc::clone) else { continue };
-            self.probes.forget(run);
+            self.forget_probes(run);
             if let Err(error) = self.probes.prepare(run, &config) {
                 tracing::warn!(%id, %error, "cannot prepare the checks anew");
             }
+            self.keep_socket(&id, run);
             self.start_probes(&id, run, true);
         }
     }

@@ -32,12 +32,14 @@ pub(super) fn let_go(driver: &Driver, kept: &[String]) {
     let alive: BTreeSet<String> = driver
         .running
         .iter()
-        .map(|(run, running)| guardian::name::pid(&running.id, *run))
+        .flat_map(|(run, running)| {
+            [guardian::name::pid(&running.id, *run), guardian::name::notify(&running.id, *run)]
+        })
         .collect();
     let is_known = |id: &str| driver.supervisor.config(id).is_some();
     for name in kept {
         let is_needed = match name.split_once('.') {
-            Some(("pid", _)) => alive.contains(name),
+            Some(("pid" | "notify", _)) => alive.contains(name),
             Some(("out" | "err", id)) => is_known(id),
             // The lock and the listeners are whoever's business who took them.
             _ => true,

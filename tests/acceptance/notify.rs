@@ -2,7 +2,9 @@
 
 use std::fs;
 
-use crate::support::{Place, Registry, Server, until};
+use rustix::process::Signal;
+
+use crate::support::{Place, Registry, Server, processes, until};
 
 /// A shell function that sends a message over the protocol, and waits until it has been read.
 const SAY: &str = "say() { python3 - \"$@\" <<'E'
@@ -69,4 +71,70 @@ fn a_stop_waits_for_whoever_asks_for_more_time_and_shows_what_it_says() {
     place.write("flushed", "");
     assert_eq!(place.await_operation(operation)["state"], "done");
     assert!(place.log_text("ps").contains("clean"), "it was not killed");
+}
+
+/// Says that it is ready when it is told to, once; ends where nobody listens.
+pub fn late_speaker(id: &str) -> Server {
+    let script = "exec python3 - <<'E'
+import os, socket, time
+s = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
+a = os.environ['NOTIFY_SOCKET']
+while not os.path.exists('speak'):
+    time.sleep(0.01)
+s.connect('\\0' + a[1:] if a[0] == '@' else a)
+s.send(b'READY=1\\nSTATUS=said once')
+open('said', 'w')
+time.sleep(1000)
+E";
+    Server::shell(id, script)
+        .with("<ready timeout=\"600\"><notify/></ready><restart policy=\"never\"/>")
+}
+
+#[test]
+fn what_is_said_while_no_engine_lives_is_heard_by_the_next_one() {
+    let place = Place::new(&Registry::of([late_speaker("ps")]));
+    let supervisor = place.start();
+    let pid = place.await_component("ps", "lives", |ps| ps["pid"].is_u64())["pid"].clone();
+    let engine = supervisor.pid();
+    // Stopped, it cannot start another engine.
+    supervisor.signal(Signal::STOP);
+    processes::signal(engine, Signal::KILL);
+    until("the engine is dead", || (!processes::alive(engine)).then_some(()));
+    place.write("speak", "");
+    until("it has spoken", || place.path("said").exists().then_some(()));
+    supervisor.signal(Signal::CONT);
+    let ps = place.await_state("ps", "running");
+    assert_eq!((&ps["pid"], &ps["health_detail"]), (&pid, &"said once".into()), "{ps:#}");
+}
+
+#[test]
+fn over_an_upgrade_nobody_speaks_in_vain() {
+    let script = "exec python3 - <<'E'
+import os, socket, time
+n = 0
+while True:
+    n += 1
+    s = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
+    a = os.environ['NOTIFY_SOCKET']
+    s.connect('\\0' + a[1:] if a[0] == '@' else a)
+    s.send(b'READY=1\\nSTATUS=' + str(n).encode())
+    s.close()
+    time.sleep(0.003)
+E";
+    let place = Place::new(&Registry::of([Server::shell("ps", script)
+        .with("<ready timeout=\"600\"><notify/></ready><restart policy=\"never\"/>")]));
+    let _supervisor = place.start();
+    let pid = place.running("ps");
+    let said = || {
+        let ps = place.component("ps");
+        let count = ps["health_detail"].as_str().and_then(|text| text.parse::<u64>().ok());
+        assert_eq!((&ps["state"], &ps["pid"]), (&"running".into(), &pid.into()), "{ps:#}");
+        count.unwrap_or(0)
+    };
+    for _ in 0..3 {
+        let binary = env!("CARGO_BIN_EXE_s7supervisor");
+        place.cli(&format!("upgrade --binary {binary}")).assert_code(0);
+        let before = said();
+        until("it is heard on", || (said() > before + 3).then_some(()));
+    }
 }

@@ -396,3 +396,23 @@ fn who_starts_it_by_hand_meanwhile_is_not_in_the_way_of_what_is_kept() {
     by_hand.ended();
     place.assert_nothing_runs();
 }
+
+#[test]
+fn what_is_said_while_neither_lives_is_heard() {
+    let mut place = Place::new(&Registry::of([crate::notify::late_speaker("ps")]));
+    let manager = Manager::of(&mut place, ROOM);
+    let supervisor = manager.start(&place, &[]);
+    let ps = place.await_component("ps", "lives", |ps| ps["pid"].is_u64());
+    let name = format!("s7.notify.ps.{}", ps["run"]);
+    until("the store has its socket", || (manager.has(&name) == 1).then_some(()));
+    supervisor.crash();
+    drop(supervisor);
+    place.write("speak", "");
+    until("it has spoken", || place.path("said").exists().then_some(()));
+    let supervisor = manager.start(&place, &[]);
+    let after = place.await_state("ps", "running");
+    assert_eq!((&after["pid"], &after["health_detail"]), (&ps["pid"], &"said once".into()));
+    supervisor.stop();
+    drop(supervisor);
+    manager.await_names(&[]);
+}

@@ -32,6 +32,10 @@ pub(in crate::logs) enum Command {
         id: ComponentId,
         remove: Vec<PathBuf>,
     },
+    Retire {
+        id: ComponentId,
+        remove: [PathBuf; 2],
+    },
     Started {
         id: ComponentId,
         run: RunId,
@@ -86,6 +90,7 @@ impl Command {
             Self::Open { .. }
             | Self::Configure { .. }
             | Self::Close { .. }
+            | Self::Retire { .. }
             | Self::Started { .. }
             | Self::Exited { .. }
             | Self::Watch { .. }

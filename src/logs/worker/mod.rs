@@ -227,6 +227,15 @@ impl Worker {
                 }
             }
             Command::Close { id, remove } => self.close(&id, &remove),
+            Command::Retire { id, remove } => {
+                if let Some(intake) = self.intakes.get(&id) {
+                    drain(intake, &mut self.tools, &mut self.buffer);
+                    intake.pipes = None;
+                }
+                for path in &remove {
+                    os::remove_pipe(path);
+                }
+            }
             Command::Started { id, run, pid } => {
                 let at = self.tools.calendar.now();
                 if let Some(intake) = self.intakes.get(&id) {

@@ -16,7 +16,7 @@ pub(in crate::probes) struct Listener {
     pub reporter: Reporter,
     /// The leader of the tree whose processes are listened to.
     pub leader: u32,
-    pub socket: Socket,
+    pub socket: Arc<Socket>,
     pub session: Session,
     /// Set when the run is ready: by this listener or by the rounds, whoever learns of it.
     pub ready: Arc<SetOnce<()>>,

@@ -12,4 +12,4 @@ pub(super) use listener::Listener;
 pub use message::{Message, Watchdog, parse};
 pub(super) use session::Session;
 pub use socket::NotifyError;
-pub(super) use socket::{LONGEST, Received, Socket, SocketFile, bind, wanted_address};
+pub(super) use socket::{LONGEST, Received, Socket, SocketFile, bind, resume, wanted_address};

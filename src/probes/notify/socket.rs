@@ -8,7 +8,7 @@ use std::{
     io::Write as _,
     mem::MaybeUninit,
     os::{
-        fd::AsFd,
+        fd::{AsFd, BorrowedFd, OwnedFd},
         linux::net::SocketAddrExt,
         unix::{
             fs::{DirBuilderExt, MetadataExt, OpenOptionsExt, PermissionsExt},
@@ -76,16 +76,63 @@ const LONGEST_PATH: usize = 107;
 /// name outside the file system instead, which nobody can guess.
 pub(in crate::probes) fn bind(folder: &Path, run: RunId, id: &ComponentId) -> io::Result<Bound> {
     make_folder(folder)?;
+    match place(folder, run, id)? {
+        Place::File(path) => {
+            let (socket, file) = bind_file(&path)?;
+            bound(socket, Some(file), path.to_string_lossy().into_owned())
+        }
+        Place::Name(name) => {
+            let address = SocketAddr::from_abstract_name(name.as_bytes())?;
+            bound(UnixDatagram::bind_addr(&address)?, None, format!("@{name}"))
+        }
+    }
+}
+
+/// The socket of an engine before, where who speaks to the address comes to it.
+pub(in crate::probes) fn resume(
+    folder: &Path,
+    run: RunId,
+    id: &ComponentId,
+    before: OwnedFd,
+) -> io::Result<Option<Bound>> {
+    let socket = UnixDatagram::from(before);
+    let Ok(known) = socket.local_addr() else { return Ok(None) };
+    make_folder(folder)?;
+    match place(folder, run, id)? {
+        Place::File(path) => {
+            // A file that was left by a socket that is gone refuses.
+            let is_alive = || UnixDatagram::unbound()?.connect(&path);
+            if known.as_pathname() != Some(&*path) || is_alive().is_err() {
+                return Ok(None);
+            }
+            let file = SocketFile::of(&path)?;
+            bound(socket, Some(file), path.to_string_lossy().into_owned()).map(Some)
+        }
+        Place::Name(name) if known.as_abstract_name() == Some(name.as_bytes()) => {
+            bound(socket, None, format!("@{name}")).map(Some)
+        }
+        Place::Name(_) => Ok(None),
+    }
+}
+
+/// Where the socket of a run is.
+enum Place {
+    File(PathBuf),
+    /// Outside the file system.
+    Name(String),
+}
+
+fn place(folder: &Path, run: RunId, id: &ComponentId) -> io::Result<Place> {
     let path = folder.join(format!("{id}.sock"));
     let nameable = path.as_os_str().len() <= LONGEST_PATH;
-    let (socket, file, address) = if nameable && may_be_reached(folder)? {
-        let (socket, file) = bind_file(&path)?;
-        (socket, Some(file), path.to_string_lossy().into_owned())
+    Ok(if nameable && may_be_reached(folder)? {
+        Place::File(path)
     } else {
-        let name = format!("s7supervisor/{}/{run}", key(folder)?);
-        let address = SocketAddr::from_abstract_name(name.as_bytes())?;
-        (UnixDatagram::bind_addr(&address)?, None, format!("@{name}"))
-    };
+        Place::Name(format!("s7supervisor/{}/{run}", key(folder)?))
+    })
+}
+
+fn bound(socket: UnixDatagram, file: Option<SocketFile>, address: String) -> io::Result<Bound> {
     socket.set_nonblocking(true)?;
     rustix::net::sockopt::set_socket_passcred(&socket, true)?;
     let socket = Socket(tokio::net::UnixDatagram::from_std(socket)?);
@@ -103,8 +150,7 @@ fn bind_file(path: &Path) -> io::Result<(UnixDatagram, SocketFile)> {
         _removed => {}
     }
     let socket = UnixDatagram::bind(path)?;
-    let metadata = fs::symlink_metadata(path)?;
-    let file = SocketFile { path: path.to_owned(), identity: (metadata.dev(), metadata.ino()) };
+    let file = SocketFile::of(path)?;
     fs::set_permissions(path, fs::Permissions::from_mode(0o666))?;
     Ok((socket, file))
 }
@@ -149,6 +195,13 @@ fn key(folder: &Path) -> io::Result<String> {
     Ok(key)
 }
 
+impl SocketFile {
+    fn of(path: &Path) -> io::Result<Self> {
+        let metadata = fs::symlink_metadata(path)?;
+        Ok(Self { path: path.to_owned(), identity: (metadata.dev(), metadata.ino()) })
+    }
+}
+
 impl Drop for SocketFile {
     fn drop(&mut self) {
         let ours = fs::symlink_metadata(&self.path)
@@ -157,6 +210,12 @@ impl Drop for SocketFile {
             // Best effort: the next bind removes what is left.
             let _ = fs::remove_file(&self.path);
         }
+    }
+}
+
+impl AsFd for Socket {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.0.as_fd()
     }
 }
 
