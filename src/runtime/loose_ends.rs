@@ -21,11 +21,16 @@ pub(super) struct LooseEnds {
     unwatched: BTreeSet<RunId>,
     /// They were to be killed.
     unkilled: BTreeSet<RunId>,
+    /// Orphans may have ended, and are to be reaped.
+    orphans: bool,
 }
 
 impl LooseEnds {
     pub fn is_empty(&self) -> bool {
-        self.lingering.is_empty() && self.unwatched.is_empty() && self.unkilled.is_empty()
+        self.lingering.is_empty()
+            && self.unwatched.is_empty()
+            && self.unkilled.is_empty()
+            && !self.orphans
     }
 
     /// Nothing is left of the run.
@@ -73,13 +78,23 @@ impl Driver {
         };
         if let Some(end) = running.tree.end() {
             // Its zombies go before anything starts that might look for their pids.
-            process::reap_orphans(|_| false);
+            self.reap_orphans();
             self.forget(run, end);
             self.facts.push(Fact::TreeGone { run });
         } else {
             // Whoever told that it is empty does not say so twice.
             self.loose_ends.lingering.insert(run);
         }
+    }
+
+    /// Of processes that came to us when their parent ended; again, where something is being started.
+    pub(super) fn reap_orphans(&mut self) {
+        self.loose_ends.orphans = process::reap_orphans(|_| false).is_none();
+    }
+
+    /// There may be some.
+    pub(super) fn expect_orphans(&mut self) {
+        self.loose_ends.orphans = true;
     }
 
     pub(super) fn kill(&mut self, run: RunId) {
@@ -99,6 +114,9 @@ impl Driver {
     }
 
     pub(super) fn look_after_loose_ends(&mut self) {
+        if self.loose_ends.orphans {
+            self.reap_orphans();
+        }
         for run in self.loose_ends.unkilled.clone() {
             self.kill(run);
         }
