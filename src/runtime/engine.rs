@@ -58,6 +58,11 @@ use crate::{
     registry::{self, LoadError, Registry, Sources},
 };
 
+/// How long a thread that may wait for files stays without work. Longer than from one sample of the history
+/// to the next: so one of them always lives, and no others do for long. A pool without any panics when the
+/// kernel makes no thread (`pids.max`), which is when an operator wants to look.
+const HELPER_WAITS: Duration = Duration::from_secs(90);
+
 /// Names in the runtime folder.
 pub(super) const PENDING_EVENTS: &str = "events.pending";
 pub(super) const IN_HAND: &str = "in-hand";
@@ -228,7 +233,7 @@ pub fn run(options: EngineOptions) -> Result<(), EngineError> {
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .max_blocking_threads(8)
-        .thread_keep_alive(Duration::from_secs(2))
+        .thread_keep_alive(HELPER_WAITS)
         .build()
         .map_err(|source| EngineError::System { what: "make the event loop", source })?;
     let mut arguments = options.arguments;
@@ -305,6 +310,8 @@ async fn supervise(
     let left = legacy.passed.as_mut();
     let (logs, log_thread, logs_inbox) =
         start_logs(&temp, left, legacy.stores.clone()).map_err(system("start the log thread"))?;
+    // There is one from now on, whatever the kernel says later.
+    drop(tokio::task::spawn_blocking(|| ()));
     trace.attach(&logs, &registry.config.log, registry.config.keep_days);
     trace_start(&place, &registry);
 

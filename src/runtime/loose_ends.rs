@@ -4,10 +4,10 @@
 //! What is not watched is looked at; what could not be killed is killed again. Nothing of it is given up
 //! while the run is there, because a run that is forgotten is one that nobody ends.
 
-use std::{collections::BTreeSet, io, time::Duration};
+use std::{collections::BTreeSet, io, path::Path, time::Duration};
 
-use super::driver::Driver;
-use crate::{model::RunId, process, supervisor::Fact};
+use super::{driver::Driver, launch};
+use crate::{logs::Logs, model::RunId, process, registry::Component, supervisor::Fact};
 
 /// How often they are looked at.
 pub(super) const LOOK: Duration = Duration::from_millis(50);
@@ -23,14 +23,14 @@ pub(super) struct LooseEnds {
     unkilled: BTreeSet<RunId>,
     /// Orphans may have ended, and are to be reaped.
     orphans: bool,
+    /// They were taken over, and nobody reads what they write: when their pipe is full they wait.
+    unread: BTreeSet<RunId>,
 }
 
 impl LooseEnds {
     pub fn is_empty(&self) -> bool {
-        self.lingering.is_empty()
-            && self.unwatched.is_empty()
-            && self.unkilled.is_empty()
-            && !self.orphans
+        let Self { lingering, unwatched, unkilled, unread, orphans } = self;
+        !orphans && [lingering, unwatched, unkilled, unread].iter().all(|runs| runs.is_empty())
     }
 
     /// Nothing is left of the run.
@@ -38,7 +38,15 @@ impl LooseEnds {
         self.lingering.remove(&run);
         self.unwatched.remove(&run);
         self.unkilled.remove(&run);
+        self.unread.remove(&run);
     }
+}
+
+/// Reads a component's output from now on. The write ends are dropped: its process holds its own.
+pub(super) fn open_output(logs: &Logs, config: &Component, temp: &Path) -> io::Result<()> {
+    let owner = launch::pipe_owner(config).ok().flatten();
+    let pipes = launch::pipes_folder(temp);
+    logs.open(&config.id, config.output.arc(), &pipes, owner).map(drop)
 }
 
 impl Driver {
@@ -113,12 +121,33 @@ impl Driver {
         }
     }
 
+    /// What a process of an earlier engine writes, and wrote while nobody read.
+    pub(super) fn read_output_of(&mut self, run: RunId) {
+        let Some(running) = self.running.get(&run) else { return };
+        let id = &running.id;
+        let Some(config) = self.supervisor.config(id) else { return };
+        match open_output(&self.logs, config, &self.supervisor.registry().config.temp) {
+            Ok(()) => {
+                self.logs.started(id, run, running.child.pid().unsigned_abs());
+                self.loose_ends.unread.remove(&run);
+            }
+            Err(error) => {
+                if self.loose_ends.unread.insert(run) {
+                    tracing::error!(%id, %error, "cannot read the output of a process taken over; tried again");
+                }
+            }
+        }
+    }
+
     pub(super) fn look_after_loose_ends(&mut self) {
         if self.loose_ends.orphans {
             self.reap_orphans();
         }
         for run in self.loose_ends.unkilled.clone() {
             self.kill(run);
+        }
+        for run in self.loose_ends.unread.clone() {
+            self.read_output_of(run);
         }
         for run in self.loose_ends.unwatched.clone() {
             self.watch_leader(run);

@@ -17,11 +17,10 @@ fn kept(supervisor: &Supervisor<'_>) -> Vec<String> {
     kept
 }
 
-/// The same, when so many components run: what the engine has said of them may still be on its way.
-fn kept_for(supervisor: &Supervisor<'_>, components: usize) -> Vec<String> {
-    until("everything is kept", || {
+/// What is kept when all of it has come: two pipes and a pidfd of each component.
+fn all_kept(supervisor: &Supervisor<'_>, components: usize) -> Vec<String> {
+    until("the guardian has everything", || {
         let kept = kept(supervisor);
-        // Two pipes and a pidfd each.
         (kept.len() == 3 * components).then_some(kept)
     })
 }
@@ -40,7 +39,7 @@ fn what_a_component_had_goes_with_it_though_the_engine_dies_over_its_removal() {
     let supervisor = place.start();
     let (a, b) = (place.running("a"), place.running("b"));
     let group = fs::read_to_string(format!("/proc/{b}/cgroup")).expect("b lives");
-    let (engine, before) = (supervisor.pid(), kept_for(&supervisor, 2));
+    let (engine, before) = (supervisor.pid(), all_kept(&supervisor, 2));
     place.rewrite_registry(&Registry::of([Server::sleep("a")]));
     processes::signal(engine, Signal::KILL);
     await_other_than(&place, engine);
@@ -76,7 +75,7 @@ fn nothing_is_kept_of_runs_that_ended_while_no_engine_lived() {
     for id in ["a", "b", "c"] {
         place.running(id);
     }
-    let before = kept_for(&supervisor, 3);
+    let before = all_kept(&supervisor, 3);
     for _ in 0..3 {
         let (engine, pids) = (supervisor.pid(), ["a", "b", "c"].map(|id| place.running(id)));
         // As long as it is stopped, no engine follows.
