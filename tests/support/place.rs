@@ -324,8 +324,21 @@ impl Drop for Place {
             });
             remaining = self.processes();
         }
+        if let Some(folder) = processes::cgroup_of(&self.path("temp")) {
+            remove_cgroups(&folder);
+        }
         assert!(left.is_empty() || thread::panicking(), "left behind: {left:#?}");
     }
+}
+
+/// A Supervisor that was killed and never started again leaves its cgroups, empty by now.
+fn remove_cgroups(folder: &Path) {
+    for entry in fs::read_dir(folder).into_iter().flatten().flatten() {
+        if entry.path().is_dir() {
+            remove_cgroups(&entry.path());
+        }
+    }
+    let _gone_already = fs::remove_dir(folder);
 }
 
 /// Runs any command to its end and collects what it wrote.

@@ -1,6 +1,9 @@
 //! Processes as the kernel shows them in /proc: who lives, and whose they are.
 
-use std::{fs, path::Path};
+use std::{
+    fs,
+    path::{Path, PathBuf},
+};
 
 use rustix::process::{Pid, Signal};
 
@@ -132,4 +135,20 @@ pub fn signal(pid: u32, signal: Signal) {
 
 fn holds(hay: &[u8], needle: &[u8]) -> bool {
     memchr::memmem::find(hay, needle).is_some()
+}
+
+/// Where the cgroups of a Supervisor with this runtime folder are that is started from here; there
+/// may be none.
+pub fn cgroup_of(temp: &Path) -> Option<PathBuf> {
+    let mounts = fs::read_to_string("/proc/mounts").ok()?;
+    let mount = mounts.lines().find_map(|line| {
+        let mut fields = line.split(' ').skip(1);
+        let point = fields.next()?;
+        (fields.next()? == "cgroup2").then_some(point)
+    })?;
+    let own = fs::read_to_string("/proc/self/cgroup").ok()?;
+    let own = own.lines().find_map(|line| line.strip_prefix("0::/"))?;
+    let temp = temp.canonicalize().ok()?;
+    let name = format!("s7supervisor-{:08x}", crc32fast::hash(temp.as_os_str().as_encoded_bytes()));
+    Some(Path::new(mount).join(own).join(name))
 }
