@@ -17,6 +17,14 @@ fn kept(supervisor: &Supervisor<'_>) -> Vec<String> {
     kept
 }
 
+/// What is kept of so many components that run: of each two pipes and a pidfd. The guardian may hear
+/// of the last of them after everybody else.
+fn all_kept(supervisor: &Supervisor<'_>, components: usize) -> Vec<String> {
+    until("everything is kept", || {
+        Some(kept(supervisor)).filter(|kept| kept.len() == 3 * components)
+    })
+}
+
 /// Another engine than this one answers.
 fn await_other_than(place: &Place, engine: u32) {
     until("another engine answers", || {
@@ -31,7 +39,7 @@ fn what_a_component_had_goes_with_it_though_the_engine_dies_over_its_removal() {
     let supervisor = place.start();
     let (a, b) = (place.running("a"), place.running("b"));
     let group = fs::read_to_string(format!("/proc/{b}/cgroup")).expect("b lives");
-    let (engine, before) = (supervisor.pid(), kept(&supervisor));
+    let (engine, before) = (supervisor.pid(), all_kept(&supervisor, 2));
     place.rewrite_registry(&Registry::of([Server::sleep("a")]));
     processes::signal(engine, Signal::KILL);
     await_other_than(&place, engine);
@@ -67,7 +75,7 @@ fn nothing_is_kept_of_runs_that_ended_while_no_engine_lived() {
     for id in ["a", "b", "c"] {
         place.running(id);
     }
-    let before = kept(&supervisor);
+    let before = all_kept(&supervisor, 3);
     for _ in 0..3 {
         let (engine, pids) = (supervisor.pid(), ["a", "b", "c"].map(|id| place.running(id)));
         // As long as it is stopped, no engine follows.
