@@ -25,8 +25,7 @@ use super::{
     handover::{Handover, Left},
     history::Chronicle,
     holds::HoldFile,
-    inheritance,
-    journal::{self, Journal},
+    inheritance, journal,
     launch::pipes_folder,
     limits::LimitWatch,
     links,
@@ -34,6 +33,7 @@ use super::{
     metrics::ToldCpu,
     notify::ServiceManager,
     publish::Publisher,
+    recall::{self, Recalled},
     recording::Recorded,
     samples::Samples,
     signals::{Signals, Wishes},
@@ -312,7 +312,9 @@ async fn supervise(
     trace_start(&place, &registry);
 
     let containment = contain(&temp, how.containment);
-    let (remembered, journal) = open_journal(&temp)?;
+    let opened = recall::open(&temp, &containment, &registry);
+    let (remembered, journal, recalled) =
+        opened.map_err(|source| EngineError::Folder { path: temp.clone(), source })?;
     let folder = |source| EngineError::Folder { path: temp.clone(), source };
     let (hold_file, holds) = HoldFile::open(&temp).map_err(folder)?;
 
@@ -386,7 +388,8 @@ async fn supervise(
         on_ready(&server);
     }
     driver.restore_holds(holds);
-    take_up(&mut driver, &remembered, legacy.inheritance, legacy.passed).await?;
+    let legacy = (legacy.inheritance, legacy.passed);
+    take_up(&mut driver, (&remembered, &recalled), legacy).await?;
     let inputs = Inputs {
         messages,
         nursery,
@@ -472,13 +475,6 @@ async fn hand_over(
     let server = serve(&registry.config, handle.clone(), &mut before, driver)?;
     driver.upgrade_failed(&upgrade, &why);
     Ok(server)
-}
-
-fn open_journal(temp: &Path) -> Result<(journal::State, Journal), EngineError> {
-    let unknown = |source| EngineError::System { what: "read the boot id", source };
-    let boot_id = process::boot_id().map_err(unknown)?;
-    let folder = |source| EngineError::Folder { path: temp.to_owned(), source };
-    Journal::open(temp, boot_id).map_err(folder)
 }
 
 fn runner(containment: &Containment, configs: &super::driver::Configs) -> Arc<dyn Commands> {
@@ -608,9 +604,8 @@ fn start_logs(
 /// Goes on where engines before this one ended, and starts the rest.
 async fn take_up(
     driver: &mut Driver,
-    remembered: &journal::State,
-    inheritance: Inheritance,
-    passed: Option<Left>,
+    (remembered, recalled): (&journal::State, &Recalled),
+    (inheritance, passed): (Inheritance, Option<Left>),
 ) -> Result<(), EngineError> {
     if let Some(left) = &passed {
         driver.count_on(left);
@@ -623,8 +618,10 @@ async fn take_up(
     let outdated = !passed.as_ref().is_some_and(same);
     let (death, stopping) = (inheritance.death, inheritance.stopping);
     driver.hear_ends();
-    let taken = inheritance::take_over(driver, remembered, inheritance, outdated).await;
+    let known = (remembered, recalled);
+    let taken = inheritance::take_over(driver, known, inheritance, outdated).await;
     taken.map_err(EngineError::Leftovers)?;
+    recall::done(&driver.supervisor.registry().config.temp);
     if let Some(death) = death {
         driver.tell_death(death);
     }
