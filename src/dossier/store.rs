@@ -216,9 +216,11 @@ fn write_summary(folder: &Path, content: &[u8]) -> io::Result<()> {
 
 fn write_file(path: &Path, content: &[u8]) -> io::Result<()> {
     use io::Write as _;
-    let mut file =
-        fs::OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(path)?;
-    file.write_all(content)
+    let mut options = fs::OpenOptions::new();
+    options.write(true).create(true).truncate(true).mode(0o600);
+    // Who may write to the folder does not decide where we write.
+    options.custom_flags(libc::O_NOFOLLOW);
+    options.open(path)?.write_all(content)
 }
 
 fn read(path: &Path) -> Option<Known> {

@@ -106,8 +106,11 @@ impl Files {
     }
 
     fn reopen(&mut self) -> io::Result<()> {
-        let mut file =
-            OpenOptions::new().create(true).append(true).mode(0o640).open(self.current())?;
+        let mut options = OpenOptions::new();
+        options.create(true).append(true).mode(0o640);
+        // Who may write to the folder does not decide where we write.
+        options.custom_flags(libc::O_NOFOLLOW);
+        let mut file = options.open(self.current())?;
         self.bytes = file.seek(SeekFrom::End(0))?;
         // A line that was torn by a power cut ends here, and no other is glued to it.
         if self.bytes > 0 && !ends_with_newline(&self.current())? {

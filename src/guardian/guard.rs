@@ -389,6 +389,9 @@ impl Guardian {
                     self.vault.keep(name, descriptor);
                 }
                 (Some(ToGuardian::Forget(name)), _) => self.vault.forget(name),
+                (Some(ToGuardian::ForgetAll(names)), _) => {
+                    names.split('\n').for_each(|name| self.vault.forget(name));
+                }
                 (Some(ToGuardian::Serving), _) => self.budget.served(),
                 (Some(ToGuardian::Stopping), _) => {
                     self.stopping = true;

@@ -79,6 +79,13 @@ impl Stores {
         self.shared().guardian = link;
     }
 
+    /// Forgets many at the end, when nothing is kept any more.
+    pub fn forget_all(&self, names: &[String]) {
+        if let Some(guardian) = &self.shared().guardian {
+            guardian.forget_all(names);
+        }
+    }
+
     pub fn guardian(&self) -> Option<Arc<Link>> {
         self.shared().guardian.clone()
     }

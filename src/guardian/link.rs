@@ -173,6 +173,23 @@ impl Link {
         self.say(&ToGuardian::Stopping, None);
     }
 
+    pub(super) fn forget_all(&self, names: &[String]) {
+        let mut together = String::new();
+        for name in names {
+            if !together.is_empty() && together.len() + name.len() + 2 > LONGEST {
+                self.say(&ToGuardian::ForgetAll(&together), None);
+                together.clear();
+            }
+            if !together.is_empty() {
+                together.push('\n');
+            }
+            together.push_str(name);
+        }
+        if !together.is_empty() {
+            self.say(&ToGuardian::ForgetAll(&together), None);
+        }
+    }
+
     /// A message for the service manager.
     pub fn notify(&self, message: &str) {
         self.say(&ToGuardian::Notify(message.as_bytes()), None);

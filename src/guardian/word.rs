@@ -12,6 +12,9 @@ pub enum ToGuardian<'a> {
     /// Keep the descriptor that comes along.
     Keep(&'a str),
     Forget(&'a str),
+    /// Names with a newline between them. For the end alone: a guardian that does not know the word
+    /// lets go of everything then.
+    ForgetAll(&'a str),
     /// The API is served, and everything left by an earlier engine is watched.
     Serving,
     /// Everything was asked to end: a successor goes on with that.
@@ -44,6 +47,7 @@ impl ToGuardian<'_> {
         let (kind, rest): (u8, &[u8]) = match self {
             Self::Keep(name) => (b'K', name.as_bytes()),
             Self::Forget(name) => (b'F', name.as_bytes()),
+            Self::ForgetAll(names) => (b'L', names.as_bytes()),
             Self::Serving => (b'S', b""),
             Self::Stopping => (b'X', b""),
             Self::Notify(text) => (b'N', text),
@@ -64,6 +68,7 @@ impl<'a> ToGuardian<'a> {
         Some(match kind {
             b'K' => Self::Keep(name()?),
             b'F' => Self::Forget(name()?),
+            b'L' => Self::ForgetAll(name()?),
             b'S' => Self::Serving,
             b'X' => Self::Stopping,
             b'N' => Self::Notify(rest),
@@ -155,6 +160,7 @@ mod tests {
         let words = [
             ToGuardian::Keep("pid.is.7"),
             ToGuardian::Forget("out.is"),
+            ToGuardian::ForgetAll("out.is\nerr.is"),
             ToGuardian::Serving,
             ToGuardian::Stopping,
             ToGuardian::Notify(b"READY=1\nSTATUS=x"),

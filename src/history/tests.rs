@@ -108,6 +108,37 @@ fn minutes_are_kept_while_nobody_watches() {
 }
 
 #[test]
+fn a_clock_that_is_set_forwards_and_back_leaves_what_was_true_and_goes_on() {
+    let mut world = World::new();
+    let mut moment = 1_000_000;
+    // So many minutes by the clock that nobody sets, while the other one begins at `from`.
+    let mut minutes = |world: &mut World, from: i64, count: i64, mib: u64| {
+        for minute in 0..count {
+            moment += M;
+            let at = Moment::from_boot(Duration::from_millis(moment.unsigned_abs()));
+            let readings = vec![running("is", 0.0, mib)];
+            world.recorder.record(at, START + from + minute * M, readings, []).expect("our folder");
+        }
+    };
+    minutes(&mut world, 0, 10, 10);
+    minutes(&mut world, 300 * M, 10, 20);
+    minutes(&mut world, 20 * M, 10, 30);
+    let memory = |from, to| {
+        world.memory("is", from * M, to * M, M).into_iter().flatten().collect::<Vec<_>>()
+    };
+    for (from, to, mib) in [(0, 9, 10), (300, 309, 20), (20, 29, 30)] {
+        let told = memory(from, to);
+        assert!(told.len() >= 8 && told.iter().all(|it| *it == mib), "{from}: {told:?}");
+    }
+    // Nothing is made up for the hours between.
+    assert_eq!(memory(40, 290), [0; 0]);
+    world.crash();
+    minutes(&mut world, 30 * M, 5, 40);
+    let told = world.memory("is", 30 * M, 34 * M, M);
+    assert!(told.iter().flatten().count() >= 3, "the next engine goes on: {told:?}");
+}
+
+#[test]
 fn a_short_peak_is_not_lost_and_fine_steps_show_where_it_was() {
     let mut world = World::new();
     for second in 0..=120 {

@@ -323,7 +323,11 @@ fn options() -> OpenOptions {
     let mut options = OpenOptions::new();
     options.append(true);
     #[cfg(unix)]
-    std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o640);
+    {
+        use std::os::unix::fs::OpenOptionsExt as _;
+        // Who may write to the folder does not decide where we write.
+        options.mode(0o640).custom_flags(libc::O_NOFOLLOW);
+    }
     options
 }
 

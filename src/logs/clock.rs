@@ -71,6 +71,8 @@ impl Calendar {
 
     fn zone(&mut self, now: Timestamp) -> TimeZone {
         if let Some((zone, until)) = &self.zone
+            // Not for long either where the clock was set back.
+            && until.duration_since(now).unsigned_abs() <= ZONE_LASTS
             && now < *until
         {
             return zone.clone();

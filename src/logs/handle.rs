@@ -130,6 +130,7 @@ struct Entry {
     identities: [PipeIdentity; 2],
     owner: Option<Owner>,
     output: Arc<Output>,
+    is_retired: bool,
 }
 
 /// What the log thread and the readers share for one component.
@@ -272,7 +273,8 @@ impl Logs {
         let identities = [out.identity, err.identity];
         let known = entries.values().map(|entry| &entry.folder).find(|known| &***known == folder);
         let folder = known.map_or_else(|| Arc::from(folder), Arc::clone);
-        let entry = Entry { shared, folder, identities, owner, output: Arc::clone(output) };
+        let output = Arc::clone(output);
+        let entry = Entry { shared, folder, identities, owner, output, is_retired: false };
         entries.insert(id.clone(), entry);
         Ok(Streams { stdout: out.write_end, stderr: err.write_end })
     }
@@ -311,6 +313,23 @@ impl Logs {
             entry.output = Arc::clone(output);
             self.send(Command::Configure { id: id.clone(), output: Arc::clone(output) });
         }
+    }
+
+    /// At the end: nothing of a component lives, and nothing of it is started any more. Its pipes are
+    /// read to their end and removed; what it has said can be asked for as before.
+    pub fn retire(&self, id: &ComponentId) {
+        let mut entries = self.entries();
+        if let Some(entry) = entries.get_mut(id)
+            && !std::mem::replace(&mut entry.is_retired, true)
+        {
+            let paths = Stream::BOTH.map(|stream| pipe_path(&entry.folder, id, stream));
+            self.send(Command::Retire { id: id.clone(), remove: paths });
+        }
+    }
+
+    /// Whether [`retire`](Self::retire) has seen to it.
+    pub fn is_retired(&self, id: &ComponentId) -> bool {
+        self.entries().get(id).is_some_and(|entry| entry.is_retired)
     }
 
     /// Forgets a component that has left the registry, after reading what is left in its pipes.

@@ -45,8 +45,18 @@ fn open(path: &Path) -> io::Result<File> {
         use std::os::unix::fs::OpenOptionsExt;
         // Readable for the group, as logs are. Not blocking: a FIFO that somebody put in the
         // log's place must not stop the thread.
-        options.mode(0o640).custom_flags(libc::O_NONBLOCK | libc::O_NOCTTY);
+        const FLAGS: i32 = libc::O_NONBLOCK | libc::O_NOCTTY;
+        options.mode(0o640).custom_flags(FLAGS | libc::O_NOFOLLOW);
+        match options.open(path) {
+            // What a component writes would go where whoever may write to the folder wants it to.
+            Err(error) if error.raw_os_error() == Some(libc::ELOOP) => {
+                let target = super::os::target_of_our_link(path)?;
+                options.custom_flags(FLAGS).open(target)
+            }
+            result => result,
+        }
     }
+    #[cfg(not(unix))]
     options.open(path)
 }
 

@@ -285,6 +285,67 @@ fn a_new_day_gets_a_new_file_and_a_restart_goes_on_with_todays() {
 }
 
 #[test]
+fn a_clock_that_is_set_forwards_and_back_costs_no_line_and_holds_nothing_up() {
+    let bench = Bench::new();
+    let output = Output { timestamps: Timestamps::Rfc3339, compress: false, ..bench.output("a") };
+    let streams = bench.open_with("a", &output);
+    let times = [
+        "2026-11-22T12:00:00Z",
+        "2026-11-22T19:30:00Z",
+        "2026-11-23T04:00:00Z",
+        "2026-11-22T11:59:00Z",
+        "2026-11-22T23:59:59Z",
+        "2026-11-22T03:00:00Z",
+    ];
+    for (n, time) in times.iter().enumerate() {
+        bench.set_time(time);
+        write(&streams.stdout, format!("line {n}\n").as_bytes());
+        bench.sync();
+    }
+    let text = |day: &str| String::from_utf8(bench.stored(&format!("a-{day}.log"))).expect("text");
+    let lines = |day: &str| {
+        let text = text(day);
+        let lines =
+            text.lines().map(|line| (line[11..16].to_owned(), line[line.len() - 1..].to_owned()));
+        lines.collect::<Vec<_>>()
+    };
+    let pairs = |all: &[(&str, &str)]| {
+        all.iter().map(|(time, n)| ((*time).to_owned(), (*n).to_owned())).collect::<Vec<_>>()
+    };
+    // In the order in which they came, each with the time that the clock showed.
+    let of_22nd =
+        pairs(&[("12:00", "0"), ("19:30", "1"), ("11:59", "3"), ("23:59", "4"), ("03:00", "5")]);
+    assert_eq!((lines("2026-11-22"), lines("2026-11-23")), (of_22nd, pairs(&[("04:00", "2")])));
+    let shown = texts(&bench.logs.tail(&bench.id("a"), usize::MAX));
+    assert_eq!(shown, ["line 0", "line 1", "line 2", "line 3", "line 4", "line 5"]);
+}
+
+#[test]
+fn a_link_of_another_user_in_a_logs_place_is_not_written_through() {
+    let is_root = rustix::process::geteuid().is_root();
+    let bench = Bench::new();
+    fs::create_dir(bench.path("logs")).expect("a folder");
+    let (file, target) = (bench.path("logs/a-2026-11-22.log"), bench.path("precious"));
+    fs::write(&target, "precious\n").expect("written");
+    std::os::unix::fs::symlink("../precious", &file).expect("a link");
+    let streams = bench.open("a");
+    if is_root {
+        std::os::unix::fs::lchown(&file, Some(65_534), None).expect("we are root");
+        write(&streams.stdout, b"root::0:0\n");
+        bench.sync();
+        assert_eq!(fs::read_to_string(&target).expect("there"), "precious\n");
+        let notice = bench.notices.recv_timeout(LONG).expect("it is told");
+        let Notice::Lost { error, .. } = notice else { panic!("{notice:?}") };
+        assert!(error.contains("symbolic link that another user (uid 65534) has made"), "{error}");
+    } else {
+        // Nobody else's link can be made here; our own is a way to another disk.
+        write(&streams.stdout, b"more\n");
+        bench.sync();
+        assert_eq!(fs::read_to_string(&target).expect("there"), "precious\nmore\n");
+    }
+}
+
+#[test]
 fn an_orderly_end_stores_what_was_written_before_it() {
     let bench = Bench::new();
     let streams = bench.open("a");
@@ -438,6 +499,29 @@ fn pipes_are_reused_and_replaced_when_somebody_removed_them() {
     bench.sync();
     assert_eq!(fs::read_dir(bench.path("pipes")).expect("readable").count(), 0);
     assert_eq!(bench.logs.counters(&bench.id("a")), None);
+}
+
+#[test]
+fn a_component_that_is_started_no_more_loses_its_pipes_and_can_be_asked_about() {
+    let bench = Bench::new();
+    let id = bench.id("a");
+    let streams = bench.open("a");
+    bench.logs.started(&id, RunId(1), 7);
+    write(&streams.stdout, b"one\nlast words");
+    drop(streams);
+    bench.logs.exited(&id, RunId(1), Exit::Code(0), true);
+    bench.logs.retire(&id);
+    bench.logs.retire(&id);
+    bench.sync();
+    assert!(bench.logs.is_retired(&id));
+    assert_eq!(fs::read_dir(bench.path("pipes")).expect("readable").count(), 0);
+    assert_eq!(bench.text("a"), "one\nlast words");
+    assert!(
+        bench.logs.tail(&id, 9).iter().any(|line| line.text == b"last words"),
+        "in memory, too"
+    );
+    let folder = bench.end();
+    assert!(folder.path().join("logs/a-2026-11-22.log").exists());
 }
 
 #[test]

@@ -69,6 +69,10 @@ pub(super) enum Command {
         id: ComponentId,
         remove: Vec<PathBuf>,
     },
+    Retire {
+        id: ComponentId,
+        remove: [PathBuf; 2],
+    },
     Started {
         id: ComponentId,
         run: RunId,
@@ -123,6 +127,7 @@ impl Command {
             Self::Open { .. }
             | Self::Configure { .. }
             | Self::Close { .. }
+            | Self::Retire { .. }
             | Self::Started { .. }
             | Self::Exited { .. }
             | Self::Watch { .. }
@@ -388,6 +393,15 @@ impl Worker {
                 }
             }
             Command::Close { id, remove } => self.close(&id, &remove),
+            Command::Retire { id, remove } => {
+                if let Some(intake) = self.intakes.get(&id) {
+                    drain(intake, &mut self.tools, &mut self.buffer);
+                    intake.pipes = None;
+                }
+                for path in &remove {
+                    os::remove_pipe(path);
+                }
+            }
             Command::Started { id, run, pid } => {
                 let at = self.tools.calendar.now();
                 if let Some(intake) = self.intakes.get(&id) {

@@ -84,11 +84,12 @@ impl Machine {
             // It starts anew as soon as it may.
             State::Waiting { .. } => Response::Redundant,
             State::Starting { live, .. } | State::Running { live, .. } => {
-                self.wish = Intent::Running;
-                // Asked a second time before its turn came, it is the same restart.
-                if live.asked.is_none() {
+                // Asked a second time before its turn came, it is the same restart; a stop whose turn
+                // has not come was none.
+                if live.asked.is_none() || self.wish == Intent::Stopped {
                     self.record.forgive_for_restart();
                 }
+                self.wish = Intent::Running;
                 live.asked = Some(cause);
                 self.proceed(cx, effects);
                 Response::Applied

@@ -577,6 +577,25 @@ fn the_policy_has_no_say_in_what_an_operator_asked_for() {
 }
 
 #[test]
+fn a_restart_while_a_stop_waits_for_its_turn_begins_anew_and_a_second_one_is_the_same() {
+    let config = component();
+    for (asked, wish, forgives) in [
+        (Some(StopCause::Stop), Intent::Stopped, true),
+        (Some(StopCause::Restart), Intent::Running, false),
+        (None, Intent::Running, true),
+    ] {
+        let state =
+            State::Running { live: live(Some(process()), asked.clone()), since: second(NOW) };
+        let mut machine = Machine::at(state, wish);
+        machine.record.restarts = 5;
+        step(&mut machine, Event::Restart(StopCause::Restart), &context(&config, false));
+        let restarts = machine.record().restarts;
+        assert_eq!(restarts, if forgives { 0 } else { 5 }, "{asked:?}");
+        assert_eq!(machine.record().restarts_asked, u32::from(forgives), "{asked:?}");
+    }
+}
+
+#[test]
 fn an_end_for_want_of_memory_is_told_as_such() {
     let mut config = component();
     config.start_delay = Duration::ZERO;

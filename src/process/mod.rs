@@ -59,6 +59,13 @@ pub struct Unbounded {
     pub reason: String,
 }
 
+/// How a whole process tree ended.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct TreeEnd {
+    /// CPU time of all that ever were in it, where somebody counts that by tree.
+    pub used: Option<std::time::Duration>,
+}
+
 /// A component whose processes were found at start.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Leftover {

@@ -13,6 +13,7 @@ use super::{
 use crate::{
     guardian::{self, DescriptorStore as _},
     model::{ComponentId, Moment, RunId},
+    process::Tree,
     supervisor::Fact,
 };
 
@@ -22,6 +23,9 @@ const LOOK: Duration = Duration::from_millis(3);
 /// Where nothing was found, each look is twice as far from the last one, up to this: a program may
 /// take its time to be read.
 const LOOK_MAX: Duration = Duration::from_millis(400);
+
+/// For what is cleared away at the end.
+const FAREWELL: Duration = Duration::from_secs(1);
 
 /// The starts that are under way.
 #[derive(Debug)]
@@ -56,6 +60,16 @@ impl Births {
             self.due.get_or_insert_with(|| clock::now().after(LOOK));
             self.spawner.order(order);
         }
+    }
+
+    /// Removes what is kept for a tree that is gone; nothing of its component is started any more.
+    pub fn clear_away(&self, tree: Tree) {
+        self.spawner.clear_away(tree);
+    }
+
+    /// Waits until everything is cleared away, for a moment at most.
+    pub fn finish(self) {
+        self.spawner.finish(FAREWELL);
     }
 
     /// When to look for newborns.

@@ -49,7 +49,7 @@ use crate::{
     machine::{EndedMeanwhile, Process},
     model::{ComponentId, Exit, Moment, OperationId, Origin, RunId, Via},
     probes::{Commands, Finding, ProbeKind, ProbeNotice, Probes},
-    process::{self, Child, Containment, Notice, Tree, Watcher},
+    process::{self, Child, Containment, Notice, Tree, TreeEnd, Watcher},
     registry::Component,
     sampler::Source,
     supervisor::{Effect, Fact},
@@ -248,9 +248,14 @@ impl Driver {
         self.telling.log.note();
         self.journal.flush();
         self.births.begin();
-        for name in self.unneeded.drain(..) {
-            // Afterwards: whoever reads of it in the journal must find it kept.
-            self.stores.forget(&name);
+        // Afterwards: whoever reads of it in the journal must find it kept.
+        let unneeded = std::mem::take(&mut self.unneeded);
+        if self.supervisor.is_shutting_down() {
+            self.stores.forget_all(&unneeded);
+        } else {
+            for name in unneeded {
+                self.stores.forget(&name);
+            }
         }
     }
 
@@ -359,10 +364,10 @@ impl Driver {
         running.leader_ended = true;
         running.used = used;
         let id = running.id.clone();
-        let tree_gone = running.tree.is_empty();
-        self.ended(&id, run, exit, tree_gone);
-        if tree_gone {
-            self.forget(run);
+        let gone = running.tree.end();
+        self.ended(&id, run, exit, gone.is_some());
+        if let Some(end) = gone {
+            self.forget(run, end);
         } else {
             self.watch_tree(run);
         }
@@ -389,7 +394,7 @@ impl Driver {
     }
 
     /// A run's whole tree is gone.
-    pub fn forget(&mut self, run: RunId) {
+    pub fn forget(&mut self, run: RunId, end: TreeEnd) {
         self.loose_ends.forget(run);
         self.watcher.remove_tree(run.0);
         self.forget_probes(run);
@@ -397,8 +402,16 @@ impl Driver {
             command.abort();
         }
         if let Some(running) = self.running.remove(&run) {
-            self.count_cpu(&running.id, running.tree.cpu_time().unwrap_or(running.used));
-            self.gone.push((running.id, run));
+            let Running { id, tree, used: of_leader, .. } = *running;
+            self.count_cpu(&id, end.used.unwrap_or(of_leader));
+            if self.supervisor.is_shutting_down() {
+                // Nothing is started any more: what is left of it goes while others are ending.
+                self.births.clear_away(tree);
+                self.logs.retire(&id);
+                let pipes = logs::Stream::BOTH.map(|stream| logs::kept_name(&id, stream));
+                self.unneeded.extend(pipes);
+            }
+            self.gone.push((id, run));
         }
     }
 

@@ -15,7 +15,7 @@ use crate::{
     machine::{Resting, State, StopUnderWay},
     model::{ComponentId, OperationId, RunId},
     probes::{CommandRequest, Watched},
-    process::{Delivery, Signal},
+    process::Signal,
     supervisor::{Effect, Transition},
     wire::{ComponentState, EventKind, Intent, Verb},
 };
@@ -24,10 +24,18 @@ use crate::{
 const MOST_ORDERS: usize = 8;
 
 impl Driver {
-    pub fn perform(&mut self, effects: Vec<Effect>) {
+    pub fn perform(&mut self, mut effects: Vec<Effect>) {
         let is_crowd = self.is_crowd || effects.len() > CROWD;
         if is_crowd {
             self.trace.gather();
+            if self.supervisor.is_shutting_down() {
+                // What is asked to end ends while the rest is seen to.
+                effects.sort_by_key(|effect| match effect {
+                    Effect::Asked { .. } => 0,
+                    Effect::RequestStop { .. } => 1,
+                    _ => 2,
+                });
+            }
         }
         for effect in effects {
             let starts = matches!(effect, Effect::Spawn { .. });
@@ -87,16 +95,8 @@ impl Driver {
 
     pub fn send_stop_signal(&mut self, run: RunId, signal: Signal) {
         let Some(running) = self.running.get(&run) else { return };
-        // SIGCONT follows: a stopped process cannot handle the signal.
-        let sent = running.child.signal(signal).and_then(|delivery| {
-            running.child.signal(Signal::Cont)?;
-            Ok(delivery)
-        });
-        match sent {
-            Ok(Delivery::Delivered | Delivery::AlreadyGone) => {}
-            Err(error) => {
-                tracing::warn!(id = %running.id, %signal, %error, "cannot send the stop signal");
-            }
+        if let Err(error) = running.child.ask_to_end(signal) {
+            tracing::warn!(id = %running.id, %signal, %error, "cannot send the stop signal");
         }
     }
 

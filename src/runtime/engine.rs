@@ -58,6 +58,11 @@ use crate::{
     wire::EventKind,
 };
 
+/// How long a thread that may wait for files stays without work. Longer than from one sample of the history
+/// to the next: so one of them always lives, and no others do for long. A pool without any panics when the
+/// kernel makes no thread (`pids.max`), which is when an operator wants to look.
+const HELPER_WAITS: Duration = Duration::from_secs(90);
+
 /// How long the end may take after every component is gone.
 const FAREWELL: Duration = Duration::from_secs(5);
 
@@ -231,7 +236,7 @@ pub fn run(options: EngineOptions) -> Result<(), EngineError> {
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .max_blocking_threads(8)
-        .thread_keep_alive(Duration::from_secs(2))
+        .thread_keep_alive(HELPER_WAITS)
         .build()
         .map_err(|source| EngineError::System { what: "make the event loop", source })?;
     let mut arguments = options.arguments;
@@ -308,6 +313,8 @@ async fn supervise(
     let left = legacy.passed.as_mut();
     let (logs, log_thread, logs_inbox) =
         start_logs(&temp, left, legacy.stores.clone()).map_err(system("start the log thread"))?;
+    // There is one from now on, whatever the kernel says later.
+    drop(tokio::task::spawn_blocking(|| ()));
     trace.attach(&logs, &registry.config.log, registry.config.keep_days);
     trace_start(&place, &registry);
 
@@ -657,8 +664,9 @@ async fn finish(mut driver: Driver, log_thread: logs::LogThread, temp: &Path) {
     driver.send_last_alerts().await;
     driver.supervisor.end_record();
     let ids: Vec<ComponentId> = driver.supervisor.ids().cloned().collect();
-    let Driver { containment, history, journal, logs, running, telling, .. } = driver;
+    let Driver { births, containment, history, journal, logs, running, telling, .. } = driver;
     journal.close();
+    births.finish();
     // What is held outlives a restart of the Supervisor; so do processes that cannot be ended.
     let alive: BTreeSet<&ComponentId> = running.values().map(|running| &running.id).collect();
     let swept = if alive.is_empty() { containment.sweep() } else { 0 };
@@ -666,7 +674,7 @@ async fn finish(mut driver: Driver, log_thread: logs::LogThread, temp: &Path) {
         tracing::warn!(swept, "processes that belonged to no component any more were ended");
     }
     containment.remove();
-    for id in &ids {
+    for id in ids.iter().filter(|id| !logs.is_retired(id)) {
         logs.close(id, !alive.contains(id));
     }
     let _never_made = std::fs::remove_dir_all(temp.join("notify"));

@@ -159,6 +159,8 @@ impl Driver {
     /// Records a sample that was taken for whatever reason; to be called where it may block.
     pub fn recording(&mut self) -> impl FnOnce(&Sample) + Send + 'static + use<> {
         self.history.next = clock::now().after(PAUSE);
+        // Once a minute at least, and there is no other timer.
+        self.follow_clock();
         let states = self.supervisor.states();
         let components: Vec<(ComponentId, wire::ComponentState, Option<RunId>)> =
             states.map(|(id, state, run)| (id.clone(), state, run)).collect();

@@ -3,8 +3,9 @@
 //! The journal would not do: it matters within one boot, and is written without fsync. Holds
 //! change by hand, so the whole file is written anew each time, beside itself, brought to the disk
 //! and renamed over the old one, on the blocking pool. An operator is answered when that is done.
-//! Expiry is decided by the monotonic clock; the file holds wall times, because they mean the same
-//! after a boot.
+//! Expiry is decided by the monotonic clock, which is compared with the other one each minute: that one may be
+//! set, or go on while the machine sleeps, and what was promised is its time. The file holds wall times,
+//! because they mean the same after a boot.
 
 use std::{
     fs::{self, File, OpenOptions},
@@ -12,6 +13,7 @@ use std::{
     os::unix::fs::OpenOptionsExt as _,
     path::{Path, PathBuf},
     sync::{Arc, Mutex, PoisonError},
+    time::Duration,
 };
 
 use jiff::{SignedDuration, Timestamp};
@@ -27,6 +29,10 @@ use crate::{
 
 /// The format; a newer one is refused.
 const VERSION: u32 = 1;
+
+/// An end that differs by more has moved: the clock was set, or the machine slept. (Times are kept in
+/// seconds.)
+const HAS_MOVED: Duration = Duration::from_secs(2);
 
 type Reply = oneshot::Sender<Result<HoldReport, Problem>>;
 
@@ -236,6 +242,19 @@ impl Driver {
         }
     }
 
+    /// Has each hold end when the clock on the wall says so.
+    pub fn follow_clock(&mut self) {
+        let (now, wall) = (clock::now(), Timestamp::now());
+        let moved = self.supervisor.holds().filter_map(|(id, hold)| {
+            let until = moved(hold.until.as_ref()?, now, wall)?;
+            Some((id.to_string(), Hold { until: Some(until), ..hold.clone() }))
+        });
+        for (id, hold) in moved.collect::<Vec<_>>() {
+            tracing::info!(%id, %hold, "the clock was set, or the machine slept; the hold ends by the clock");
+            self.supervisor.restore_hold(&id, hold);
+        }
+    }
+
     /// Writes what is in force, if it differs from what was written; then tells how that went.
     pub fn store_holds(&mut self, then: impl FnOnce(Result<(), &io::Error>) + Send + 'static) {
         if !std::mem::take(&mut self.hold_file.is_behind) {
@@ -259,6 +278,17 @@ fn until(time: Timestamp) -> Until {
     Until { at: clock::now().after(left.unsigned_abs()), time: shown(time) }
 }
 
+/// The same end where it is at another moment than was thought.
+fn moved(until: &Until, now: Moment, wall: Timestamp) -> Option<Until> {
+    let time: Timestamp = until.time.parse().ok()?;
+    let left = time.duration_since(wall).max(SignedDuration::ZERO);
+    let at = now.after(left.unsigned_abs());
+    // What is over ends now, whenever exactly that was.
+    let known = until.at.max(now);
+    let differs = at.since(known).max(known.since(at));
+    (differs > HAS_MOVED).then(|| Until { at, time: until.time.clone() })
+}
+
 fn shown(time: Timestamp) -> String {
     format!("{time:.0}")
 }
@@ -266,6 +296,25 @@ fn shown(time: Timestamp) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_hold_ends_by_the_clock_on_the_wall_however_that_is_set() {
+        let hour = Duration::from_hours(1);
+        let (now, wall) = (Moment::from_boot(10 * hour), "2026-11-22T12:00:00Z");
+        let wall: Timestamp = wall.parse().expect("a time");
+        let until = Until { at: now.after(2 * hour), time: "2026-11-22T14:00:00Z".to_owned() };
+        let ends = |now: Moment, wall| moved(&until, now, wall).map(|until| until.at);
+        // Both clocks go on.
+        assert_eq!(ends(now, wall), None);
+        assert_eq!(ends(now.after(hour), wall + hour), None);
+        assert_eq!(ends(now.after(3 * hour), wall + 3 * hour), None, "it is over, and known to be");
+        // Set forwards, or the machine slept; set back.
+        assert_eq!(ends(now, wall + hour), Some(now.after(hour)));
+        assert_eq!(ends(now, wall + 5 * hour), Some(now), "at once");
+        assert_eq!(ends(now, wall - 3 * hour), Some(now.after(5 * hour)));
+        // Kept right.
+        assert_eq!(ends(now, wall + Duration::from_millis(900)), None);
+    }
 
     fn hold(by: &str) -> wire::Hold {
         wire::Hold {

@@ -15,7 +15,7 @@ use super::{
     clock,
     driver::Driver,
     journal::{self, Entry, Remembered, RememberedProcess},
-    launch,
+    launch, loose_ends,
     recall::Recalled,
     telling::About,
     unclaimed,
@@ -331,8 +331,6 @@ fn refuse(driver: &Driver, found: &[Found], recalled: &Recalled) -> Result<(), S
 fn adopt(driver: &mut Driver, found: &Found, config: &Component, child: Child, held: &mut Held) {
     let (id, run, pid) = (&found.id, found.run, child.pid().unsigned_abs());
     let tree = driver.containment.adopt(id, run, &child);
-    read_output(driver, id, held);
-    driver.logs.started(id, run, pid);
     let socket = held.remove(&guardian::name::notify(id, run));
     if let Err(error) = driver.probes.prepare_with(run, config, socket) {
         tracing::warn!(%id, %error, "cannot prepare the checks of a process taken over");
@@ -342,6 +340,8 @@ fn adopt(driver: &mut Driver, found: &Found, config: &Component, child: Child, h
         driver.journal.append(&found.started());
     }
     driver.take_over(id, run, child, tree);
+    driver.read_output_of(run);
+    let_go_of_pipes(id, held);
     if driver.upgrades > 0 {
         tracing::debug!(%id, pid, %run, "goes on under this version");
         return;
@@ -352,16 +352,19 @@ fn adopt(driver: &mut Driver, found: &Found, config: &Component, child: Child, h
     driver.tell(about, EventKind::Adopted, text, None);
 }
 
-/// What it writes, and what it wrote while nobody read. What was held of its pipes is let go at once:
-/// with thousands of components there is no room for a second of each.
+/// What one that has ended wrote while nobody read.
 fn read_output(driver: &Driver, id: &ComponentId, held: &mut Held) {
     let Some(config) = driver.supervisor.config(id) else { return };
-    let owner = launch::pipe_owner(config).ok().flatten();
-    let pipes = launch::pipes_folder(&driver.supervisor.registry().config.temp);
-    // The write ends are dropped: the process holds its own.
-    if let Err(error) = driver.logs.open(id, config.output.arc(), &pipes, owner) {
-        tracing::error!(%id, %error, "cannot read the output of a process taken over");
+    let temp = &driver.supervisor.registry().config.temp;
+    if let Err(error) = loose_ends::open_output(&driver.logs, config, temp) {
+        tracing::error!(%id, %error, "cannot read what a process wrote that has ended meanwhile");
     }
+    let_go_of_pipes(id, held);
+}
+
+/// What was held of its pipes is let go at once: with thousands of components there is no room for a
+/// second of each.
+fn let_go_of_pipes(id: &ComponentId, held: &mut Held) {
     for stream in logs::Stream::BOTH {
         held.remove(&logs::kept_name(id, stream));
     }

@@ -4,10 +4,10 @@
 //! What is not watched is looked at; what could not be killed is killed again. Nothing of it is given up
 //! while the run is there, because a run that is forgotten is one that nobody ends.
 
-use std::{collections::BTreeSet, io, time::Duration};
+use std::{collections::BTreeSet, io, path::Path, time::Duration};
 
-use super::driver::Driver;
-use crate::{model::RunId, process, supervisor::Fact};
+use super::{driver::Driver, launch};
+use crate::{logs::Logs, model::RunId, process, registry::Component, supervisor::Fact};
 
 /// How often they are looked at.
 pub(super) const LOOK: Duration = Duration::from_millis(50);
@@ -21,11 +21,14 @@ pub(super) struct LooseEnds {
     unwatched: BTreeSet<RunId>,
     /// They were to be killed.
     unkilled: BTreeSet<RunId>,
+    /// They were taken over, and nobody reads what they write: when their pipe is full they wait.
+    unread: BTreeSet<RunId>,
 }
 
 impl LooseEnds {
     pub fn is_empty(&self) -> bool {
-        self.lingering.is_empty() && self.unwatched.is_empty() && self.unkilled.is_empty()
+        let Self { lingering, unwatched, unkilled, unread } = self;
+        [lingering, unwatched, unkilled, unread].iter().all(|runs| runs.is_empty())
     }
 
     /// Nothing is left of the run.
@@ -33,7 +36,15 @@ impl LooseEnds {
         self.lingering.remove(&run);
         self.unwatched.remove(&run);
         self.unkilled.remove(&run);
+        self.unread.remove(&run);
     }
+}
+
+/// Reads a component's output from now on. The write ends are dropped: its process holds its own.
+pub(super) fn open_output(logs: &Logs, config: &Component, temp: &Path) -> io::Result<()> {
+    let owner = launch::pipe_owner(config).ok().flatten();
+    let pipes = launch::pipes_folder(temp);
+    logs.open(&config.id, config.output.arc(), &pipes, owner).map(drop)
 }
 
 impl Driver {
@@ -71,10 +82,10 @@ impl Driver {
         let Some(running) = self.running.get_mut(&run).filter(|one| one.leader_ended) else {
             return;
         };
-        if running.tree.is_empty() {
+        if let Some(end) = running.tree.end() {
             // Its zombies go before anything starts that might look for their pids.
             process::reap_orphans(|_| false);
-            self.forget(run);
+            self.forget(run, end);
             self.facts.push(Fact::TreeGone { run });
         } else {
             // Whoever told that it is empty does not say so twice.
@@ -98,9 +109,30 @@ impl Driver {
         }
     }
 
+    /// What a process of an earlier engine writes, and wrote while nobody read.
+    pub(super) fn read_output_of(&mut self, run: RunId) {
+        let Some(running) = self.running.get(&run) else { return };
+        let id = &running.id;
+        let Some(config) = self.supervisor.config(id) else { return };
+        match open_output(&self.logs, config, &self.supervisor.registry().config.temp) {
+            Ok(()) => {
+                self.logs.started(id, run, running.child.pid().unsigned_abs());
+                self.loose_ends.unread.remove(&run);
+            }
+            Err(error) => {
+                if self.loose_ends.unread.insert(run) {
+                    tracing::error!(%id, %error, "cannot read the output of a process taken over; tried again");
+                }
+            }
+        }
+    }
+
     pub(super) fn look_after_loose_ends(&mut self) {
         for run in self.loose_ends.unkilled.clone() {
             self.kill(run);
+        }
+        for run in self.loose_ends.unread.clone() {
+            self.read_output_of(run);
         }
         for run in self.loose_ends.unwatched.clone() {
             self.watch_leader(run);

@@ -34,6 +34,9 @@ const THREADS: std::ops::RangeInclusive<usize> = 2..=4;
 /// All threads but one end when they had nothing to do for so long.
 const REST: Duration = Duration::from_secs(2);
 
+/// Orders for which there is room while there are none.
+const FEW: usize = 16;
+
 /// A start to be made.
 #[derive(Debug)]
 pub struct Order {
@@ -77,6 +80,8 @@ struct Workshop {
     bell: Arc<Notify>,
     queue: Mutex<Queue>,
     arrived: Condvar,
+    /// A thread has ended, with nothing left to be done.
+    left: Condvar,
 }
 
 /// What came of the orders.
@@ -98,6 +103,8 @@ impl Nursery {
 #[derive(Debug, Default)]
 struct Queue {
     orders: VecDeque<Order>,
+    /// What is to be removed when there is nothing to start.
+    gone: Vec<Tree>,
     threads: usize,
     /// Of these, those that wait for an order.
     idle: usize,
@@ -117,11 +124,11 @@ impl Spawner {
         let most = processors.clamp(*THREADS.start(), *THREADS.end());
         // While few descriptors are open: the lower they are, the less a new process copies.
         process::reserve_places(most)?;
-        let (queue, arrived) = (Mutex::default(), Condvar::new());
+        let (queue, arrived, left) = (Mutex::default(), Condvar::new(), Condvar::new());
         let (made, inbox) = mpsc::channel();
         let bell = Arc::new(Notify::new());
         let nursery = Nursery { made: inbox, bell: Arc::clone(&bell) };
-        let workshop = Workshop { logs, containment, pipes, made, bell, queue, arrived };
+        let workshop = Workshop { logs, containment, pipes, made, bell, queue, arrived, left };
         let spawner = Self { workshop: Arc::new(workshop), most };
         spawner.workshop.queue().threads = 1;
         spawner.start_thread()?;
@@ -141,6 +148,22 @@ impl Spawner {
             self.workshop.queue().threads -= 1;
             tracing::debug!(%error, "cannot start another thread for starts");
         }
+    }
+
+    /// For a tree whose component is not started any more: there is no other with its name.
+    pub fn clear_away(&self, tree: Tree) {
+        self.workshop.queue().gone.push(tree);
+        self.workshop.arrived.notify_one();
+    }
+
+    /// Waits until there is nothing to be done, or a start hangs.
+    pub fn finish(self, patience: Duration) {
+        let mut queue = self.workshop.queue();
+        queue.is_closed = true;
+        self.workshop.arrived.notify_all();
+        let is_at_work = |queue: &mut Queue| queue.threads > 0;
+        let waited = self.workshop.left.wait_timeout_while(queue, patience, is_at_work);
+        drop(waited);
     }
 
     fn start_thread(&self) -> io::Result<()> {
@@ -191,9 +214,19 @@ impl Workshop {
             if let Some(order) = queue.orders.pop_front() {
                 return Some(order);
             }
+            if let Some(tree) = queue.gone.pop() {
+                drop(queue);
+                tree.remove();
+                queue = self.queue();
+                continue;
+            }
             if queue.is_closed {
+                queue.threads -= 1;
+                self.left.notify_all();
                 return None;
             }
+            // A thousand orders were there, perhaps.
+            queue.orders.shrink_to(FEW);
             queue.idle += 1;
             let is_over;
             if queue.threads > 1 {

@@ -38,5 +38,6 @@ fn a_thousand_components_start_report_and_stop() {
 
     let begin = now();
     supervisor.stop();
+    assert!(!place.path("temp/pipes").exists(), "pipes of what is gone");
     report(&format!("{FLEET} components: started in {started:?}, stopped in {:?}", since(begin)));
 }

@@ -6,6 +6,8 @@ use std::{
     process::{Command, Stdio},
 };
 
+use rustix::process::Signal;
+
 use crate::support::{Place, Registry, Server, now, place::finish, report, since, until};
 
 /// Lines of one run.
@@ -72,9 +74,11 @@ fn a_follower_loses_and_doubles_nothing_over_rotations_and_restarts() {
     assert_eq!(errs.stdout.lines().count(), 4 * LINES / 50, "{errs:?}");
     let found = place.cli("logs ps --grep \u{20}2999$ -n 2");
     assert_eq!(found.stdout.lines().count(), 2, "{found:?}");
-    supervisor.stop();
+    supervisor.signal(Signal::TERM);
     // It ends with the Supervisor, and has told everything.
     let status = follower.wait().expect("it ends");
+    supervisor.ended();
+    place.assert_nothing_runs();
     assert!(status.success(), "{status}");
     assert_whole(&place.read("run.out"), 4, "followed");
     // And without a Supervisor from the files alone.

@@ -17,11 +17,11 @@ fn kept(supervisor: &Supervisor<'_>) -> Vec<String> {
     kept
 }
 
-/// What is kept of so many components that run: of each two pipes and a pidfd. The guardian may hear
-/// of the last of them after everybody else.
+/// What is kept when all of it has come: two pipes and a pidfd of each component.
 fn all_kept(supervisor: &Supervisor<'_>, components: usize) -> Vec<String> {
-    until("everything is kept", || {
-        Some(kept(supervisor)).filter(|kept| kept.len() == 3 * components)
+    until("the guardian has everything", || {
+        let kept = kept(supervisor);
+        (kept.len() == 3 * components).then_some(kept)
     })
 }
 

@@ -241,8 +241,8 @@ impl Caller {
         match call.about {
             About::Nothing => String::new(),
             About::Path(argument) => self.text(asked.data.args[argument]).unwrap_or_default(),
-            About::Descriptor => {
-                let link = format!("/proc/{}/fd/{}", self.thread, asked.data.args[0]);
+            About::Descriptor(argument) => {
+                let link = format!("/proc/{}/fd/{}", self.thread, asked.data.args[argument]);
                 fs::read_link(link).unwrap_or_default().display().to_string()
             }
         }

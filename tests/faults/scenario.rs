@@ -14,7 +14,7 @@ use crate::{
 
 /// Writes numbered lines, and ends with 3 when it is told to. Says how often it was started, and
 /// whether another one of it runs.
-pub fn writer(id: &str) -> Server {
+pub fn writer(id: &str, restart: &str) -> Server {
     Server::shell(
         id,
         &format!(
@@ -23,13 +23,15 @@ pub fn writer(id: &str) -> Server {
              rm {id}.crash 2>/dev/null 9>&- && exit 3; sleep 0.02 9>&- || exit 4; done"
         ),
     )
-    .with("<restart delay=\"0.05\" maxRestarts=\"0\"/>")
+    .with(restart)
 }
 
 pub const IDS: [&str; 3] = ["steady", "crasher", "other"];
 
 pub fn registry() -> Registry {
-    Registry::of([writer("steady"), writer("crasher"), writer("other").depends_on("steady")])
+    let restart = "<restart delay=\"0.05\" maxRestarts=\"0\"/>";
+    let [steady, crasher, other] = IDS.map(|id| writer(id, restart));
+    Registry::of([steady, crasher, other.depends_on("steady")])
         .config("<startsPerMinute>1000000</startsPerMinute>")
 }
 
@@ -102,6 +104,10 @@ pub fn live(faults: Vec<Fault>) -> Life {
 
     injector.lift();
     all_run(&place);
+    for id in IDS {
+        let before = place.log(id).len();
+        until("output of all is stored", || (place.log(id).len() > before).then_some(()));
+    }
     assert_eq!(place.read("doubled"), "", "started twice");
     for (id, pid) in IDS.iter().zip(&pids) {
         let said = place.read(&format!("{id}.starts"));
@@ -117,6 +123,11 @@ pub fn live(faults: Vec<Fault>) -> Life {
     assert!(used < Duration::from_secs(1) + life_so_far / 2, "{used:?} of CPU in {life_so_far:?}");
     let (crashes, dropped) = (events(&place, "crashed"), events(&place, "dropped"));
     supervisor.stop();
+    if injector.hits().is_empty() {
+        for name in ["events.pending", "in-hand", "pipes", "supervisor.sock"] {
+            assert!(!place.path("temp").join(name).exists(), "{name} is of no use any more");
+        }
+    }
     // Said beforehand: what is in hand cannot be kept from a kill then.
     if !place.log_text("Supervisor").contains("a kill would take the output just read") {
         // What a disk did not take is counted, and told.

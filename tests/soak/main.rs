@@ -175,7 +175,8 @@ fn churned(
 
 /// Brings the same components into the same states and waits until nothing moves any more.
 fn at_rest(place: &Place, sample: &dyn Fn() -> Option<Sample>) -> Sample {
-    const PATIENCE: Duration = Duration::from_mins(3);
+    const PATIENCE: Duration = Duration::from_mins(8);
+    const SECONDS_OF_REST: u32 = 130;
     within(PATIENCE, "the Supervisor answers", || place.try_get("/v1/status"));
     place.rewrite_registry(&fleet::registry(0));
     let reloaded = place.post("/v1/reload");
@@ -217,14 +218,16 @@ fn at_rest(place: &Place, sample: &dyn Fn() -> Option<Sample>) -> Sample {
     assert_eq!(reopened.status, 204, "{reopened:?}");
     let mut last = sample().expect("the engine lives");
     let mut same = 0;
-    // Threads that wait for work end after some seconds; connections close as they are noticed.
+    // Threads that wait for work end after some seconds; connections close as they are noticed. Files
+    // that samples are read from are closed, and memory is given back, at the first whole minute in
+    // which nobody asked anything.
     within(PATIENCE, "nothing moves any more", || {
         let begin = now();
         until("a second has passed", || (since(begin) > Duration::from_secs(1)).then_some(()));
         let next = sample().expect("the engine lives");
         same = if next.is_like(&last) { same + 1 } else { 0 };
         last = next;
-        (same >= 8).then_some(())
+        (same >= SECONDS_OF_REST).then_some(())
     });
     last
 }

@@ -147,7 +147,9 @@ fn append(path: &Path, bytes: &[u8]) -> io::Result<()> {
     #[cfg(unix)]
     {
         use std::os::unix::fs::OpenOptionsExt;
-        options.mode(0o640).custom_flags(libc::O_NONBLOCK | libc::O_NOCTTY);
+        // Who may write to the folder does not decide where we write.
+        const FLAGS: i32 = libc::O_NONBLOCK | libc::O_NOCTTY | libc::O_NOFOLLOW;
+        options.mode(0o640).custom_flags(FLAGS);
     }
     let mut file = match options.open(path) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => {

@@ -10,5 +10,5 @@ pub use unix::{Owner, WriteEnd};
 #[cfg(unix)]
 pub(super) use unix::{
     Pipe, PipeIdentity, Poller, Ready, Waker, lower_priority, make_private_folder, open_pipe,
-    ready_for_writing, remove_pipe, reopen_pipe,
+    ready_for_writing, remove_pipe, reopen_pipe, target_of_our_link,
 };

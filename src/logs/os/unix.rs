@@ -1,13 +1,14 @@
 //! FIFOs, epoll and an eventfd (Linux).
 
 use std::{
+    ffi::OsString,
     io,
     mem::MaybeUninit,
     os::{
         fd::{AsFd, BorrowedFd, OwnedFd},
-        unix::fs::DirBuilderExt,
+        unix::{ffi::OsStringExt as _, fs::DirBuilderExt},
     },
-    path::Path,
+    path::{Path, PathBuf},
     sync::{
         Arc,
         atomic::{AtomicBool, Ordering},
@@ -59,6 +60,30 @@ pub struct Opened {
 pub struct PipeIdentity {
     device: u64,
     inode: u64,
+}
+
+/// Where the symbolic link at `path` leads, if root or we have made it; another's is refused.
+///
+/// Owner and target are asked of the same link, whatever is put in its place meanwhile.
+pub fn target_of_our_link(path: &Path) -> io::Result<PathBuf> {
+    let link =
+        rustix::fs::open(path, OFlags::PATH | OFlags::NOFOLLOW | OFlags::CLOEXEC, Mode::empty())?;
+    let stat = rustix::fs::fstat(&link)?;
+    if FileType::from_raw_mode(stat.st_mode) != FileType::Symlink {
+        // It was replaced: whoever opens it next finds what is there now.
+        return Err(Errno::AGAIN.into());
+    }
+    if stat.st_uid != 0 && stat.st_uid != rustix::process::geteuid().as_raw() {
+        let text = format!(
+            "it is a symbolic link that another user (uid {}) has made; logs are not written through it, \
+             remove it",
+            stat.st_uid
+        );
+        return Err(io::Error::new(io::ErrorKind::PermissionDenied, text));
+    }
+    let target = rustix::fs::readlinkat(&link, "", Vec::new())?;
+    let target = PathBuf::from(OsString::from_vec(target.into_bytes()));
+    Ok(path.parent().map_or_else(|| target.clone(), |folder| folder.join(&target)))
 }
 
 /// Opens the FIFO at `path`, and makes it first where there is none.

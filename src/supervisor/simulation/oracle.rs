@@ -92,7 +92,7 @@ impl Before {
         match (verb, self.state) {
             (_, Waiting | Unkillable) | (Verb::Start, Starting | Running) => false,
             (_, Stopping) => self.wish == Intent::Stopped || !self.expected,
-            (_, Starting | Running) => !self.asked,
+            (_, Starting | Running) => !self.asked || self.wish == Intent::Stopped,
             _ => true,
         }
     }

@@ -34,7 +34,7 @@ use super::{
 };
 use crate::{
     model::{ComponentId, RunId},
-    process::{Leftover, Signal},
+    process::{Leftover, Signal, TreeEnd},
 };
 
 const LEAF_PREFIX: &str = "component-";
@@ -253,6 +253,21 @@ impl Leaf {
         }
     }
 
+    /// Whether no process lives in it or below, and if so what all of them have used.
+    pub(super) fn end(&self) -> io::Result<Option<TreeEnd>> {
+        let directory = match self.directory() {
+            Err(error) if is_removed(&error) => return Ok(Some(TreeEnd::default())),
+            directory => directory?,
+        };
+        let events = open_in(&directory, "cgroup.events", OFlags::RDONLY)?;
+        let is_empty = is_unpopulated(events.as_fd())?;
+        let used = || {
+            let file = open_in(&directory, "cpu.stat", OFlags::RDONLY).ok()?;
+            Some(Duration::from_micros(number_in(&file, "usage_usec ")?))
+        };
+        Ok(is_empty.then(|| TreeEnd { used: used() }))
+    }
+
     /// All of it at once, also what is just being forked.
     pub(super) fn kill(&self) -> io::Result<()> {
         let written = self
@@ -317,16 +332,24 @@ impl Leaf {
 
     /// What stands behind `key` in a file of lines.
     fn number(&self, file: &str, key: &str) -> Option<u64> {
-        let file = self.open_file(file, OFlags::RDONLY).ok()?;
-        let mut buffer = [0; 512];
-        let length = rustix::io::pread(file, &mut buffer, 0).ok()?;
-        let text = std::str::from_utf8(buffer.get(..length)?).ok()?;
-        text.lines().find_map(|line| line.strip_prefix(key))?.parse().ok()
+        number_in(&self.open_file(file, OFlags::RDONLY).ok()?, key)
     }
 
     fn open_file(&self, name: &str, flags: OFlags) -> io::Result<OwnedFd> {
-        Ok(openat(self.directory()?, name, flags | OFlags::CLOEXEC, Mode::empty())?)
+        open_in(&self.directory()?, name, flags)
     }
+}
+
+fn open_in(directory: &OwnedFd, name: &str, flags: OFlags) -> io::Result<OwnedFd> {
+    Ok(openat(directory, name, flags | OFlags::CLOEXEC, Mode::empty())?)
+}
+
+/// What stands behind `key` in a file of lines.
+fn number_in(file: &OwnedFd, key: &str) -> Option<u64> {
+    let mut buffer = [0; 512];
+    let length = rustix::io::pread(file, &mut buffer, 0).ok()?;
+    let text = std::str::from_utf8(buffer.get(..length)?).ok()?;
+    text.lines().find_map(|line| line.strip_prefix(key))?.parse().ok()
 }
 
 fn open_folder(folder: &Path) -> io::Result<OwnedFd> {

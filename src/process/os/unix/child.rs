@@ -121,6 +121,19 @@ impl Child {
         }
     }
 
+    /// Asks it to end, also where it is stopped: then it cannot handle the signal. The kernel takes
+    /// both to a zombie, and forgets them.
+    pub fn ask_to_end(&self, signal: Signal) -> io::Result<()> {
+        for signal in [signal, Signal::Cont] {
+            match pidfd_send_signal(&self.pidfd, signal.into()) {
+                Ok(()) => {}
+                Err(Errno::SRCH) => return Ok(()),
+                Err(error) => return Err(error.into()),
+            }
+        }
+        Ok(())
+    }
+
     /// How it ended, and its zombie is gone then; `None` while it lives.
     ///
     /// Ask once it is `Some`: a second call on a process that was our child finds nothing and

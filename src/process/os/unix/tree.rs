@@ -10,7 +10,7 @@ use super::{
 };
 use crate::{
     model::{ComponentId, RunId},
-    process::{Leftover, Level, Marked, Signal, Unbounded},
+    process::{Leftover, Level, Marked, Signal, TreeEnd, Unbounded},
     registry::Limits,
 };
 
@@ -302,6 +302,15 @@ impl Tree {
             // What cannot be read is not known to be empty.
             Members::Cgroup(leaf, _) => leaf.is_empty().unwrap_or(false),
             Members::Descent(descent) => descent.is_empty(),
+        }
+    }
+
+    /// How it ended, when no process of it lives any more.
+    pub fn end(&mut self) -> Option<TreeEnd> {
+        match &mut self.members {
+            // What cannot be read is not known to be empty.
+            Members::Cgroup(leaf, _) => leaf.end().unwrap_or(None),
+            Members::Descent(descent) => descent.is_empty().then(TreeEnd::default),
         }
     }
 

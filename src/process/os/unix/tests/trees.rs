@@ -231,6 +231,25 @@ fn an_adopted_leader_brings_its_tree() {
 }
 
 #[test]
+fn a_tree_ends_when_nothing_of_it_lives_and_what_it_used_is_known_where_it_is_counted() {
+    for level in levels() {
+        let ground = Ground::new(Some(level));
+        let (mut tree, leader, mut lines) = grow(&ground, "busy", "echo go; exec sleep 1000");
+        assert_eq!(lines.next().as_deref(), Some("go"));
+        assert_eq!(tree.end(), None, "{level:?}: it lives");
+        tree.kill().expect("ours");
+        end_of(&leader);
+        let used = loop {
+            match tree.end() {
+                Some(end) => break end.used,
+                None => thread::yield_now(),
+            }
+        };
+        assert_eq!(used.is_some_and(|used| !used.is_zero()), level == Level::Cgroup, "{used:?}");
+    }
+}
+
+#[test]
 fn a_thousand_folders_come_and_go() {
     if !levels().contains(&Level::Cgroup) {
         return; // levels() has asserted that the reason is known
