@@ -319,10 +319,9 @@ async fn supervise(
     trace_start(&place, &registry);
 
     let containment = contain(&temp, how.containment);
-    let opened = recall::open(&temp, &containment, &registry);
-    let (remembered, journal, recalled) =
-        opened.map_err(|source| EngineError::Folder { path: temp.clone(), source })?;
     let folder = |source| EngineError::Folder { path: temp.clone(), source };
+    let opened = recall::open(&temp, &containment, &registry);
+    let (remembered, journal, recalled) = opened.map_err(folder)?;
     let (hold_file, holds) = HoldFile::open(&temp).map_err(folder)?;
 
     let (spawner, nursery) = Spawner::start(logs.clone(), containment.clone(), pipes_folder(&temp))
@@ -395,8 +394,8 @@ async fn supervise(
         on_ready(&server);
     }
     driver.restore_holds(holds);
-    let legacy = (legacy.inheritance, legacy.passed);
-    take_up(&mut driver, (&remembered, &recalled), legacy).await?;
+    let known = (&remembered, &recalled);
+    take_up(&mut driver, known, legacy.inheritance, legacy.passed).await?;
     let inputs = Inputs {
         messages,
         nursery,
@@ -611,8 +610,9 @@ fn start_logs(
 /// Goes on where engines before this one ended, and starts the rest.
 async fn take_up(
     driver: &mut Driver,
-    (remembered, recalled): (&journal::State, &Recalled),
-    (inheritance, passed): (Inheritance, Option<Left>),
+    known: (&journal::State, &Recalled),
+    inheritance: Inheritance,
+    passed: Option<Left>,
 ) -> Result<(), EngineError> {
     if let Some(left) = &passed {
         driver.count_on(left);
@@ -625,7 +625,6 @@ async fn take_up(
     let outdated = !passed.as_ref().is_some_and(same);
     let (death, stopping) = (inheritance.death, inheritance.stopping);
     driver.hear_ends();
-    let known = (remembered, recalled);
     let taken = inheritance::take_over(driver, known, inheritance, outdated).await;
     taken.map_err(EngineError::Leftovers)?;
     recall::done(&driver.supervisor.registry().config.temp);
@@ -635,7 +634,7 @@ async fn take_up(
     if stopping {
         driver.shut_down(false, false, &Origin::default());
     } else if driver.upgrades == 0 {
-        boot(driver, remembered);
+        boot(driver, known.0);
     }
     // What was said before there was a loop.
     driver.hear_guardian();
