@@ -47,7 +47,10 @@ fn report(name: &str, (cpu, took): (Duration, Duration)) {
 /// Processor time of the log thread, and how long it took.
 fn logs(size: usize, timestamps: Timestamps) -> (Duration, Duration) {
     let folder = tempfile::tempdir_in("target").expect("a folder");
-    let (logs, thread) = Logs::start(Options::new(Box::new(|_| Ok(())))).expect("a log thread");
+    let mut options = Options::new(Box::new(|_| Ok(())));
+    // As the Supervisor has it: a kill takes nothing.
+    options.in_hand = Some(folder.path().join("in-hand"));
+    let (logs, thread) = Logs::start(options).expect("a log thread");
     let id = ComponentId::new("a").expect("an id");
     let output = output(folder.path(), &id, timestamps);
     let streams = logs.open(&id, &output, &folder.path().join("pipes"), None).expect("pipes");

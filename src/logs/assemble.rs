@@ -58,6 +58,11 @@ impl Assembler {
         }
     }
 
+    /// The line that `stream` has begun, and whether a piece of it was cut before.
+    pub fn open(&self, stream: Stream) -> (&[u8], bool) {
+        self.lines[stream.index()].open()
+    }
+
     pub fn lines(&mut self, stream: Stream) -> &mut Lines {
         &mut self.lines[stream.index()]
     }

@@ -233,6 +233,7 @@ impl Daily {
                 return written;
             }
             outage.lose(&bytes[..begin]);
+            store.left_out(begin);
         }
         written.stored = begin..begin;
         while written.stored.end < bytes.len() {
@@ -289,13 +290,13 @@ impl Daily {
         };
         let date = self.file.as_ref().map(|file| file.date);
         if self.torn.is_some() && self.torn == date {
-            self.put(b"\n").map_err(|(_, error)| (0, error))?;
+            self.put(b"\n", 1).map_err(|(_, error)| (0, error))?;
             written.mended = true;
         }
         self.torn = None;
         let (offset, at_line_start) =
             self.file.as_ref().map_or((0, true), |file| (file.size, file.at_line_start));
-        let result = self.put(&bytes[..count]);
+        let result = self.put(&bytes[..count], chunk.preface.min(count));
         let done = result.as_ref().map_or_else(|(done, _)| *done, |()| count);
         if done > 0 {
             let preface = chunk.preface.min(done);
@@ -390,12 +391,17 @@ impl Daily {
         result.is_ok()
     }
 
-    /// Writes all of it, or says how much it was until the error.
-    fn put(&mut self, bytes: &[u8]) -> Result<(), (usize, std::io::Error)> {
+    /// Writes all of it, or says how much it was until the error. The first `beside` bytes are ours.
+    fn put(&mut self, bytes: &[u8], beside: usize) -> Result<(), (usize, std::io::Error)> {
         let Some(file) = &mut self.file else { return Ok(()) };
         let mut done = 0;
         while done < bytes.len() {
-            let error = match file.sink.write(&bytes[done..]) {
+            let result = if done < beside {
+                file.sink.write_beside(&bytes[done..beside])
+            } else {
+                file.sink.write(&bytes[done..])
+            };
+            let error = match result {
                 Ok(0) => std::io::ErrorKind::WriteZero.into(),
                 Ok(count) => {
                     done += count;

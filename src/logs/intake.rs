@@ -16,11 +16,12 @@ use serde::{Deserialize, Serialize};
 
 use super::{
     assemble::Assembler,
+    begun::{Begun, Kept},
     clock::Calendar,
     daily::{Chunk, Daily, Outage, When, Written},
     forward::Forwarder,
     handle::{AtomicCounters, Notice, Shared},
-    in_hand::Leftover,
+    in_hand::{Leftover, Notes},
     index::Entry,
     line::{End, Mark, Piece, Source, Stream},
     merge::Merge,
@@ -45,6 +46,10 @@ pub(super) struct Tools {
     pub notices: VecDeque<Notice>,
     /// Files were completed or a log was taken in: retention is due.
     pub upkeep: bool,
+    /// Beside what is in hand.
+    pub notes: Notes,
+    /// Lines of stamped files that are begun, for whoever follows a kill.
+    pub begun: Begun,
     batch: Stamped,
 }
 
@@ -101,7 +106,8 @@ struct Outlet<'a> {
 impl Tools {
     pub fn new(store: Arc<dyn Store>, calendar: Calendar) -> Self {
         let notices = VecDeque::new();
-        Self { store, calendar, notices, upkeep: false, batch: Stamped::default() }
+        let (notes, begun, batch) = (Notes::default(), Begun::default(), Stamped::default());
+        Self { store, calendar, notices, upkeep: false, notes, begun, batch }
     }
 }
 
@@ -172,7 +178,14 @@ impl Intake {
     }
 
     /// Takes what was read from a stream.
-    pub fn take(&mut self, tools: &mut Tools, stream: Stream, chunk: &[u8], now: Instant) {
+    pub fn take(
+        &mut self,
+        tools: &mut Tools,
+        stream: Stream,
+        chunk: &[u8],
+        at: Timestamp,
+        now: Instant,
+    ) {
         let newlines = if self.output.timestamps == Timestamps::None {
             if self.merge.passes(stream) {
                 let newlines = self.write(tools, stream, chunk, now);
@@ -183,21 +196,31 @@ impl Intake {
                 memchr::memchr_iter(b'\n', chunk).count() as u64
             }
         } else {
-            self.stamp(tools, stream, chunk, now)
+            self.stamp(tools, stream, chunk, at, now, 0)
         };
+        self.count(chunk.len(), newlines);
+    }
+
+    fn count(&self, bytes: usize, newlines: u64) {
         let counters = &self.shared.counters;
-        counters.bytes.fetch_add(chunk.len() as u64, Ordering::Release);
+        counters.bytes.fetch_add(bytes as u64, Ordering::Release);
         counters.lines.fetch_add(newlines, Ordering::Release);
     }
 
-    /// What an engine before us had read and not stored.
-    pub fn rest_of<'a>(&self, leftover: &'a Leftover) -> &'a [u8] {
-        let Leftover { bytes, stored, .. } = leftover;
-        match self.output.timestamps {
-            Timestamps::None => &bytes[(*stored).min(bytes.len())..],
-            // Stamps are between them: it is stored in one call, or not at all.
-            _ if *stored > 0 => &[],
-            _ => bytes,
+    /// Stores what an engine before us had read and not stored.
+    pub fn take_leftover(&mut self, tools: &mut Tools, leftover: &Leftover, now: Instant) {
+        let Leftover { bytes, stored, stream, at, is_given, .. } = leftover;
+        let at = at.unwrap_or_else(|| tools.calendar.now());
+        if self.output.timestamps == Timestamps::None {
+            let rest = &bytes[(*stored).min(bytes.len())..];
+            if !rest.is_empty() {
+                self.take(tools, *stream, rest, at, now);
+            }
+        } else if *is_given {
+            self.give_out_stamped(tools, *stream, at, now, *stored);
+        } else {
+            let newlines = self.stamp(tools, *stream, bytes, at, now, *stored);
+            self.count(bytes.len(), newlines);
         }
     }
 
@@ -243,8 +266,16 @@ impl Intake {
     }
 
     /// Makes lines of what was read, and writes them with their stamps.
-    fn stamp(&mut self, tools: &mut Tools, stream: Stream, chunk: &[u8], now: Instant) -> u64 {
-        let at = tools.calendar.now();
+    /// The first `stored` bytes of what comes of it are in the file already.
+    fn stamp(
+        &mut self,
+        tools: &mut Tools,
+        stream: Stream,
+        chunk: &[u8],
+        at: Timestamp,
+        now: Instant,
+        stored: usize,
+    ) -> u64 {
         let stamps = self.output.timestamps;
         let begin = self.daily.position();
         let Tools { calendar, notices, batch, .. } = tools;
@@ -255,8 +286,18 @@ impl Intake {
         });
         drop(outlet);
         self.note_open(stream, newlines, now);
+        tools.batch.leave_out(stored);
         self.store_batch(tools, now);
+        self.keep_begun(tools, stream);
         newlines
+    }
+
+    /// Has whoever follows a kill know what of a line is begun.
+    fn keep_begun(&self, tools: &mut Tools, stream: Stream) {
+        if let Some(id) = &self.id {
+            let number = tools.notes.number();
+            tools.begun.keep(id, stream, number, self.assembler.open(stream));
+        }
     }
 
     /// Keeps since when the line of this stream is open that was touched just now.
@@ -297,21 +338,19 @@ impl Intake {
     pub fn give_out_overdue(&mut self, tools: &mut Tools, now: Instant) {
         for stream in Stream::BOTH {
             if self.open_since[stream.index()].is_some_and(|since| now >= since + PATIENCE) {
-                self.give_out(tools, stream);
+                self.give_out(tools, stream, now);
                 self.write_merged(tools, now, |merge, write| merge.give_up(stream, write));
             }
         }
-        self.store_batch(tools, now);
     }
 
     /// Gives out everything that is unfinished.
     pub fn finish(&mut self, tools: &mut Tools, now: Instant) {
         self.write_merged(tools, now, Merge::finish);
         for stream in Stream::BOTH {
-            self.give_out(tools, stream);
+            self.give_out(tools, stream, now);
         }
         self.assembler.finish(self.daily.position(), |_, _, _| {});
-        self.store_batch(tools, now);
     }
 
     /// Brings everything to the files but lines that are begun, where the file has whole lines
@@ -336,6 +375,23 @@ impl Intake {
         let stream = Stream::BOTH[line.stream.min(1)];
         if self.output.timestamps != Timestamps::None && !self.assembler.is_open(stream) {
             self.assembler.lines(stream).put_open(line.text, line.cut);
+            self.open_since[stream.index()] = Some(now);
+        }
+    }
+
+    /// Goes on with a line that an engine before us had begun when it was killed.
+    pub fn take_begun(&mut self, tools: &mut Tools, stream: Stream, now: Instant) {
+        let kept = self.id.as_ref().and_then(|id| tools.begun.kept(id, stream));
+        let Some(Kept { text, cut, .. }) = kept.cloned().filter(|kept| !kept.text.is_empty())
+        else {
+            return;
+        };
+        if self.output.timestamps == Timestamps::None {
+            // It is not stamped any more: there it stands as it is.
+            self.write(tools, stream, &text, now);
+            self.keep_begun(tools, stream);
+        } else {
+            self.assembler.lines(stream).put_open(text, cut);
             self.open_since[stream.index()] = Some(now);
         }
     }
@@ -412,8 +468,35 @@ impl Intake {
         self.store_batch(tools, now);
     }
 
-    fn give_out(&mut self, tools: &mut Tools, stream: Stream) {
+    fn give_out(&mut self, tools: &mut Tools, stream: Stream, now: Instant) {
         let at = tools.calendar.now();
+        if self.output.timestamps == Timestamps::None {
+            self.flush(tools, stream, at);
+        } else if self.assembler.is_open(stream) {
+            if let Some(id) = &self.id {
+                tools.notes.give(id, stream, at);
+            }
+            self.give_out_stamped(tools, stream, at, now, 0);
+            tools.notes.done();
+        }
+    }
+
+    /// The first `stored` bytes of what comes of it are in the file already.
+    fn give_out_stamped(
+        &mut self,
+        tools: &mut Tools,
+        stream: Stream,
+        at: Timestamp,
+        now: Instant,
+        stored: usize,
+    ) {
+        self.flush(tools, stream, at);
+        tools.batch.leave_out(stored);
+        self.store_batch(tools, now);
+        self.keep_begun(tools, stream);
+    }
+
+    fn flush(&mut self, tools: &mut Tools, stream: Stream, at: Timestamp) {
         let stamps = self.output.timestamps;
         let begin = self.daily.position();
         let Tools { calendar, notices, batch, .. } = tools;

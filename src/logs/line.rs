@@ -139,6 +139,11 @@ impl Lines {
         !self.rest.is_empty()
     }
 
+    /// The begun line, and whether a piece of it was cut before.
+    pub fn open(&self) -> (&[u8], bool) {
+        (&self.rest, self.cut)
+    }
+
     /// Takes the begun line away, and whether a piece of it was cut before.
     pub fn take_open(&mut self) -> Option<(Vec<u8>, bool)> {
         (!self.rest.is_empty()).then(|| (std::mem::take(&mut self.rest), self.cut))

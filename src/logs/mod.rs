@@ -19,14 +19,14 @@
 //!   once, and storing resumes by itself.
 //! * **The pipe outlives us.** Components hold their FIFOs read-write: no `SIGPIPE`, and what
 //!   they write while no Supervisor runs waits for the next one. What is read is in memory that
-//!   outlives us until it is stored (`in_hand`), so a `kill -9` takes none of it but unfinished lines
-//!   of stamped files.
+//!   outlives us until it is stored (`in_hand`, `begun`), so a `kill -9` takes none of it.
 //! * **Idle costs nothing.** The thread sleeps until a pipe, a message, or midnight wakes it; a
 //!   silent component owns no buffers and no open file.
 //!
 //! `docs/logging.md` tells operators what goes where.
 
 mod assemble;
+mod begun;
 mod clock;
 mod daily;
 mod forward;

@@ -84,10 +84,11 @@ fn read_chunk(
         return 0;
     }
     let result = pipe.read(buffer.begin(intake.id.as_ref(), stream, waiting.min(CHUNK)));
-    buffer.taken(result.as_ref().ok().copied().flatten().unwrap_or(0));
+    let at = tools.calendar.now();
+    buffer.taken(result.as_ref().ok().copied().flatten().unwrap_or(0), at);
     let count = match result {
         Ok(Some(count)) => {
-            intake.take(tools, stream, &buffer.bytes()[..count], monotonic());
+            intake.take(tools, stream, &buffer.bytes()[..count], at, monotonic());
             count
         }
         Ok(None) => 0,

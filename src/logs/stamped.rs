@@ -95,6 +95,19 @@ impl Stamped {
         }
     }
 
+    /// The first so many bytes are in the file already.
+    pub fn leave_out(&mut self, count: usize) {
+        let count = count.min(self.text.len());
+        if count > 0 {
+            let before = self.worth(count);
+            self.text.drain(..count);
+            self.marks.retain(|(end, _)| *end > count);
+            for (end, worth) in &mut self.marks {
+                (*end, *worth) = (*end - count, *worth - before);
+            }
+        }
+    }
+
     pub fn append(&mut self, other: &Self) {
         let (begin, before) = self.marks.last().copied().unwrap_or_default();
         self.text.extend_from_slice(&other.text);

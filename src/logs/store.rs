@@ -10,12 +10,20 @@ use std::{
 pub(super) trait Store: Send + Sync {
     /// Opens the file, made with its folders where it does not exist; also gives its length.
     fn open(&self, path: &Path) -> io::Result<(Box<dyn Sink>, u64)>;
+
+    /// So many of the bytes that are to be written are counted as lost instead.
+    fn left_out(&self, _bytes: usize) {}
 }
 
 /// An open file.
 pub(super) trait Sink: Send {
     /// As [`Write::write`]: may write less.
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize>;
+
+    /// The same for bytes that are none of those that are to be written: they come beside them.
+    fn write_beside(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.write(bytes)
+    }
 }
 
 /// The real one.

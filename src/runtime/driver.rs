@@ -49,7 +49,7 @@ use crate::{
     machine::{EndedMeanwhile, Process},
     model::{ComponentId, Exit, Moment, OperationId, Origin, RunId, Via},
     probes::{Commands, Finding, ProbeKind, ProbeNotice, Probes},
-    process::{self, Child, Containment, Notice, Tree, TreeEnd, Watcher},
+    process::{Child, Containment, Notice, Tree, TreeEnd, Watcher},
     registry::Component,
     sampler::Source,
     supervisor::{Effect, Fact},
@@ -521,7 +521,10 @@ impl Driver {
                 self.ask_for_upgrade(None, Asked { origin: origin("SIGUSR2"), reply: None });
             }
             SignalKind::Child => {
-                process::reap_orphans(|_| false);
+                // Leaders first: what follows from their ends waits for nothing, least of all for a
+                // look at a thousand children.
+                self.take_notices(&mut Vec::new());
+                self.expect_orphans();
             }
         }
     }

@@ -1,7 +1,7 @@
 //! From the registry to a running Supervisor, and to its end.
 
 use std::{
-    collections::{BTreeSet, HashMap},
+    collections::HashMap,
     fmt, io,
     os::fd::{AsFd as _, OwnedFd},
     path::{Path, PathBuf},
@@ -16,16 +16,18 @@ use tokio::{
 
 use super::{
     alerting::Alerting,
+    beginning::take_up,
     births::Births,
     clock,
     dossiers::Desk,
     driver::{Driver, End, Inputs, Turn},
+    ending::{finish, tell_end},
     guarding::{Guarding, Successor},
     handle::Handle,
     handover::{Handover, Left},
     history::Chronicle,
     holds::HoldFile,
-    inheritance, journal,
+    journal,
     launch::pipes_folder,
     limits::LimitWatch,
     links,
@@ -33,29 +35,28 @@ use super::{
     metrics::ToldCpu,
     notify::ServiceManager,
     publish::Publisher,
-    recall::{self, Recalled},
+    recall,
     recording::Recorded,
     samples::Samples,
     signals::{Signals, Wishes},
     spawner::Spawner,
     tallies::Tallies,
     telling::Telling,
-    upgrade::{Progress, Upgrade, text_number},
+    upgrade::{Progress, Upgrade},
 };
 use crate::{
     control,
-    events::{self, EventLog},
+    events::EventLog,
     guardian::{self, DescriptorStore as _, Inheritance, Kept, Link, Stores},
     logs::{
         self, Logs,
         trace::{Beside, Trace},
     },
-    model::{ComponentId, Origin},
+    model::ComponentId,
     premises,
     probes::{Commands, Probes, Runner, Services},
     process::{self, Containment, Level, Watcher},
     registry::{self, LoadError, Registry, Sources},
-    wire::EventKind,
 };
 
 /// How long a thread that may wait for files stays without work. Longer than from one sample of the history
@@ -63,12 +64,9 @@ use crate::{
 /// kernel makes no thread (`pids.max`), which is when an operator wants to look.
 const HELPER_WAITS: Duration = Duration::from_secs(90);
 
-/// How long the end may take after every component is gone.
-const FAREWELL: Duration = Duration::from_secs(5);
-
 /// Names in the runtime folder.
-const PENDING_EVENTS: &str = "events.pending";
-const IN_HAND: &str = "in-hand";
+pub(super) const PENDING_EVENTS: &str = "events.pending";
+pub(super) const IN_HAND: &str = "in-hand";
 
 /// What a Supervisor is started with.
 pub struct EngineOptions {
@@ -565,29 +563,6 @@ fn trace_start(place: &Place, registry: &Registry) {
     );
 }
 
-fn tell_start(driver: &Driver) {
-    let text = format!(
-        "s7supervisor {} starts as pid {} with {} components",
-        process::version(),
-        std::process::id(),
-        driver.supervisor.registry().components.len()
-    );
-    driver.tell(None, EventKind::Supervisor, text, None);
-}
-
-fn tell_end(driver: &mut Driver, end: &End) {
-    // Whoever comes from now on is to hear that nobody serves.
-    driver.stores.forget(guardian::name::CONTROL);
-    driver.stores.forget(guardian::name::TCP);
-    driver.guarding.held.clear();
-    tracing::info!(restart = end.restart, "every component has ended; the Supervisor ends");
-    let what = if end.restart { "restarts in place" } else { "ends" };
-    let text = format!("every component has ended; the Supervisor {what}");
-    driver.tell(None, EventKind::Supervisor, text, None);
-    // Answers that go on and on end now.
-    driver.publisher.updates.close();
-}
-
 /// The log thread, and what it will tell.
 fn start_logs(
     temp: &Path,
@@ -605,96 +580,6 @@ fn start_logs(
     options.in_hand = Some(temp.join(IN_HAND));
     let (logs, thread) = Logs::start(options)?;
     Ok((logs, thread, inbox))
-}
-
-/// Goes on where engines before this one ended, and starts the rest.
-async fn take_up(
-    driver: &mut Driver,
-    known: (&journal::State, &Recalled),
-    inheritance: Inheritance,
-    passed: Option<Left>,
-) -> Result<(), EngineError> {
-    if let Some(left) = &passed {
-        driver.count_on(left);
-        driver.tell_upgrade(left);
-    } else {
-        tell_start(driver);
-    }
-    // The same text, read by another program: whatever that makes of it is no change.
-    let same = |left: &Left| left.registry == text_number(&driver.place.registry_file);
-    let outdated = !passed.as_ref().is_some_and(same);
-    let (death, stopping) = (inheritance.death, inheritance.stopping);
-    driver.hear_ends();
-    let taken = inheritance::take_over(driver, known, inheritance, outdated).await;
-    taken.map_err(EngineError::Leftovers)?;
-    recall::done(&driver.supervisor.registry().config.temp);
-    if let Some(death) = death {
-        driver.tell_death(death);
-    }
-    if stopping {
-        driver.shut_down(false, false, &Origin::default());
-    } else if driver.upgrades == 0 {
-        boot(driver, known.0);
-    }
-    // What was said before there was a loop.
-    driver.hear_guardian();
-    if let Some(link) = driver.guarding.alive() {
-        link.serving();
-    }
-    driver.want_guardian();
-    Ok(())
-}
-
-fn boot(driver: &mut Driver, remembered: &journal::State) {
-    let stopped_by_hand: BTreeSet<ComponentId> = remembered
-        .components
-        .iter()
-        .filter(|(_, one)| one.stopped_by_hand)
-        .map(|(id, _)| id.clone())
-        .collect();
-    let mut effects = Vec::new();
-    let operation = driver.supervisor.boot(clock::now(), &stopped_by_hand, &mut effects);
-    driver.boot = Some(operation);
-    driver.settle(effects);
-}
-
-/// Leaves nothing behind that is not of use to the next Supervisor.
-async fn finish(mut driver: Driver, log_thread: logs::LogThread, temp: &Path) {
-    driver.send_last_alerts().await;
-    driver.supervisor.end_record();
-    let ids: Vec<ComponentId> = driver.supervisor.ids().cloned().collect();
-    let Driver { births, containment, history, journal, logs, running, telling, .. } = driver;
-    journal.close();
-    births.finish();
-    // What is held outlives a restart of the Supervisor; so do processes that cannot be ended.
-    let alive: BTreeSet<&ComponentId> = running.values().map(|running| &running.id).collect();
-    let swept = if alive.is_empty() { containment.sweep() } else { 0 };
-    if swept > 0 {
-        tracing::warn!(swept, "processes that belonged to no component any more were ended");
-    }
-    containment.remove();
-    for id in ids.iter().filter(|id| !logs.is_retired(id)) {
-        logs.close(id, !alive.contains(id));
-    }
-    let _never_made = std::fs::remove_dir_all(temp.join("notify"));
-    let pending = temp.join(PENDING_EVENTS);
-    // Nothing else is left to be done on this thread.
-    let flushed = tokio::task::spawn_blocking(move || {
-        if let events::Written::Failed { error, .. } = telling.log.write() {
-            tracing::error!(%error, "the last events could not be stored");
-        } else {
-            let _holds_nothing = std::fs::remove_file(pending);
-        }
-        history.close();
-        log_thread.shutdown(FAREWELL)
-    })
-    .await;
-    drop(logs);
-    if !matches!(flushed, Ok(true)) {
-        tracing::error!("the logs could not be written to their end in time");
-    }
-    let _still_used = std::fs::remove_dir(pipes_folder(temp));
-    let _holds_output = std::fs::remove_dir(temp.join(IN_HAND));
 }
 
 /// A panic at a test's wish; debug builds alone have it.

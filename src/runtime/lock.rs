@@ -2,10 +2,10 @@
 
 use std::{
     fs::{File, OpenOptions},
-    io::{self, Read as _, Seek as _, Write as _},
+    io::{self, Read as _, Seek as _},
     os::{
         fd::{AsFd, BorrowedFd, OwnedFd},
-        unix::fs::{MetadataExt as _, OpenOptionsExt as _},
+        unix::fs::{FileExt as _, MetadataExt as _, OpenOptionsExt as _},
     },
     path::Path,
     time::Duration,
@@ -71,15 +71,32 @@ impl Lock {
         let identity = |file: std::fs::Metadata| (file.dev(), file.ino());
         let held = file.metadata().map(identity);
         let there = std::fs::metadata(folder.join(Self::NAME)).map(identity);
-        if held.is_ok() && held.ok() == there.ok() { Self::of(file) } else { Self::take(folder) }
+        if held.is_err() || held.ok() != there.ok() {
+            return Self::take(folder);
+        }
+        // It is held all the same, and components wait for somebody to look after them.
+        if let Err(error) = tell_holder(&file) {
+            tracing::warn!(%error, "the lock does not say who holds it");
+        }
+        Ok(Self { file })
     }
 
     /// The file is locked: it says by whom.
-    fn of(mut file: File) -> Result<Self, LockError> {
-        file.set_len(0).map_err(LockError::Io)?;
-        file.rewind().map_err(LockError::Io)?;
-        writeln!(file, "{}", std::process::id()).map_err(LockError::Io)?;
+    fn of(file: File) -> Result<Self, LockError> {
+        tell_holder(&file).map_err(LockError::Io)?;
         Ok(Self { file })
+    }
+}
+
+/// Writes who we are, in place: a full disk has room for what is there already.
+fn tell_holder(file: &File) -> io::Result<()> {
+    let line = format!("{:<10}\n", std::process::id());
+    file.write_all_at(line.as_bytes(), 0)?;
+    // Somebody else's hand made it longer.
+    if file.metadata()?.len() > line.len() as u64 {
+        file.set_len(line.len() as u64)
+    } else {
+        Ok(())
     }
 }
 

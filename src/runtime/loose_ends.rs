@@ -21,14 +21,16 @@ pub(super) struct LooseEnds {
     unwatched: BTreeSet<RunId>,
     /// They were to be killed.
     unkilled: BTreeSet<RunId>,
+    /// Orphans may have ended, and are to be reaped.
+    orphans: bool,
     /// They were taken over, and nobody reads what they write: when their pipe is full they wait.
     unread: BTreeSet<RunId>,
 }
 
 impl LooseEnds {
     pub fn is_empty(&self) -> bool {
-        let Self { lingering, unwatched, unkilled, unread } = self;
-        [lingering, unwatched, unkilled, unread].iter().all(|runs| runs.is_empty())
+        let Self { lingering, unwatched, unkilled, unread, orphans } = self;
+        !orphans && [lingering, unwatched, unkilled, unread].iter().all(|runs| runs.is_empty())
     }
 
     /// Nothing is left of the run.
@@ -84,13 +86,23 @@ impl Driver {
         };
         if let Some(end) = running.tree.end() {
             // Its zombies go before anything starts that might look for their pids.
-            process::reap_orphans(|_| false);
+            self.reap_orphans();
             self.forget(run, end);
             self.facts.push(Fact::TreeGone { run });
         } else {
             // Whoever told that it is empty does not say so twice.
             self.loose_ends.lingering.insert(run);
         }
+    }
+
+    /// Of processes that came to us when their parent ended; again, where something is being started.
+    pub(super) fn reap_orphans(&mut self) {
+        self.loose_ends.orphans = process::reap_orphans(|_| false).is_none();
+    }
+
+    /// There may be some.
+    pub(super) fn expect_orphans(&mut self) {
+        self.loose_ends.orphans = true;
     }
 
     pub(super) fn kill(&mut self, run: RunId) {
@@ -128,6 +140,9 @@ impl Driver {
     }
 
     pub(super) fn look_after_loose_ends(&mut self) {
+        if self.loose_ends.orphans {
+            self.reap_orphans();
+        }
         for run in self.loose_ends.unkilled.clone() {
             self.kill(run);
         }

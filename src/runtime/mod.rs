@@ -14,6 +14,7 @@
 //! and does not know how a screen looks.
 
 mod alerting;
+mod beginning;
 mod births;
 mod candidate;
 mod clock;
@@ -21,6 +22,7 @@ mod details;
 mod dossiers;
 mod driver;
 mod effects;
+mod ending;
 mod engine;
 mod evidence;
 #[cfg(any(test, feature = "fuzzing"))]

@@ -73,7 +73,10 @@ fn an_engine_that_cannot_start_is_followed_by_another_one() {
 #[test]
 fn a_full_disk_keeps_no_engine_from_taking_over() {
     keeps_all(|place, supervisor, injector| {
-        injector.set(vec![Fault::of(NEED_ROOM, Fails(ENOSPC)).about("/temp/journal")]);
+        let journal = Fault::of(NEED_ROOM, Fails(ENOSPC)).about("/temp/journal");
+        // Written in place it needs none.
+        let lock = Fault::of(&["ftruncate"], Fails(ENOSPC)).about("supervisor.lock");
+        injector.set(vec![journal, lock]);
         another_engine(place, supervisor);
         all_run(place);
         assert!(!injector.hits().is_empty());

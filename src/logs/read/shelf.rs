@@ -177,3 +177,32 @@ fn identity(metadata: &fs::Metadata) -> Identity {
 fn identity(metadata: &fs::Metadata) -> Identity {
     (0, metadata.len(), metadata.created().ok())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_file_that_is_compressed_meanwhile_is_found_and_none_is_taken_for_it() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let path = |name: &str| folder.path().join(name);
+        fs::write(path("a-2026-11-22.001.log"), "one\n").expect("written");
+        let shelf = Shelf::new(&path("a.log"));
+        let part = shelf.parts()[0];
+        // Between the look at the folder and the look at the file.
+        fs::rename(path("a-2026-11-22.001.log"), path("a-2026-11-22.001.log.gz")).expect("renamed");
+        let book = shelf.book(part).expect("it is still there");
+        assert!(book.is_packed());
+        // Another file that has got its number, since it is gone.
+        let first = |position| Some(Place { time: 1, offset: 0, position });
+        let gone = Book { first: first(7), ..book.clone() };
+        let part = Part { number: 2, ..part };
+        let made = SystemTime::UNIX_EPOCH;
+        let (device, number, _) = book.identity;
+        let later = Book { part, identity: (device, number, Some(made)), ..gone.clone() };
+        let by_text = Book { part, first: first(99), ..gone.clone() };
+        let others = [Book { first: first(99), ..later }, by_text];
+        assert_eq!(find(&others, &gone), None);
+        assert_eq!(find(&[others[0].clone(), gone.clone()], &gone), Some(1));
+    }
+}

@@ -73,9 +73,14 @@ pub(super) fn others(mut pids: Vec<i32>) -> Vec<i32> {
 ///
 /// Never touches a process that has a [`Child`](super::Child), nor one that `is_ours` claims
 /// (processes of an earlier program image, before they are adopted). Never waits: while a start
-/// is under way it does nothing, and the next call makes up for it.
-pub fn reap_orphans(mut is_ours: impl FnMut(i32) -> bool) -> usize {
-    let Ok(_no_start_under_way) = STARTS.try_write() else { return 0 };
+/// is under way it does nothing, and `None` asks to be called again. Ended leaders are better reaped
+/// before: behind one of them the whole list of children is gone through.
+pub fn reap_orphans(is_ours: impl FnMut(i32) -> bool) -> Option<usize> {
+    let Ok(_no_start_under_way) = STARTS.try_write() else { return None };
+    Some(reap_all(is_ours))
+}
+
+fn reap_all(mut is_ours: impl FnMut(i32) -> bool) -> usize {
     let mut reaped = 0;
     // The kernel shows the same zombie until it is reaped, so behind a leader that nobody has
     // asked about yet the list of children has to be gone through instead.

@@ -3,8 +3,12 @@
 //! It sleeps until a pipe has something, a message came, or a time that was set is over; [`Pace`]
 //! says when busy pipes are read again.
 
+mod begin;
+mod command;
+mod intakes;
+
 use std::{
-    collections::{BTreeSet, HashMap},
+    collections::HashMap,
     os::fd::AsFd as _,
     panic::{AssertUnwindSafe, catch_unwind},
     path::PathBuf,
@@ -19,22 +23,25 @@ use jiff::civil::Date;
 use regex::bytes::Regex;
 use tokio::sync::watch;
 
+pub(super) use self::command::Command;
+pub use self::command::Frozen;
+use self::intakes::{Intakes, of_key};
 use super::{
-    clock::{Calendar, monotonic},
-    handle::{NoticeSink, Options, Shared, kept_name},
+    clock::monotonic,
+    handle::{NoticeSink, kept_name},
     in_hand::{InHand, Leftover},
     intake::{Intake, OpenLine, Tools},
     janitor::{Janitor, Keep},
     line::Stream,
     numbers::Numbers,
-    os::{self, Pipe, Poller, Ready},
+    os::{self, Poller, Ready},
     pace::{Found, Pace, TICK},
-    reading::{CHUNK, drain, read_some},
+    reading::{drain, read_some},
     trace::Queue,
 };
 use crate::{
-    guardian::{DescriptorStore, Stores},
-    model::{ComponentId, Exit, RunId},
+    guardian::DescriptorStore,
+    model::{ComponentId, RunId},
     registry::{Output, Timestamps},
 };
 
@@ -48,103 +55,8 @@ const OFFER_AGAIN: Duration = Duration::from_millis(20);
 /// The smallest share of memory for a component's last lines.
 const RING_MIN: usize = 16 << 10;
 
-/// Bytes of the trace log's last lines.
-const TRACE_RING: usize = 64 << 10;
-
 /// A part of the trace log ends at this size.
 const TRACE_MAX_SIZE: u64 = 100 << 20;
-
-pub(super) enum Command {
-    Open {
-        id: ComponentId,
-        output: Arc<Output>,
-        pipes: [Pipe; 2],
-        shared: Arc<Shared>,
-    },
-    Configure {
-        id: ComponentId,
-        output: Arc<Output>,
-    },
-    Close {
-        id: ComponentId,
-        remove: Vec<PathBuf>,
-    },
-    Retire {
-        id: ComponentId,
-        remove: [PathBuf; 2],
-    },
-    Started {
-        id: ComponentId,
-        run: RunId,
-        pid: u32,
-    },
-    Exited {
-        id: ComponentId,
-        run: RunId,
-        exit: Exit,
-        expected: bool,
-    },
-    Watch {
-        id: ComponentId,
-        run: RunId,
-        pattern: Regex,
-        from_now: bool,
-    },
-    Unwatch {
-        id: ComponentId,
-    },
-    Settle {
-        id: ComponentId,
-        done: SyncSender<()>,
-    },
-    Trace {
-        log: PathBuf,
-        keep_days: u32,
-        queue: Arc<Queue>,
-    },
-    KeepPipes {
-        stores: Stores,
-    },
-    Reopen,
-    Sync {
-        done: SyncSender<()>,
-    },
-    /// Everything that was read goes to the files, and nothing is read until `thaw` is told or
-    /// gone. The pipes are given to `pipes`, and stay open for as long.
-    Freeze {
-        frozen: SyncSender<Frozen>,
-        thaw: Receiver<()>,
-        pipes: Arc<dyn DescriptorStore>,
-    },
-    Shutdown,
-}
-
-impl Command {
-    /// Somebody waits for an answer.
-    pub fn is_awaited(&self) -> bool {
-        match self {
-            Self::Sync { .. } | Self::Settle { .. } | Self::Freeze { .. } | Self::Shutdown => true,
-            Self::Open { .. }
-            | Self::Configure { .. }
-            | Self::Close { .. }
-            | Self::Retire { .. }
-            | Self::Started { .. }
-            | Self::Exited { .. }
-            | Self::Watch { .. }
-            | Self::Unwatch { .. }
-            | Self::Trace { .. }
-            | Self::KeepPipes { .. }
-            | Self::Reopen => false,
-        }
-    }
-}
-
-/// What the log thread has in its hands while it rests.
-#[derive(Debug, Default)]
-pub struct Frozen {
-    /// Lines that are begun, in files that have whole lines only.
-    pub lines: Vec<OpenLine>,
-}
 
 pub(super) struct Worker {
     poller: Poller,
@@ -182,85 +94,7 @@ pub(super) struct Worker {
     ended: bool,
 }
 
-/// Slots that epoll's keys name.
-#[derive(Default)]
-struct Intakes {
-    slots: Vec<Option<Box<Intake>>>,
-    by_id: HashMap<ComponentId, usize>,
-    /// Slots that may have an unfinished line to be given out: never too few.
-    unfinished: BTreeSet<usize>,
-    /// Bytes of memory for each ring.
-    share: usize,
-}
-
 impl Worker {
-    pub fn new(
-        options: Options,
-        poller: Poller,
-        inbox: Receiver<Command>,
-        supervisor: Arc<Shared>,
-        changes: Arc<watch::Sender<u64>>,
-    ) -> Self {
-        let Options {
-            ring_bytes,
-            rings_bytes,
-            notices,
-            numbers,
-            open_lines,
-            clock,
-            store,
-            upkeep_delay,
-            in_hand,
-            ..
-        } = options;
-        supervisor.ring().set_limit(ring_bytes.min(TRACE_RING));
-        let leftovers = in_hand.as_deref().map(Leftover::all).unwrap_or_default();
-        let buffer = in_hand.map_or_else(
-            || InHand::unshared(CHUNK),
-            |folder| {
-                let now = clock.now().as_nanosecond();
-                InHand::new(&folder, now.try_into().unwrap_or(0), CHUNK).unwrap_or_else(|error| {
-                    let folder = folder.display();
-                    tracing::warn!(%folder, %error, "a kill would take the output just read");
-                    InHand::unshared(CHUNK)
-                })
-            },
-        );
-        let store = buffer.noting(store);
-        let (numbers, first_number) = Numbers::open(numbers, clock.now());
-        Self {
-            poller,
-            inbox,
-            intakes: Intakes { share: ring_bytes, ..Intakes::default() },
-            supervisor: Intake::new(
-                None,
-                trace_output(PathBuf::new(), 1),
-                supervisor,
-                first_number,
-            ),
-            trace: None,
-            early_watches: HashMap::new(),
-            tools: Tools::new(store, Calendar::new(clock)),
-            sink: notices,
-            changes,
-            janitor: Janitor::default(),
-            upkeep_at: None,
-            upkeep_delay,
-            buffer,
-            leftovers,
-            pace: Pace::default(),
-            looks_at: None,
-            ring_bytes,
-            rings_bytes,
-            numbers,
-            day: Date::default(),
-            first_number,
-            left_number: 0,
-            open_lines,
-            ended: false,
-        }
-    }
-
     /// Works until it is told to end.
     pub fn run(mut self) {
         // A mistake in here must not stop the reading of every component's output.
@@ -501,48 +335,6 @@ impl Worker {
         }
     }
 
-    fn open(
-        &mut self,
-        id: ComponentId,
-        output: Arc<Output>,
-        pipes: [Pipe; 2],
-        shared: Arc<Shared>,
-    ) {
-        let known = self.intakes.by_id.get(&id).copied();
-        let slot = known.unwrap_or_else(|| self.intakes.free_slot());
-        let mut intake = if let Some(mut intake) = self.intakes.slots[slot].take() {
-            // The last words in pipes that nobody can find any more.
-            drain(&mut intake, &mut self.tools, &mut self.buffer);
-            intake.configure(&mut self.tools, output, monotonic());
-            intake
-        } else {
-            let begin = self.next_number();
-            Box::new(Intake::new(Some(id.clone()), output, shared, begin))
-        };
-        intake.pipes = Some(pipes);
-        intake.shared.ring().set_limit(self.intakes.share);
-        if let Some((run, pattern)) = self.early_watches.remove(&id) {
-            intake.watch(&mut self.tools, run, pattern, false);
-        }
-        for leftover in self.leftovers.extract_if(.., |leftover| leftover.id == id) {
-            let rest = intake.rest_of(&leftover);
-            self.buffer.take_over(&leftover, rest);
-            intake.take(&mut self.tools, leftover.stream, rest, monotonic());
-            self.buffer.done();
-        }
-        for line in self.open_lines.extract_if(.., |line| line.id() == id) {
-            intake.take_up(line, monotonic());
-        }
-        self.intakes.slots[slot] = Some(intake);
-        for stream in Stream::BOTH {
-            self.watch_pipe(key_of(slot, stream), true);
-        }
-        self.intakes.unfinished.insert(slot);
-        self.intakes.by_id.insert(id, slot);
-        self.tools.upkeep = true;
-        self.share_memory();
-    }
-
     fn close(&mut self, id: &ComponentId, remove: &[PathBuf]) {
         let Some(slot) = self.intakes.by_id.remove(id) else { return };
         if let Some(mut intake) = self.intakes.slots[slot].take() {
@@ -690,41 +482,6 @@ impl Worker {
             self.changes.send_modify(|generation| *generation += 1);
         }
     }
-}
-
-impl Intakes {
-    fn get(&mut self, id: &ComponentId) -> Option<&mut Intake> {
-        let slot = *self.by_id.get(id)?;
-        self.slots[slot].as_deref_mut()
-    }
-
-    fn deadline(&self, slot: usize) -> Option<Instant> {
-        self.slots.get(slot)?.as_ref()?.deadline()
-    }
-
-    fn iter(&self) -> impl Iterator<Item = &Intake> {
-        self.slots.iter().flatten().map(|intake| &**intake)
-    }
-
-    fn iter_mut(&mut self) -> impl Iterator<Item = &mut Intake> {
-        self.slots.iter_mut().flatten().map(|intake| &mut **intake)
-    }
-
-    fn free_slot(&mut self) -> usize {
-        self.slots.iter().position(Option::is_none).unwrap_or_else(|| {
-            self.slots.push(None);
-            self.slots.len() - 1
-        })
-    }
-}
-
-fn key_of(slot: usize, stream: Stream) -> u64 {
-    (slot as u64) << 1 | stream.index() as u64
-}
-
-fn of_key(key: u64) -> (usize, Stream) {
-    let stream = if key & 1 == 0 { Stream::Out } else { Stream::Err };
-    (usize::try_from(key >> 1).unwrap_or(usize::MAX), stream)
 }
 
 /// The trace log is stored as components are; its lines have their stamp already.
