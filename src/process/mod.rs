@@ -38,7 +38,7 @@ pub use os::{
 pub(crate) use os::{children_of, members_below, numbers, own_orphans, stat};
 pub use signal::{Delivery, Signal};
 
-use crate::model::ComponentId;
+use crate::model::{ComponentId, RunId};
 
 /// The means by which a component's whole process tree is known.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -71,6 +71,17 @@ pub struct TreeEnd {
 pub struct Leftover {
     pub component: ComponentId,
     pub pids: Vec<i32>,
+}
+
+/// A process that carries the mark of a run.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Marked {
+    pub component: ComponentId,
+    pub run: RunId,
+    pub pid: i32,
+    pub start_time: u64,
+    /// It leads its session, as every leader of a run does.
+    pub leads: bool,
 }
 
 /// What a [`Watcher`] saw. The token is the one it was given.

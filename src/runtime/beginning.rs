@@ -3,7 +3,12 @@
 use std::collections::BTreeSet;
 
 use super::{
-    clock, driver::Driver, engine::EngineError, handover::Left, inheritance, journal,
+    clock,
+    driver::Driver,
+    engine::EngineError,
+    handover::Left,
+    inheritance, journal,
+    recall::{self, Recalled},
     upgrade::text_number,
 };
 use crate::{
@@ -16,7 +21,7 @@ use crate::{
 /// Goes on where engines before this one ended, and starts the rest.
 pub(super) async fn take_up(
     driver: &mut Driver,
-    remembered: &journal::State,
+    known: (&journal::State, &Recalled),
     inheritance: Inheritance,
     passed: Option<Left>,
 ) -> Result<(), EngineError> {
@@ -31,15 +36,16 @@ pub(super) async fn take_up(
     let outdated = !passed.as_ref().is_some_and(same);
     let (death, stopping) = (inheritance.death, inheritance.stopping);
     driver.hear_ends();
-    let taken = inheritance::take_over(driver, remembered, inheritance, outdated).await;
+    let taken = inheritance::take_over(driver, known, inheritance, outdated).await;
     taken.map_err(EngineError::Leftovers)?;
+    recall::done(&driver.supervisor.registry().config.temp);
     if let Some(death) = death {
         driver.tell_death(death);
     }
     if stopping {
         driver.shut_down(false, false, &Origin::default());
     } else if driver.upgrades == 0 {
-        boot(driver, remembered);
+        boot(driver, known.0);
     }
     // What was said before there was a loop.
     driver.hear_guardian();

@@ -27,7 +27,7 @@ use super::{
     handover::{Handover, Left},
     history::Chronicle,
     holds::HoldFile,
-    journal::{self, Journal},
+    journal,
     launch::pipes_folder,
     limits::LimitWatch,
     links,
@@ -35,6 +35,7 @@ use super::{
     metrics::ToldCpu,
     notify::ServiceManager,
     publish::Publisher,
+    recall,
     recording::Recorded,
     samples::Samples,
     signals::{Signals, Wishes},
@@ -316,8 +317,9 @@ async fn supervise(
     trace_start(&place, &registry);
 
     let containment = contain(&temp, how.containment);
-    let (remembered, journal) = open_journal(&temp)?;
     let folder = |source| EngineError::Folder { path: temp.clone(), source };
+    let opened = recall::open(&temp, &containment, &registry);
+    let (remembered, journal, recalled) = opened.map_err(folder)?;
     let (hold_file, holds) = HoldFile::open(&temp).map_err(folder)?;
 
     let (spawner, nursery) = Spawner::start(logs.clone(), containment.clone(), pipes_folder(&temp))
@@ -390,7 +392,8 @@ async fn supervise(
         on_ready(&server);
     }
     driver.restore_holds(holds);
-    take_up(&mut driver, &remembered, legacy.inheritance, legacy.passed).await?;
+    let known = (&remembered, &recalled);
+    take_up(&mut driver, known, legacy.inheritance, legacy.passed).await?;
     let inputs = Inputs {
         messages,
         nursery,
@@ -476,13 +479,6 @@ async fn hand_over(
     let server = serve(&registry.config, handle.clone(), &mut before, driver)?;
     driver.upgrade_failed(&upgrade, &why);
     Ok(server)
-}
-
-fn open_journal(temp: &Path) -> Result<(journal::State, Journal), EngineError> {
-    let unknown = |source| EngineError::System { what: "read the boot id", source };
-    let boot_id = process::boot_id().map_err(unknown)?;
-    let folder = |source| EngineError::Folder { path: temp.to_owned(), source };
-    Journal::open(temp, boot_id).map_err(folder)
 }
 
 fn runner(containment: &Containment, configs: &super::driver::Configs) -> Arc<dyn Commands> {

@@ -16,6 +16,7 @@ use super::{
     driver::Driver,
     journal::{self, Entry, Remembered, RememberedProcess},
     launch, loose_ends,
+    recall::Recalled,
     telling::About,
     unclaimed,
 };
@@ -44,6 +45,8 @@ struct Found {
     remembered: Remembered,
     /// `None`: it has ended, and nobody holds it any more.
     child: Option<Child>,
+    /// The journal has its process.
+    is_written: bool,
 }
 
 /// Descriptors that an earlier engine had kept, by name.
@@ -54,20 +57,29 @@ type Held = HashMap<String, OwnedFd>;
 /// `may_be_outdated`: what was started otherwise than the registry says now is started anew.
 pub(super) async fn take_over(
     driver: &mut Driver,
-    remembered: &journal::State,
+    (remembered, recalled): (&journal::State, &Recalled),
     inheritance: Inheritance,
     may_be_outdated: bool,
 ) -> Result<(), String> {
-    let policy = driver.supervisor.registry().config.leftovers;
+    // It is one Supervisor that goes on, whatever becomes of its engines: nothing is left by an
+    // earlier one.
+    let goes_on = inheritance.death.is_some() || driver.upgrades > 0;
+    let leftovers = driver.supervisor.registry().config.leftovers;
+    let policy = if goes_on { Leftovers::Adopt } else { leftovers };
     tell_damage(driver, remembered.damaged);
     let kept: Vec<String> = inheritance.kept.iter().map(|kept| kept.name.clone()).collect();
     let kept_with_descriptor = inheritance.kept.into_iter();
     let mut descriptors: Held =
         kept_with_descriptor.map(|kept| (kept.name, kept.descriptor)).collect();
-    let found = find(driver, remembered, &mut descriptors);
+    let mut found = find(driver, remembered, &mut descriptors);
     if policy == Leftovers::Refuse {
-        refuse(driver, &found)?;
+        refuse(driver, &found, recalled)?;
     }
+    for one in &mut found {
+        // Only its state has it, so that it is to be written down.
+        one.is_written &= !recalled.leaders.contains(&one.id);
+    }
+    end_strays(driver, recalled).await?;
     let with_run: BTreeSet<ComponentId> = found.iter().map(|one| one.id.clone()).collect();
     let (mut inherited, mut unseen, mut outdated) = (Vec::new(), Vec::new(), Vec::new());
     let mut adopted = BTreeSet::new();
@@ -150,6 +162,17 @@ pub(super) async fn take_over(
     restart_outdated(driver, outdated);
     // What became of all of them is in the journal now.
     unclaimed::let_go(driver, &kept);
+    Ok(())
+}
+
+/// Ends what carries our mark and cannot be taken over.
+async fn end_strays(driver: &mut Driver, recalled: &Recalled) -> Result<(), String> {
+    for ((id, run), pids) in &recalled.strays {
+        let mut tree = driver.containment.remains(id, *run);
+        if !tree.is_empty() {
+            end(driver, id, tree, pids.first().copied().unwrap_or_default()).await?;
+        }
+    }
     Ok(())
 }
 
@@ -272,18 +295,22 @@ fn find(driver: &Driver, remembered: &journal::State, held: &mut Held) -> Vec<Fo
         };
         if let Some((process, child)) = known {
             let (id, remembered) = (id.clone(), one.clone());
-            found.push(Found { id, run, process, remembered, child });
+            let is_written = remembered.process.is_some();
+            found.push(Found { id, run, process, remembered, child, is_written });
         }
     }
     found
 }
 
-fn refuse(driver: &Driver, found: &[Found]) -> Result<(), String> {
+fn refuse(driver: &Driver, found: &[Found], recalled: &Recalled) -> Result<(), String> {
     let is_held = |id| driver.supervisor.component(id).is_some_and(|view| view.hold.is_some());
     let lives = |one: &Found| one.child.as_ref().is_some_and(Child::lives);
     let strangers = found.iter().filter(|one| lives(one) && !is_held(&one.id));
     let mut names: BTreeSet<String> =
         strangers.map(|one| format!("{} (pid {})", one.id, one.process.pid)).collect();
+    for ((id, _run), pids) in &recalled.strays {
+        names.extend(pids.iter().map(|pid| format!("{id} (pid {pid})")));
+    }
     for leftover in driver.containment.leftovers() {
         if !found.iter().any(|one| one.id == leftover.component) {
             let pids: Vec<String> = leftover.pids.iter().map(ToString::to_string).collect();
@@ -309,7 +336,7 @@ fn adopt(driver: &mut Driver, found: &Found, config: &Component, child: Child, h
         tracing::warn!(%id, %error, "cannot prepare the checks of a process taken over");
     }
     driver.keep_socket(id, run);
-    if found.remembered.process.is_none() {
+    if !found.is_written {
         driver.journal.append(&found.started());
     }
     driver.take_over(id, run, child, tree);

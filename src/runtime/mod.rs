@@ -46,6 +46,7 @@ mod metrics;
 mod notify;
 mod passing;
 mod publish;
+mod recall;
 mod recording;
 mod remains;
 mod samples;

@@ -36,6 +36,7 @@ mod output;
 mod ownership;
 mod probing;
 mod random;
+mod recall;
 mod recording;
 mod registry;
 mod reload;

@@ -19,3 +19,4 @@ mod hostile;
 mod operator;
 mod plain;
 mod together;
+mod upgrades;

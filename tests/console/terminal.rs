@@ -124,6 +124,11 @@ impl Terminal {
         memchr::memmem::find(&self.seen().bytes, bytes).is_some()
     }
 
+    /// How often these bytes came.
+    pub fn times(&self, bytes: &[u8]) -> usize {
+        memchr::memmem::find_iter(&self.seen().bytes, bytes).count()
+    }
+
     /// How many bytes have come.
     pub fn bytes(&self) -> usize {
         self.seen().bytes.len()

@@ -22,7 +22,10 @@ use super::{
     guard, leaders,
     stat::Stat,
 };
-use crate::process::Signal;
+use crate::{
+    model::{ComponentId, RunId},
+    process::{Marked, Signal},
+};
 
 #[derive(Debug)]
 pub(super) struct Descent {
@@ -288,6 +291,32 @@ pub(super) fn leader_by(marker: &[u8]) -> Option<Child> {
     let leaders = every_process().into_iter().filter(carries_it).filter_map(leads);
     let (stat, pid) = leaders.min_by_key(|(stat, _)| stat.start_time)?;
     Child::adopt(pid, stat.start_time).ok().flatten()
+}
+
+/// Every living process whose environment says that a Supervisor of this name started it, or what it
+/// descends from; none where that would be ourselves. Looks at all processes of the machine.
+pub(super) fn marked(marker: &str, name: &str) -> Vec<Marked> {
+    let prefix = format!("{marker}={name}:");
+    let read = |pid: &str| std::fs::read(format!("/proc/{pid}/environ")).unwrap_or_default();
+    let value = |environment: &[u8], prefix: &str| {
+        let mut entries = environment.split(|&byte| byte == 0);
+        let value = entries.find_map(|entry| entry.strip_prefix(prefix.as_bytes()))?;
+        String::from_utf8(value.to_vec()).ok()
+    };
+    // Started from within a component: whatever is done to its tree is done to us.
+    if value(&read("self"), &prefix).is_some() {
+        return Vec::new();
+    }
+    let find = |pid: i32| {
+        let environment = read(&pid.to_string());
+        let run = RunId(value(&environment, &prefix)?.parse().ok()?);
+        let component = value(&environment, "S7SUPERVISOR_COMPONENT=")?;
+        let stat = living(pid)?;
+        let component = ComponentId::new(&component).ok()?;
+        let leads = stat.session == pid;
+        Some(Marked { component, run, pid, start_time: stat.start_time, leads })
+    };
+    every_process().into_iter().filter_map(find).collect()
 }
 
 /// Kills every living descendant of ours that is no leader's and below none; how many.

@@ -10,7 +10,7 @@ use super::{
 };
 use crate::{
     model::{ComponentId, RunId},
-    process::{Leftover, Level, Signal, TreeEnd, Unbounded},
+    process::{Leftover, Level, Marked, Signal, TreeEnd, Unbounded},
     registry::Limits,
 };
 
@@ -169,6 +169,12 @@ impl Containment {
     pub fn leader_of(&self, run: RunId) -> Option<Child> {
         let marker = format!("{MARKER}={}:{run}", self.shared.name);
         descent::leader_by(marker.as_bytes())
+    }
+
+    /// Living processes of every run of this runtime folder, by the mark in their environments, however
+    /// trees are held. Looks at all processes of the machine.
+    pub fn marked(&self) -> Vec<Marked> {
+        descent::marked(MARKER, &self.shared.name)
     }
 
     /// Components whose cgroups are populated: to be asked at start, before anything is started.
