@@ -25,9 +25,9 @@ pub use os::{
     Child, Containment, Endpoint, KernelLog, MARKER, Original, Prospects, Tree, Watcher, age,
     belongs_to, boot_id, close_on_exec, executable, execute, execute_self, exit_of_status,
     give_back, group_id, hygiene, identity, ignore_job_control, inherited, is_clock_synchronized,
-    leave_open, leave_terminal, memory_file, prospects, readable, reap_orphans, reserve_places,
-    socket_of_output, spawn, spawn_beside, spawn_detached, start_time, take_passed, tests_wish,
-    use_one_heap, user_id, user_name, version,
+    leave_open, leave_terminal, memory_file, prospects, readable, reap_orphans,
+    reserve_descriptors, reserve_places, socket_of_output, spawn, spawn_beside, spawn_detached,
+    start_time, take_passed, tests_wish, use_one_heap, user_id, user_name, version,
 };
 #[cfg(unix)]
 pub use os::{

@@ -64,6 +64,12 @@ use crate::{
 /// kernel makes no thread (`pids.max`), which is when an operator wants to look.
 const HELPER_WAITS: Duration = Duration::from_secs(90);
 
+/// Open while each component runs: its two pipes and its pidfd.
+const DESCRIPTORS: usize = 3;
+
+/// What else there is: files, sockets, clients.
+const OWN_DESCRIPTORS: usize = 100;
+
 /// Names in the runtime folder.
 pub(super) const PENDING_EVENTS: &str = "events.pending";
 pub(super) const IN_HAND: &str = "in-hand";
@@ -195,6 +201,7 @@ pub fn run(options: EngineOptions) -> Result<(), EngineError> {
     let loaded = premises::load(&place.registry_file, &place.install_folder, &place.sources);
     let (loaded, open) = loaded.map_err(EngineError::Registry)?;
     let registry = Arc::new(loaded.registry);
+    process::reserve_descriptors(OWN_DESCRIPTORS + DESCRIPTORS * registry.components.len());
 
     let trace = Trace::new(registry.config.trace_level, options.foreground_log);
     let mut embedding = options.embedding;

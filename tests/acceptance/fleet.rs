@@ -41,3 +41,17 @@ fn a_thousand_components_start_report_and_stop() {
     assert!(!place.path("temp/pipes").exists(), "pipes of what is gone");
     report(&format!("{FLEET} components: started in {started:?}, stopped in {:?}", since(begin)));
 }
+
+#[test]
+fn the_table_of_descriptors_does_not_grow_while_components_start() {
+    let servers =
+        (0..200).map(|n| Server::sleep(&format!("c{n}")).with("<enabled>false</enabled>"));
+    let place = Place::new(&Registry::of(servers));
+    let supervisor = place.start();
+    // Each doubling of it would hold up whoever opens something for some milliseconds.
+    let status = std::fs::read_to_string(format!("/proc/{}/status", supervisor.pid()));
+    let status = status.expect("it lives");
+    let size = status.lines().find_map(|line| line.strip_prefix("FDSize:")).expect("Linux tells");
+    let size: usize = size.trim().parse().expect("a number");
+    assert!(size >= 3 * 200, "room for {size}, and none of 200 components was started yet");
+}

@@ -47,8 +47,8 @@ pub use leaders::reap_orphans;
 pub use memory::{give_back, use_one_heap};
 pub use own::{
     Original, age, boot_id, close_on_exec, executable, execute, execute_self, hygiene,
-    ignore_job_control, inherited, leave_open, leave_terminal, memory_file, socket_of_output,
-    spawn_beside, spawn_detached, start_time, take_passed, tests_wish, version,
+    ignore_job_control, inherited, leave_open, leave_terminal, memory_file, reserve_descriptors,
+    socket_of_output, spawn_beside, spawn_detached, start_time, take_passed, tests_wish, version,
 };
 pub use places::reserve_places;
 pub use prospects::{Prospects, prospects};
