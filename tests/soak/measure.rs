@@ -201,27 +201,11 @@ fn below(folder: &Path) -> Vec<String> {
     all
 }
 
-/// Where the components' cgroups are: above that of some component.
+/// Where the components' cgroups are, if they have any.
 pub fn cgroup_folder(place: &Place) -> Option<PathBuf> {
     let status = place.try_get("/v1/status")?.json();
-    if status["supervisor"]["containment"] != "cgroup" {
-        return None;
-    }
-    let components = status["components"].as_array()?;
-    let pid = components.iter().find_map(|component| component["pid"].as_u64())?;
-    let text = fs::read_to_string(format!("/proc/{pid}/cgroup")).ok()?;
-    let path = text.lines().find_map(|line| line.strip_prefix("0::/"))?;
-    let mounts = fs::read_to_string("/proc/mounts").ok()?;
-    let mount = mounts.lines().find_map(|line| {
-        let mut fields = line.split(' ').skip(1);
-        let point = fields.next()?;
-        (fields.next()? == "cgroup2").then_some(point)
-    })?;
-    let folder = Path::new(mount).join(path);
-    let own = folder.ancestors().find(|above| {
-        above.file_name().is_some_and(|name| name.to_string_lossy().starts_with("s7supervisor-"))
-    })?;
-    Some(own.to_owned())
+    let has_cgroups = status["supervisor"]["containment"] == "cgroup";
+    has_cgroups.then(|| processes::cgroup_of(&place.path("temp")))?
 }
 
 #[test]
